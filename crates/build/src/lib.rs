@@ -1,0 +1,5 @@
+//! Source → image: fetch, detect, plan, run the steps, keep what did not change.
+
+pub mod api;
+
+pub use api::*;

@@ -1,0 +1,1 @@
+//! Room `deploy`; see ARCHITECTURE.md.

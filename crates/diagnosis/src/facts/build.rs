@@ -1,0 +1,218 @@
+//! Facts about one component's build.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::process::{MemoryRecord, Termination};
+
+/// Everything observed about one build.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BuildFacts {
+    pub source: Option<SourceFacts>,
+    pub builder: Option<BuilderChoice>,
+    /// What each detector looked at and why it said no; in the order in which they were asked.
+    pub detection: Vec<DetectionVerdict>,
+    /// Tool versions in use: ("node", "20.11.1").
+    pub tools: Vec<(String, String)>,
+    pub steps: Vec<StepFacts>,
+    pub memory: MemoryRecord,
+    pub started_at: Timestamp,
+    pub ended_at: Timestamp,
+    pub time_limit_seconds: u64,
+    /// Findings from a tool's own error identifiers; they refine the cause, never the code.
+    pub findings: Vec<ToolFinding>,
+    /// Names of the variables present in the build.
+    pub variables: Vec<String>,
+    pub outcome: BuildOutcome,
+}
+
+/// Where the source came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFacts {
+    /// Clone URL without credentials, "upload", or an image reference.
+    pub origin: String,
+    pub branch: Option<String>,
+    pub commit: Option<String>,
+    pub source_dir: String,
+}
+
+/// Which builder was chosen, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuilderChoice {
+    /// "dockerfile", "node-js", "python", "go", "html", "procfile", "image".
+    pub builder: String,
+    /// "package.json was found in /", "dockerfile_path is set".
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetectionVerdict {
+    pub builder: String,
+    pub accepted: bool,
+    /// "no package.json in api/".
+    pub reason: String,
+}
+
+/// One step of a build, a user's process or ours.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepFacts {
+    /// The text as the user wrote it, or the command as run: "npm ci", "RUN make".
+    pub text: String,
+    pub origin: StepOrigin,
+    /// Line of the Dockerfile, from 1.
+    pub line: Option<u32>,
+    pub started_at: Timestamp,
+    pub elapsed_ms: u64,
+    /// `None` while running, or when a limit of ours ended it.
+    pub termination: Option<Termination>,
+    pub memory: MemoryRecord,
+    /// When the step last printed something.
+    pub last_output_at: Option<Timestamp>,
+    /// Inodes or bytes ran out under it: the step saw "no space left on device".
+    pub disk_full: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepOrigin {
+    Buildpack,
+    BuildCommand,
+    DockerfileRun,
+    Platform,
+}
+
+/// A fact from a tool's own structured output: npm's `EUSAGE`, tsc's `TS2307`, pip's resolution error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolFinding {
+    pub tool: String,
+    /// The tool's identifier: "ERESOLVE", "TS2307".
+    pub identifier: String,
+    /// The cause it stands for, as `mainstay explain` spells it.
+    pub cause: Option<String>,
+    /// The line that carried it.
+    pub line: String,
+    /// File, package or variable it names.
+    pub subject: Option<String>,
+}
+
+/// How the build ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum BuildOutcome {
+    Succeeded,
+    Reused(ReusedBuild),
+    /// The last of `steps` ended non-zero.
+    StepFailed,
+    /// Our timer fired; the last of `steps` was running.
+    TimedOut,
+    /// Could not be carried out for another reason than a user's command.
+    Failed(BuildFault),
+    Canceled,
+    Waiting(QueuePosition),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReusedBuild {
+    pub commit: Option<String>,
+    pub deployment_id: String,
+    pub built_at: Timestamp,
+    /// What the key is made of: ("source", "tree 3f2a…"), ("stack", "debian-12 2026-11-22").
+    pub key_parts: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueuePosition {
+    pub limit: u32,
+    pub running: u32,
+    /// From 1.
+    pub position: u32,
+    pub since: Timestamp,
+}
+
+/// Why a build could not be carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case")]
+pub enum BuildFault {
+    /// Clone, fetch or upload failed. `network` decides whether it is retried.
+    SourceNotFetchable {
+        origin: String,
+        message: String,
+        network: bool,
+        attempts: u32,
+    },
+    BranchMissing {
+        origin: String,
+        branch: String,
+        existing: Vec<String>,
+    },
+    SourceDirMissing {
+        source_dir: String,
+        existing: Vec<String>,
+    },
+    SourceRefused {
+        path: String,
+        rule: String,
+    },
+    NothingDetected {
+        source_dir: String,
+        files: Vec<String>,
+        manifests_elsewhere: Vec<String>,
+    },
+    DockerfileMissing {
+        path: String,
+        existing: Vec<String>,
+    },
+    DockerfileInvalid {
+        path: String,
+        line: Option<u32>,
+        message: String,
+    },
+    /// An instruction that is no process: `COPY` of a missing file, unknown stage.
+    DockerfileInstruction {
+        path: String,
+        line: Option<u32>,
+        instruction: String,
+        message: String,
+        missing: Option<String>,
+        ignored_by: Option<String>,
+    },
+    BaseImageNotPullable {
+        reference: String,
+        host: String,
+        status: Option<u16>,
+        message: String,
+        attempts: u32,
+    },
+    /// The image has no manifest for this node's architecture.
+    ImageArchitecture {
+        reference: String,
+        available: Vec<String>,
+        node: String,
+    },
+    ToolchainUnavailable {
+        tool: String,
+        wanted: String,
+        declared_in: Option<String>,
+        available: Vec<String>,
+    },
+    OutputDirMissing {
+        output_dir: String,
+        written: Vec<(String, u64)>,
+    },
+    NoEntryPoint {
+        builder: String,
+        looked_for: Vec<String>,
+    },
+    DiskBudget {
+        limit_bytes: u64,
+        used_bytes: u64,
+    },
+    ExportFailed {
+        message: String,
+    },
+    /// Something this version cannot build, by name.
+    Unsupported {
+        what: String,
+        reason: String,
+    },
+}

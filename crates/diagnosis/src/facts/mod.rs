@@ -1,0 +1,48 @@
+//! What the shim, the builder, the prober and the control plane observed. Typed, immutable, never guessed:
+//! a field that was not observed is `None` or empty.
+
+mod build;
+mod instance;
+mod process;
+
+pub use build::*;
+pub use instance::*;
+pub use process::*;
+
+use jiff::Timestamp;
+use mainstay_spec::kind::ComponentKind;
+use serde::{Deserialize, Serialize};
+
+/// Everything known about one failed (or reused, or waiting) leaf of a deployment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    pub component: String,
+    pub kind: ComponentKind,
+    pub observed_at: Timestamp,
+    pub subject: Subject,
+    /// The last lines of the component's log, oldest first, secrets masked; at most 50.
+    pub log_tail: Vec<String>,
+    /// What differs from the last good deployment, one plain sentence each; secrets by name only.
+    pub changes: Vec<String>,
+}
+
+/// What the facts are about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "subject", rename_all = "snake_case")]
+pub enum Subject {
+    Build(BuildFacts),
+    /// The start of a service, worker or job was refused or failed, or a running one ended or never became healthy.
+    Instance(InstanceFacts),
+    Internal(InternalFacts),
+}
+
+/// A fault of the platform itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InternalFacts {
+    pub incident_id: String,
+    /// What was being done, in words a user understands: "starting the instance".
+    pub operation: String,
+    /// The error chain; for the platform's log, never shown to a user.
+    pub error_chain: Vec<String>,
+    pub attempts: u32,
+}
