@@ -215,4 +215,11 @@ pub enum BuildFault {
         what: String,
         reason: String,
     },
+    /// A fault of the platform itself while building; becomes `InternalError`, never `BuildJobFailed`.
+    Platform {
+        /// What was being done, in words a user understands: "preparing the workspace".
+        operation: String,
+        /// For the platform's log, never shown to a user.
+        error_chain: Vec<String>,
+    },
 }
