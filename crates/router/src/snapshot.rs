@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Snapshot {
     /// Grows with each snapshot; acknowledged on the control socket once in force.
     pub version: u64,
-    /// Lower-case host name without port → its routes.
+    /// Lower-case host name without port → its routes. `*.example.com` serves every name below `example.com` that has no entry of its own.
     pub hosts: BTreeMap<String, Host>,
     /// Routes that are not live yet: a request whose `mainstay-candidate` header carries the key is served from here instead of
     /// from `hosts`; the header never reaches an app. This is how a deployment is probed through the router before the switch.
@@ -29,6 +29,9 @@ pub struct Host {
 pub struct Route {
     /// Starts with `/`.
     pub path_prefix: String,
+    /// Only the path itself matches, nothing below it; wins against a prefix of the same length.
+    #[serde(default)]
+    pub exact: bool,
     pub component: String,
     /// False: the prefix is cut off before the request is passed on (a path never becomes empty).
     pub preserve_path_prefix: bool,
@@ -55,8 +58,13 @@ pub enum Target {
         /// Answers a missing path with 200.
         catchall_document: Option<String>,
     },
+    /// Sends the visitor elsewhere. What is `None` stays as in the request; a `path` replaces the path and the query.
     Redirect {
-        location: String,
+        scheme: Option<String>,
+        authority: Option<String>,
+        port: Option<u16>,
+        path: Option<String>,
+        /// 300–303, 307 or 308.
         status: u16,
     },
 }

@@ -1,0 +1,3 @@
+//! The router's program.
+
+fn main() {}
