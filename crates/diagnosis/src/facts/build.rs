@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::process::{MemoryRecord, Termination};
+use crate::Cause;
 
 /// Everything observed about one build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,8 +88,8 @@ pub struct ToolFinding {
     pub tool: String,
     /// The tool's identifier: "ERESOLVE", "TS2307".
     pub identifier: String,
-    /// The cause it stands for, as `mainstay explain` spells it.
-    pub cause: Option<String>,
+    /// The cause it stands for; `None`: worth showing, but it decides nothing.
+    pub cause: Option<Cause>,
     /// The line that carried it.
     pub line: String,
     /// File, package or variable it names.

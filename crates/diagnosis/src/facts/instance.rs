@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::build::BuilderChoice;
 use super::process::{ExecFault, ExitRecord, MemoryRecord};
 
 /// Everything observed about one component's instances in one deployment, decisive instance first.
@@ -17,7 +18,7 @@ pub struct InstanceFacts {
     /// Ends of the instance, oldest first; restarts of the platform included.
     pub exits: Vec<ExitRecord>,
     pub restarts: u32,
-    /// Whether it ever answered a probe.
+    /// Whether it was ever ready: it answered a probe, or (without a probe) its deployment became active.
     pub was_ready: bool,
     pub started_at: Option<Timestamp>,
     /// When it first had a listening socket.
@@ -32,6 +33,12 @@ pub struct InstanceFacts {
     pub variables: Vec<String>,
     /// True for jobs: ending is normal, ending non-zero is not.
     pub may_end: bool,
+    /// A job's time limit.
+    #[serde(default)]
+    pub time_limit_seconds: Option<u64>,
+    /// How its image was built, and why that way.
+    #[serde(default)]
+    pub builder: Option<BuilderChoice>,
 }
 
 /// What was executed, and where it came from.
@@ -84,9 +91,29 @@ impl ListeningSocket {
 pub struct OutboundFailure {
     pub address: IpAddr,
     pub port: u16,
-    /// "refused", "timed out", "unreachable".
-    pub result: String,
+    pub result: OutboundResult,
     pub at: Timestamp,
+}
+
+/// What came of an outbound connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutboundResult {
+    Refused,
+    /// Unanswered when it was looked at, or given up.
+    TimedOut,
+    Unreachable,
+}
+
+impl OutboundResult {
+    /// "refused", "timed out", "unreachable".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::TimedOut => "timed out",
+            Self::Unreachable => "unreachable",
+        }
+    }
 }
 
 /// A health check and what came of it.

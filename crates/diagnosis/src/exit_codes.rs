@@ -1,0 +1,417 @@
+//! Exit codes: what a number means, and who ended a process. The raw wait status decides: `exit 137` by the app itself and a SIGKILL are
+//! different records and are told differently.
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::facts::{ExitRecord, MemoryKill, StopReason, Termination};
+
+/// A memory kill and an end belong together when they are this close (`error reference`, borderline cases).
+const MEMORY_KILL_TO_END_MAX: SignedDuration = SignedDuration::from_secs(10);
+
+/// One row of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExitCodePage {
+    pub number: i32,
+    pub name: String,
+    pub meaning: String,
+}
+
+/// What a number stands for; every number from 0 to 255 has an answer.
+pub fn exit_code(number: i32) -> ExitCodePage {
+    let (name, meaning) = match known(number) {
+        Some((name, meaning)) => (name.to_owned(), meaning.to_owned()),
+        None => unlisted(number),
+    };
+    ExitCodePage {
+        number,
+        name,
+        meaning,
+    }
+}
+
+/// The numbers that have a row of their own, in the order of the table.
+pub const LISTED: &[i32] = &[0, 1, 2, 126, 127, 128, 134, 137, 139, 143, 145, 190, 217, 255];
+
+fn known(number: i32) -> Option<(&'static str, &'static str)> {
+    Some(match number {
+        0 => (
+            "exited normally",
+            "The process ended by itself and reported success. Right for a job; a service or worker should keep running.",
+        ),
+        1 => (
+            "general error",
+            "The app's own failure; the last lines of its log are the evidence.",
+        ),
+        2 => (
+            "shell misuse",
+            "A shell builtin or a command line was used wrongly; many argument parsers exit with 2 as well.",
+        ),
+        126 => (
+            "not executable",
+            "The command was found, but it cannot be executed.",
+        ),
+        127 => (
+            "not found",
+            "The command is missing from the image or from the PATH, or its interpreter or loader is.",
+        ),
+        128 => (
+            "invalid exit",
+            "The process asked for an exit status outside the valid range. Memory kills are never shown as 128 here: the kernel's \
+             counter types them.",
+        ),
+        134 => (
+            "SIGABRT",
+            "The process aborted itself: a failed assertion, a fatal error of its runtime, or the runtime's own heap limit.",
+        ),
+        137 => (
+            "SIGKILL",
+            "The process was killed: for memory (the kernel counts that), by Mainstay after failed probes, or by somebody else. An app \
+             can also exit with 137 by itself, or its shell passes on a child's end.",
+        ),
+        139 => (
+            "SIGSEGV",
+            "The process accessed memory that is not its own; often a native module, or one for another architecture.",
+        ),
+        143 => (
+            "SIGTERM",
+            "The process was asked to stop: by Mainstay during a deploy, scale or restart (normal), or by somebody else.",
+        ),
+        145 => (
+            "termination failed",
+            "Mainstay asked the process to stop; it was still there after the grace period and had to be killed.",
+        ),
+        190 => (
+            "no default process",
+            "The image's launcher found no process to start, and no run command is set.",
+        ),
+        217 => (
+            "Python fatal",
+            "The Python interpreter ended with its status for a fatal error.",
+        ),
+        255 => (
+            "out of range",
+            "An unknown or out-of-range status; often an unhandled exception or `exit(-1)`.",
+        ),
+        _ => return None,
+    })
+}
+
+fn unlisted(number: i32) -> (String, String) {
+    match number {
+        129..=192 => {
+            let signal = number - 128;
+            let name = signal_name(signal);
+            let meaning = format!("The process was ended by signal {signal} ({name}).");
+            (name, meaning)
+        }
+        0..=255 => (
+            format!("exit code {number}"),
+            "An exit code of the app's own; its documentation or its log says what it stands for.".to_owned(),
+        ),
+        _ => (
+            "not an exit code".to_owned(),
+            "Exit codes are numbers from 0 to 255.".to_owned(),
+        ),
+    }
+}
+
+/// The name of a Linux signal: "SIGKILL", "SIGRTMIN+3", "signal 70".
+pub fn signal_name(signal: i32) -> String {
+    const NAMES: [&str; 31] = [
+        "SIGHUP",
+        "SIGINT",
+        "SIGQUIT",
+        "SIGILL",
+        "SIGTRAP",
+        "SIGABRT",
+        "SIGBUS",
+        "SIGFPE",
+        "SIGKILL",
+        "SIGUSR1",
+        "SIGSEGV",
+        "SIGUSR2",
+        "SIGPIPE",
+        "SIGALRM",
+        "SIGTERM",
+        "SIGSTKFLT",
+        "SIGCHLD",
+        "SIGCONT",
+        "SIGSTOP",
+        "SIGTSTP",
+        "SIGTTIN",
+        "SIGTTOU",
+        "SIGURG",
+        "SIGXCPU",
+        "SIGXFSZ",
+        "SIGVTALRM",
+        "SIGPROF",
+        "SIGWINCH",
+        "SIGIO",
+        "SIGPWR",
+        "SIGSYS",
+    ];
+    // The C library keeps 32 and 33 to itself, so SIGRTMIN is 34 for programs.
+    match signal {
+        1..=31 => NAMES[usize::try_from(signal - 1).unwrap_or(0)].to_owned(),
+        34 => "SIGRTMIN".to_owned(),
+        35..=64 => format!("SIGRTMIN+{}", signal - 34),
+        _ => format!("signal {signal}"),
+    }
+}
+
+/// Who or what ended a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// The process itself, with an exit status of its choice.
+    Itself,
+    /// A signal whose sender was not seen.
+    Signal,
+    /// The kernel, for memory.
+    MemoryKill,
+    /// Mainstay, after failed probes.
+    FailedProbes,
+    /// Mainstay, because a time limit passed.
+    TimeLimit,
+    /// Mainstay asked and the process went within the grace period.
+    AskedToStop,
+    /// Mainstay asked, the grace period passed, Mainstay killed.
+    GracePeriodPassed,
+    /// The command could never be executed.
+    NeverStarted,
+    /// Not known: the status was lost.
+    Unknown,
+}
+
+/// How one instance ended, in words, with the number that users are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    pub shown_code: i32,
+    pub ended_by: EndedBy,
+    /// Continues "the process …": "exited with code 3", "was killed by signal 9 (SIGKILL)".
+    pub story: String,
+}
+
+/// Tells how an instance ended.
+pub fn ending(record: &ExitRecord) -> Ending {
+    let ended_by = ended_by(record);
+    let shown_code = shown_code(record, ended_by);
+    Ending {
+        shown_code,
+        ended_by,
+        story: story(record, ended_by, shown_code),
+    }
+}
+
+/// The memory kill that the end belongs to: of the main process, or of another one at most 10 s before the end.
+pub fn decisive_memory_kill(record: &ExitRecord) -> Option<&MemoryKill> {
+    // The counter may be read shortly after the end, so a kill "after" it counts as well.
+    record.memory.kills.iter().find(|kill| {
+        kill.main_process == Some(true)
+            || record.ended_at.duration_since(kill.at).abs() <= MEMORY_KILL_TO_END_MAX
+    })
+}
+
+fn ended_by(record: &ExitRecord) -> EndedBy {
+    if record.exec_fault.is_some() {
+        return EndedBy::NeverStarted;
+    }
+    if record
+        .memory
+        .kills
+        .iter()
+        .any(|kill| kill.main_process == Some(true))
+    {
+        return EndedBy::MemoryKill;
+    }
+    if let Some(stop) = record
+        .stop
+        .as_ref()
+        .filter(|stop| stop.asked_at <= record.ended_at)
+    {
+        return match stop.reason {
+            StopReason::ProbesFailed => EndedBy::FailedProbes,
+            StopReason::TimeLimit => EndedBy::TimeLimit,
+            _ if stop.killed_at.is_some() => EndedBy::GracePeriodPassed,
+            _ => EndedBy::AskedToStop,
+        };
+    }
+    match record.termination {
+        None => EndedBy::Unknown,
+        Some(Termination::Signaled { signal: 9, .. }) if decisive_memory_kill(record).is_some() => {
+            EndedBy::MemoryKill
+        }
+        Some(Termination::Signaled { .. }) => EndedBy::Signal,
+        Some(Termination::Exited { .. }) => EndedBy::Itself,
+    }
+}
+
+fn shown_code(record: &ExitRecord, ended_by: EndedBy) -> i32 {
+    let killed = record.stop.as_ref().is_some_and(|stop| stop.killed_at.is_some());
+    match ended_by {
+        EndedBy::GracePeriodPassed => 145,
+        EndedBy::TimeLimit if killed => 145,
+        EndedBy::FailedProbes if killed => 137,
+        _ => record.termination.map_or(255, Termination::shell_code),
+    }
+}
+
+fn story(record: &ExitRecord, ended_by: EndedBy, shown_code: i32) -> String {
+    match ended_by {
+        EndedBy::NeverStarted => "was never started".to_owned(),
+        EndedBy::Unknown => "ended, and its exit status was lost".to_owned(),
+        EndedBy::MemoryKill => "was killed by the kernel for memory (exit code 137)".to_owned(),
+        EndedBy::FailedProbes => {
+            format!("was ended by Mainstay after failed probes (exit code {shown_code})")
+        }
+        EndedBy::TimeLimit => {
+            format!("was ended by Mainstay when its time limit passed (exit code {shown_code})")
+        }
+        EndedBy::AskedToStop => format!("stopped when Mainstay asked it to (exit code {shown_code})"),
+        EndedBy::GracePeriodPassed => grace_story(record),
+        EndedBy::Signal | EndedBy::Itself => termination_story(record.termination),
+    }
+}
+
+fn grace_story(record: &ExitRecord) -> String {
+    let seconds = record.stop.as_ref().map_or(0, |stop| stop.grace_period_seconds);
+    format!("was still running {seconds} s after it was asked to stop and had to be killed (exit code 145)")
+}
+
+/// "exited with code 3", "was killed by signal 9 (SIGKILL), exit code 137".
+pub fn termination_story(termination: Option<Termination>) -> String {
+    match termination {
+        None => "ended, and its exit status was lost".to_owned(),
+        Some(Termination::Exited { code }) => match known(code) {
+            // The names of these rows are signals', which an exit of its own choice is not.
+            Some(_) if (134..=143).contains(&code) => format!("exited by itself with code {code}"),
+            Some((name, _)) => format!("exited with code {code} ({name})"),
+            None => format!("exited with code {code}"),
+        },
+        Some(Termination::Signaled { signal, .. }) => {
+            format!(
+                "was killed by signal {signal} ({}), exit code {}",
+                signal_name(signal),
+                128 + signal
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::facts::{MemoryRecord, StopRecord};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    fn record(termination: Termination) -> ExitRecord {
+        ExitRecord {
+            termination: Some(termination),
+            started_at: Some(at(0)),
+            ended_at: at(60),
+            stop: None,
+            memory: MemoryRecord::default(),
+            cpu_usage_micros: None,
+            cpu_throttled_micros: None,
+            pids_limit_hits: None,
+            exec_fault: None,
+        }
+    }
+
+    fn killed() -> Termination {
+        Termination::Signaled {
+            signal: 9,
+            core_dumped: false,
+        }
+    }
+
+    fn stopped(reason: StopReason, killed_at: Option<Timestamp>) -> StopRecord {
+        StopRecord {
+            reason,
+            asked_at: at(50),
+            grace_period_seconds: 10,
+            killed_at,
+        }
+    }
+
+    #[test]
+    fn an_exit_of_137_is_not_a_kill() {
+        let ending = ending(&record(Termination::Exited { code: 137 }));
+        assert_eq!(ending.ended_by, EndedBy::Itself);
+        assert_eq!(ending.story, "exited by itself with code 137");
+    }
+
+    #[test]
+    fn a_sigkill_of_unknown_sender_stays_unknown() {
+        let ending = ending(&record(killed()));
+        assert_eq!(ending.ended_by, EndedBy::Signal);
+        assert_eq!(ending.shown_code, 137);
+    }
+
+    #[test]
+    fn a_counted_memory_kill_explains_a_sigkill() {
+        let mut record = record(killed());
+        record.memory.kills.push(MemoryKill {
+            at: at(60),
+            main_process: Some(true),
+            process: None,
+        });
+        assert_eq!(ending(&record).ended_by, EndedBy::MemoryKill);
+    }
+
+    #[test]
+    fn a_child_killed_long_before_the_end_does_not_belong_to_it() {
+        let mut record = record(killed());
+        record.memory.kills.push(MemoryKill {
+            at: at(49),
+            main_process: Some(false),
+            process: None,
+        });
+        assert_eq!(ending(&record).ended_by, EndedBy::Signal);
+        assert_eq!(decisive_memory_kill(&record), None);
+        record.memory.kills[0].at = at(50);
+        assert!(decisive_memory_kill(&record).is_some());
+    }
+
+    #[test]
+    fn a_kill_after_the_grace_period_is_145() {
+        let mut record = record(killed());
+        record.stop = Some(stopped(StopReason::Replaced, Some(at(60))));
+        assert_eq!(ending(&record).shown_code, 145);
+        assert_eq!(ending(&record).ended_by, EndedBy::GracePeriodPassed);
+    }
+
+    #[test]
+    fn a_kill_after_failed_probes_is_137_by_the_platform() {
+        let mut record = record(killed());
+        record.stop = Some(stopped(StopReason::ProbesFailed, Some(at(60))));
+        assert_eq!(
+            (ending(&record).shown_code, ending(&record).ended_by),
+            (137, EndedBy::FailedProbes)
+        );
+    }
+
+    #[test]
+    fn every_number_has_a_name_and_a_meaning() {
+        for number in -1..=300 {
+            let page = exit_code(number);
+            assert!(!page.name.is_empty() && !page.meaning.is_empty(), "{number}");
+        }
+        for number in LISTED {
+            assert!(known(*number).is_some(), "{number}");
+        }
+    }
+
+    #[test]
+    fn signals_are_named() {
+        assert_eq!(signal_name(15), "SIGTERM");
+        assert_eq!(signal_name(37), "SIGRTMIN+3");
+        assert_eq!(signal_name(70), "signal 70");
+    }
+}
