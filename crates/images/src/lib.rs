@@ -1,4 +1,17 @@
 //! Images on one machine: layers are directories, an image is a list of them and a config. Tar and digest only when something is
 //! pulled, pushed or exported.
+//!
+//! ```text
+//!  store       layers, image records, pins, garbage collection; everything on disk is written here
+//!  settings    what the operator set once: CA bundle, proxies, package indexes, Debian mirror
+//!  http        the one HTTP client: those settings, ring as TLS provider, deadlines, retries
+//!  toolchains  npm packages and PyPI wheels as keyed layers
+//!  debian      Debian packages, with apt's state in directories of our own
+//!  stack       the base images `run` and `build`, made from Debian packages
+//! ```
 
+mod mounts;
 pub mod record;
+pub mod store;
+
+pub use store::ImageStore;

@@ -1,0 +1,132 @@
+//! A layer in the making.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+
+use super::{
+    ImageStore, LAYER_MODE, LayerKey, LayerLocation, LayerRecord, PASSAGE_MODE, StoreError, files, random_id,
+};
+use crate::record::LayerId;
+
+/// A directory to fill. Dropped without `commit`, it is removed with everything in it (blocking).
+#[derive(Debug)]
+pub struct LayerDraft {
+    store: ImageStore,
+    id: LayerId,
+    directory: PathBuf,
+    layer: PathBuf,
+}
+
+impl ImageStore {
+    /// Starts a layer.
+    pub fn begin_layer(&self) -> Result<LayerDraft, StoreError> {
+        let id = LayerId(random_id());
+        let directory = self.inner.root.join("drafts").join(&id.0);
+        let draft = LayerDraft {
+            store: self.clone(),
+            id,
+            layer: directory.join("layer"),
+            directory: directory.clone(),
+        };
+        files::create_directory(&directory, PASSAGE_MODE)?;
+        files::create_directory(&draft.layer, LAYER_MODE)?;
+        Ok(draft)
+    }
+}
+
+impl LayerDraft {
+    /// The directory that becomes the layer.
+    pub fn path(&self) -> &Path {
+        &self.layer
+    }
+
+    /// A directory of that name beside the layer, on the same file system, gone with the draft: an overlay's work directory, a download.
+    pub fn scratch(&self, name: &str) -> Result<PathBuf, StoreError> {
+        let path = self.directory.join(name);
+        files::create_directory(&path, PASSAGE_MODE)?;
+        Ok(path)
+    }
+
+    /// Makes the draft a layer: flushes it to disk, moves it into place, records it. Blocks for one `syncfs`.
+    /// A second layer with the same key takes the key over.
+    pub fn commit(self, key: Option<LayerKey>) -> Result<LayerId, StoreError> {
+        self.commit_record(key, None)
+    }
+
+    /// The same for a layer of a registry or archive; `diff_id` is the digest of its tar.
+    pub(crate) fn commit_with_diff_id(self, key: LayerKey, diff_id: String) -> Result<LayerId, StoreError> {
+        self.commit_record(Some(key), Some(diff_id))
+    }
+
+    fn commit_record(self, key: Option<LayerKey>, diff_id: Option<String>) -> Result<LayerId, StoreError> {
+        files::sync_file_system(&self.layer)?;
+        let layers = self.store.inner.root.join("layers");
+        let place = layers.join(&self.id.0);
+        fs::rename(&self.layer, &place)
+            .map_err(|error| StoreError::file("move into place", &place, error))?;
+        files::sync_directory(&layers)?;
+        let record = LayerRecord {
+            id: self.id.clone(),
+            key,
+            diff_id,
+            created_at: Timestamp::now(),
+            location: LayerLocation::Store,
+        };
+        self.store.record_layer(record)?;
+        Ok(self.id.clone())
+    }
+}
+
+impl Drop for LayerDraft {
+    fn drop(&mut self) {
+        if let Err(error) = files::remove_tree(&self.directory) {
+            tracing::warn!(%error, "a layer's draft stays until the next start");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_dropped_draft_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let store = ImageStore::open(root.path()).unwrap();
+        let draft = store.begin_layer().unwrap();
+        fs::write(draft.path().join("file"), "text").unwrap();
+        draft.scratch("work").unwrap();
+        drop(draft);
+        assert_eq!(
+            files::list(&root.path().join("drafts")).unwrap(),
+            Vec::<PathBuf>::new()
+        );
+    }
+
+    #[test]
+    fn a_committed_layer_survives_and_is_found_by_its_key() {
+        let root = tempfile::tempdir().unwrap();
+        let key = LayerKey::new("test", [("a", "1")]);
+        let store = ImageStore::open(root.path()).unwrap();
+        let draft = store.begin_layer().unwrap();
+        fs::write(draft.path().join("file"), "text").unwrap();
+        let id = draft.commit(Some(key.clone())).unwrap();
+        drop(store);
+
+        let store = ImageStore::open(root.path()).unwrap();
+        assert_eq!(store.layer_by_key(&key), Some(id.clone()));
+        let path = store.layer_path(&id).unwrap();
+        assert_eq!(fs::read_to_string(path.join("file")).unwrap(), "text");
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o755);
+        assert_eq!(
+            files::list(&root.path().join("drafts")).unwrap(),
+            Vec::<PathBuf>::new()
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! Pins: who needs which images and layers. What is pinned is never collected.
+
+use std::path::PathBuf;
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{ImageStore, StoreError, files};
+use crate::record::{ImageId, LayerId};
+
+/// What somebody needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinned {
+    pub images: Vec<ImageId>,
+    pub layers: Vec<LayerId>,
+}
+
+impl Pinned {
+    pub fn image(id: ImageId) -> Self {
+        Self {
+            images: vec![id],
+            layers: Vec::new(),
+        }
+    }
+}
+
+/// A pin: a name ("deployment 7b1c…", "stack debian-12") and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    pub name: String,
+    pub pinned: Pinned,
+}
+
+impl ImageStore {
+    /// Sets the pin `name`; what it held before and does not hold now becomes free.
+    pub fn pin(&self, name: &str, pinned: Pinned) -> Result<(), StoreError> {
+        for id in &pinned.images {
+            self.image(id)?;
+        }
+        for id in &pinned.layers {
+            self.layer(id)?;
+        }
+        let pin = Pin {
+            name: name.to_owned(),
+            pinned,
+        };
+        files::write_record(&self.pin_path(name), &pin)?;
+        self.catalogue().pins.insert(pin.name.clone(), pin);
+        Ok(())
+    }
+
+    /// Takes the pin away; one that is not there is fine.
+    pub fn unpin(&self, name: &str) -> Result<(), StoreError> {
+        files::remove_file(&self.pin_path(name))?;
+        self.catalogue().pins.remove(name);
+        Ok(())
+    }
+
+    /// All pins, by name.
+    pub fn pins(&self) -> Vec<Pin> {
+        self.catalogue().pins.values().cloned().collect()
+    }
+
+    /// Names are free text, so the file is named by their digest.
+    fn pin_path(&self, name: &str) -> PathBuf {
+        let digest = HEXLOWER.encode(&Sha256::digest(name));
+        self.inner
+            .root
+            .join("records/pins")
+            .join(format!("{}.json", &digest[..32]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_survive_an_open_and_can_be_replaced_and_taken_away() {
+        let root = tempfile::tempdir().unwrap();
+        let store = ImageStore::open(root.path()).unwrap();
+        let layer = store.begin_layer().unwrap().commit(None).unwrap();
+        let held = Pinned {
+            images: Vec::new(),
+            layers: vec![layer],
+        };
+        store.pin("deployment ../a", Pinned::default()).unwrap();
+        store.pin("deployment ../a", held.clone()).unwrap();
+        drop(store);
+
+        let store = ImageStore::open(root.path()).unwrap();
+        assert_eq!(
+            store.pins(),
+            [Pin {
+                name: "deployment ../a".to_owned(),
+                pinned: held
+            }]
+        );
+        store.unpin("deployment ../a").unwrap();
+        store.unpin("never there").unwrap();
+        assert_eq!(store.pins(), []);
+    }
+
+    #[test]
+    fn what_is_not_there_cannot_be_pinned() {
+        let root = tempfile::tempdir().unwrap();
+        let store = ImageStore::open(root.path()).unwrap();
+        let pinned = Pinned::image(ImageId("nothing".to_owned()));
+        assert!(matches!(
+            store.pin("x", pinned),
+            Err(StoreError::UnknownImage { .. })
+        ));
+    }
+}
