@@ -26,4 +26,16 @@ impl ComponentKind {
             Self::Database => "database",
         }
     }
+
+    /// The spec's list of this kind: "services".
+    pub fn list(self) -> &'static str {
+        match self {
+            Self::Service => "services",
+            Self::Worker => "workers",
+            Self::Job => "jobs",
+            Self::StaticSite => "static_sites",
+            Self::Functions => "functions",
+            Self::Database => "databases",
+        }
+    }
 }

@@ -1,0 +1,81 @@
+//! No text takes much time or memory, whatever it holds.
+
+use std::time::{Duration, Instant};
+
+use mainstay_spec::{Format, Problem, SpecErrors, TEXT_BYTES_MAX, parse};
+
+/// Of an unoptimized build on a busy machine; the promise is 100 ms.
+const TIME_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 100 });
+
+fn refused(name: &str, text: &str) -> SpecErrors {
+    let start = Instant::now();
+    let result = parse(text, Format::Auto);
+    let took = start.elapsed();
+    assert!(took < TIME_MAX, "{name} took {took:?}");
+    result.map(|parsed| parsed.spec.name).expect_err(name)
+}
+
+fn repeated(unit: &str) -> String {
+    unit.repeat(TEXT_BYTES_MAX / unit.len())
+}
+
+#[test]
+fn a_hundred_megabytes_are_refused_unread() {
+    let errors = refused("100 MB", &"a".repeat(100 * 1024 * 1024));
+    assert_eq!(errors.as_slice()[0].problem, Problem::TooLarge);
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    for unit in ["[", "{a: ", "{\"a\":", "- ", "? ", "a:\n", "&a [", "[[{"] {
+        refused(unit, &repeated(unit));
+    }
+    let mut indented = String::new();
+    for depth in 0..1000 {
+        indented += &" ".repeat(depth);
+        indented += "a:\n";
+    }
+    let errors = refused("indented", &indented);
+    assert_eq!(errors.as_slice()[0].problem, Problem::TooLarge, "{errors}");
+}
+
+#[test]
+fn aliases_that_multiply_are_refused() {
+    let mut lines = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..20 {
+        let below = format!("*a{}, ", level - 1).repeat(10);
+        lines += &format!("a{level}: &a{level} [{}]\n", below.trim_end_matches(", "));
+    }
+    let errors = refused("laughs", &lines);
+    assert_eq!(errors.as_slice()[0].problem, Problem::TooLarge);
+
+    let long = format!("a: &a {}\nb: [{}]", "x".repeat(500_000), "*a, ".repeat(100_000));
+    assert_eq!(
+        refused("long text", &long).as_slice()[0].problem,
+        Problem::TooLarge
+    );
+}
+
+#[test]
+fn masses_of_small_things_are_refused_in_time() {
+    for unit in [
+        "a: 1\n", "- a\n", "\"", "'", "#\n", "\n", "\t", "*a ", "!a ", "%a\n", "|\n", "&a\n", "a", "a ",
+        ", ", ": ", "é", "\u{0}", "<<: {}\n", "---\n",
+    ] {
+        refused(unit, &repeated(unit));
+    }
+    let unknown: String = (0..60_000).map(|n| format!("htp_port{n}: 1\n")).collect();
+    refused("unknown fields", &unknown);
+    let errors: String = (0..40_000).map(|_| "- {nam: x}\n").collect();
+    refused("errors", &format!("services:\n{errors}"));
+    let merges = format!(
+        "base: &b {{{}}}\nx:\n{}",
+        (0..2000).map(|n| format!("k{n}: 1, ")).collect::<String>(),
+        "  <<: *b\n".repeat(20)
+    );
+    refused("merges", &merges);
+    let many: String = (0..20_000)
+        .map(|n| format!("- {{key: K{n}, value: v}}\n"))
+        .collect();
+    refused("variables", &format!("name: shop\nenvs:\n{many}"));
+}
