@@ -108,6 +108,7 @@ closed_enum! {
         ConnectionRefused = "connection_refused",
         ConnectionTimedOut = "connection_timed_out",
         HostUnreachable = "host_unreachable",
+        TlsUntrusted = "tls_untrusted",
 
         // Databases, as probed or as seen by the app.
         DatabaseRefused = "database_refused",

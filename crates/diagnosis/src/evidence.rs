@@ -146,7 +146,8 @@ pub struct LogHint {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncidentEvidence {
-    pub incident_id: String,
+    /// `None` where the fault was noted without one.
+    pub incident_id: Option<String>,
     pub operation: String,
     pub attempts: u32,
 }

@@ -213,6 +213,17 @@ pub fn decisive_memory_kill(record: &ExitRecord) -> Option<&MemoryKill> {
     })
 }
 
+/// How many ends in a row, the last included, were the same: a deployment that dies the same way three times need not be waited for.
+pub fn same_ends(exits: &[ExitRecord]) -> u32 {
+    let Some(last) = exits.last() else { return 0 };
+    let same = |exit: &&ExitRecord| {
+        exit.termination == last.termination
+            && exit.exec_fault.is_some() == last.exec_fault.is_some()
+            && ended_by(exit) == ended_by(last)
+    };
+    u32::try_from(exits.iter().rev().take_while(same).count()).unwrap_or(u32::MAX)
+}
+
 fn ended_by(record: &ExitRecord) -> EndedBy {
     if record.exec_fault.is_some() {
         return EndedBy::NeverStarted;

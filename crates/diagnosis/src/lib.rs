@@ -1,6 +1,17 @@
 //! The error reference: what was observed ([`facts`]) goes in, exactly one code with cause, evidence and next steps comes out.
 //! Pure: no I/O, no clock.
+//!
+//! ```text
+//!   shim ── exit record ──┐
+//!   builder ─ build facts ┤            rules: one file per engine, strongest first
+//!   prober ── transcript ─┼─▶ Facts ─▶ time limit, memory, exec, exit, probes ─▶ code
+//!   engine ── sockets … ──┘                     │
+//!                                       refine: words of the log, weak facts ─▶ finer cause, never another code
+//!                                               │
+//!                                            Verdict ─▶ Reason { code, cause, message, evidence, next steps }
+//! ```
 
+mod catalogue;
 mod cause;
 mod closed_enum;
 mod code;
@@ -8,7 +19,11 @@ mod evidence;
 pub mod exit_codes;
 pub mod facts;
 mod reason;
+mod refine;
+mod rules;
+mod words;
 
+pub use catalogue::{CausePage, CodePage};
 pub use cause::Cause;
 pub use closed_enum::UnknownName;
 pub use code::{Blame, Code, Retry, Severity};
@@ -17,3 +32,4 @@ pub use evidence::{
     TimeLimitEvidence,
 };
 pub use reason::{NextStep, Reason, Verdict};
+pub use rules::diagnose;

@@ -23,7 +23,8 @@ pub struct InstanceFacts {
     pub started_at: Option<Timestamp>,
     /// When it first had a listening socket.
     pub first_listen_at: Option<Timestamp>,
-    pub sockets: Vec<ListeningSocket>,
+    /// `None`: not looked at, or not to be seen any more. An empty list: looked, and nothing listens.
+    pub sockets: Option<Vec<ListeningSocket>>,
     pub outbound_failures: Vec<OutboundFailure>,
     pub memory: MemoryRecord,
     /// Share of its CPU limit that was used lately, 0.0 to 1.0.

@@ -1,0 +1,194 @@
+//! Refinement: the code is decided; here words of the log, and facts that are no proof alone, may make the cause finer.
+//! Facts first; a word of the log counts only where no fact contradicts it (a variable "missing" that is set is "refused").
+
+mod connections;
+mod exec_line;
+mod pattern;
+mod tables;
+mod wording;
+
+use crate::{
+    Cause, LogHint, NextStep,
+    facts::{BuildFacts, ExitRecord, Facts, InstanceFacts, StepFacts, Termination, ToolFinding},
+    refine::pattern::Hit,
+    words,
+};
+
+/// A finer cause, with the wording that goes into the message.
+#[derive(Debug)]
+pub(crate) struct Refinement {
+    pub(crate) cause: Cause,
+    /// Continues "… exited with code 1": begins with ", ", ": " or "; ".
+    pub(crate) wording: String,
+    pub(crate) hint: Option<LogHint>,
+    pub(crate) next_steps: Vec<NextStep>,
+}
+
+/// Why a process ended, where more than its status is known.
+pub(crate) fn exit(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -> Option<Refinement> {
+    if exit.termination.is_some_and(Termination::is_success) {
+        return None;
+    }
+    if let Some(refinement) = exec_line::without_shell(facts, instance) {
+        return Some(refinement);
+    }
+    let hit = pattern::find(&facts.log_tail, tables::RUN).filter(|hit| agrees(hit.cause, exit));
+    match hit {
+        Some(hit) => Some(from_hit(facts, instance, &settle(facts, instance, hit))),
+        None => connections::refinement(facts, instance),
+    }
+}
+
+/// Why a shell, loader or interpreter said 126 or 127.
+pub(crate) fn not_executable(facts: &Facts, instance: &InstanceFacts) -> Option<Refinement> {
+    let hit = pattern::find(&facts.log_tail, tables::EXEC)?;
+    Some(from_hit(facts, instance, &hit))
+}
+
+/// Why a build step ended non-zero: the kernel's facts, then the tools' own identifiers, then words of the log.
+pub(crate) fn step(facts: &Facts, build: &BuildFacts, step: &StepFacts) -> Option<Refinement> {
+    if step.disk_full {
+        return None;
+    }
+    let finding = build
+        .findings
+        .iter()
+        .find_map(|finding| Some((finding.cause?, finding)));
+    if let Some((cause, finding)) = finding {
+        return Some(from_finding(facts, build, cause, finding));
+    }
+    let hit = pattern::find(&facts.log_tail, tables::BUILD)?;
+    let hit = Hit {
+        cause: build_cause(build, &hit),
+        ..hit
+    };
+    Some(from_build_hit(facts, &hit))
+}
+
+/// A cause that the way the process ended rules out is no cause.
+fn agrees(cause: Cause, exit: &ExitRecord) -> bool {
+    match exit.termination {
+        // A crash or kill is not explained by an error that the app could print and then go on.
+        Some(Termination::Signaled {
+            signal: 4 | 7 | 8 | 9 | 11,
+            ..
+        }) => false,
+        Some(Termination::Signaled { signal: 6, .. }) => cause == Cause::OwnHeapLimit,
+        _ => true,
+    }
+}
+
+/// Holds the hit against the facts.
+fn settle(facts: &Facts, instance: &InstanceFacts, hit: Hit) -> Hit {
+    let cause = match hit.cause {
+        Cause::MissingEnv => missing_env(facts, instance, hit.subject.as_deref()),
+        Cause::ModuleNotFound | Cause::FileMissing if starts_entry(instance, hit.subject.as_deref()) => {
+            Cause::EntryFileMissing
+        }
+        Cause::ConnectionRefused
+        | Cause::ConnectionTimedOut
+        | Cause::HostUnreachable
+        | Cause::HostNotFound => connections::of_log(instance, hit.cause, hit.subject.as_deref(), &hit.line),
+        Cause::TlsUntrusted if connections::speaks_of_database(instance, &hit.line) => {
+            Cause::DatabaseTlsUntrusted
+        }
+        cause => cause,
+    };
+    Hit { cause, ..hit }
+}
+
+fn missing_env(facts: &Facts, instance: &InstanceFacts, name: Option<&str>) -> Cause {
+    let Some(name) = name else {
+        return Cause::EnvRefused;
+    };
+    if instance.variables.iter().any(|known| known == name) {
+        Cause::EnvRefused
+    } else if removed(facts, name).is_some() {
+        Cause::ConfigurationRemoved
+    } else {
+        Cause::MissingEnv
+    }
+}
+
+/// The sentence of the difference that says that this variable went away.
+fn removed<'a>(facts: &'a Facts, name: &str) -> Option<&'a String> {
+    let item = format!("envs[{name}]");
+    facts
+        .changes
+        .iter()
+        .find(|change| change.contains(&item) && (change.contains("removed") || change.contains("empty")))
+}
+
+/// Whether the missing path is what the command starts: `node dist/index.js` and `/workspace/dist/index.js`.
+fn starts_entry(instance: &InstanceFacts, subject: Option<&str>) -> bool {
+    let Some(path) = subject.filter(|path| path.starts_with('/') || path.contains('.')) else {
+        return false;
+    };
+    instance
+        .command
+        .argv
+        .iter()
+        .skip(1)
+        .flat_map(|word| word.split_whitespace())
+        .any(|word| {
+            let word = word.trim_start_matches("./");
+            word.len() > 1 && !word.starts_with('-') && (path == word || path.ends_with(&format!("/{word}")))
+        })
+}
+
+/// A variable that the build misses counts only when it is not there; a missing command may be a dev dependency.
+fn build_cause(build: &BuildFacts, hit: &Hit) -> Cause {
+    let present = |name: &String| build.variables.contains(name);
+    match (hit.cause, &hit.subject) {
+        (Cause::MissingEnv, Some(name)) if present(name) => Cause::EnvRefused,
+        (Cause::MissingEnv, _) => Cause::MissingBuildEnv,
+        (cause, _) => cause,
+    }
+}
+
+fn from_hit(facts: &Facts, instance: &InstanceFacts, hit: &Hit) -> Refinement {
+    Refinement {
+        cause: hit.cause,
+        wording: wording::run(instance, hit),
+        hint: Some(hint(hit)),
+        next_steps: wording::run_steps(facts, instance, hit),
+    }
+}
+
+fn from_build_hit(facts: &Facts, hit: &Hit) -> Refinement {
+    Refinement {
+        cause: hit.cause,
+        wording: wording::build(hit.cause, hit.subject.as_deref(), &hit.line),
+        hint: Some(hint(hit)),
+        next_steps: wording::build_steps(facts, hit.cause, hit.subject.as_deref()),
+    }
+}
+
+fn from_finding(facts: &Facts, build: &BuildFacts, cause: Cause, finding: &ToolFinding) -> Refinement {
+    let hit = Hit {
+        cause,
+        line: finding.line.clone(),
+        subject: finding.subject.clone(),
+    };
+    let cause = build_cause(build, &hit);
+    let reported = wording::build(cause, finding.subject.as_deref(), &finding.line);
+    let identifier = if finding.identifier.is_empty() || finding.line.contains(&finding.identifier) {
+        String::new()
+    } else {
+        format!(" ({} {})", finding.tool, finding.identifier)
+    };
+    Refinement {
+        cause,
+        wording: format!("{reported}{identifier}"),
+        hint: None,
+        next_steps: wording::build_steps(facts, cause, finding.subject.as_deref()),
+    }
+}
+
+fn hint(hit: &Hit) -> LogHint {
+    LogHint {
+        cause: hit.cause,
+        line: words::excerpt(&hit.line, 300),
+        subject: hit.subject.clone(),
+    }
+}

@@ -1,0 +1,98 @@
+//! Databases: the servers' own sentences and codes, which are the same in every language.
+
+use super::{Cause, Pattern, Subject, strong};
+
+pub(super) const TABLE: &[Pattern] = &[
+    strong(
+        &["password authentication failed"],
+        Cause::DatabaseAuth,
+        Subject::Quoted,
+    ),
+    strong(
+        &["sasl", "authentication failed"],
+        Cause::DatabaseAuth,
+        Subject::None,
+    ),
+    strong(&["access denied for user"], Cause::DatabaseAuth, Subject::Quoted),
+    strong(&["wrongpass"], Cause::DatabaseAuth, Subject::None),
+    strong(
+        &["noauth authentication required"],
+        Cause::DatabaseAuth,
+        Subject::None,
+    ),
+    strong(&["28p01"], Cause::DatabaseAuth, Subject::None),
+    strong(&["no pg_hba.conf entry"], Cause::DatabaseRefused, Subject::None),
+    strong(
+        &["too many clients already"],
+        Cause::DatabaseConnectionsExhausted,
+        Subject::None,
+    ),
+    strong(
+        &["remaining connection slots are reserved"],
+        Cause::DatabaseConnectionsExhausted,
+        Subject::None,
+    ),
+    strong(
+        &["too many connections"],
+        Cause::DatabaseConnectionsExhausted,
+        Subject::None,
+    ),
+    strong(&["53300"], Cause::DatabaseConnectionsExhausted, Subject::None),
+    strong(&["unknown database"], Cause::DatabaseMissing, Subject::Quoted),
+    strong(
+        &["database \"", "does not exist"],
+        Cause::DatabaseMissing,
+        Subject::Quoted,
+    ),
+    strong(
+        &["the database system is starting up"],
+        Cause::DatabaseStarting,
+        Subject::None,
+    ),
+    strong(
+        &["permission denied for schema"],
+        Cause::DatabasePermission,
+        Subject::After("permission denied for schema"),
+    ),
+    strong(
+        &["permission denied for table"],
+        Cause::DatabasePermission,
+        Subject::After("permission denied for table"),
+    ),
+    strong(
+        &["permission denied for relation"],
+        Cause::DatabasePermission,
+        Subject::After("permission denied for relation"),
+    ),
+    strong(
+        &["in a read-only transaction"],
+        Cause::DatabaseReadOnly,
+        Subject::None,
+    ),
+    strong(&["p3009"], Cause::MigrationBlocked, Subject::None),
+    strong(
+        &["found failed migrations in the target database"],
+        Cause::MigrationBlocked,
+        Subject::None,
+    ),
+    strong(
+        &["can't load plugin: sqlalchemy.dialects:"],
+        Cause::DatabaseUrlScheme,
+        Subject::After("sqlalchemy.dialects:"),
+    ),
+    strong(
+        &["could not translate host name"],
+        Cause::DatabaseHostNotFound,
+        Subject::Quoted,
+    ),
+    strong(
+        &["p1001", "can't reach database server"],
+        Cause::DatabaseRefused,
+        Subject::Quoted,
+    ),
+    strong(
+        &["can't reach database server at"],
+        Cause::DatabaseRefused,
+        Subject::Quoted,
+    ),
+];

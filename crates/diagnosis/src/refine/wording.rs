@@ -1,0 +1,174 @@
+//! How a refined cause is said: the wording for the message, and the next steps.
+
+use super::{connections, pattern::Hit};
+use crate::{
+    Cause, NextStep,
+    facts::{Facts, InstanceFacts},
+    words,
+};
+
+/// How much of a log line goes into a message.
+const LINE_MAX: usize = 160;
+
+/// For processes: continues "… exited with code 1 (general error)".
+pub(super) fn run(instance: &InstanceFacts, hit: &Hit) -> String {
+    let line = words::excerpt(&hit.line, LINE_MAX);
+    let Some(subject) = &hit.subject else {
+        return format!("; its log says: {line}");
+    };
+    match hit.cause {
+        Cause::MissingEnv => format!(": its log asks for `{subject}`, and no variable of that name is set"),
+        Cause::ConfigurationRemoved => {
+            format!(": its log asks for `{subject}`, which this deployment's spec no longer sets")
+        }
+        Cause::EnvRefused => format!(": its log refuses the value of `{subject}` (which is set): {line}"),
+        Cause::UnresolvedReference => {
+            format!(
+                ": its log shows the reference `{subject}` as literal text, so no component of that name was found"
+            )
+        }
+        Cause::EntryFileMissing => format!(": `{subject}`, which its command starts, is not in the image"),
+        Cause::ModuleNotFound => format!(": its log says that `{subject}` cannot be loaded"),
+        Cause::SharedLibraryMissing => format!(": the image lacks the shared library `{subject}`"),
+        Cause::SharedLibraryVersion => {
+            format!(": it needs `{subject}`, and the image's system library is older")
+        }
+        Cause::CommandNotFound => format!(": `{subject}`, which it runs, was not found"),
+        Cause::NotExecutable => format!(": `{subject}`, which it runs, has no execute permission"),
+        Cause::PermissionDenied => {
+            let user = instance
+                .command
+                .user
+                .as_ref()
+                .map_or(String::new(), |user| format!(" (it runs as `{user}`)"));
+            format!(": permission denied for `{subject}`{user}")
+        }
+        Cause::FileMissing => format!(": `{subject}` does not exist"),
+        _ => format!("; its log says: {line}"),
+    }
+}
+
+pub(super) fn run_steps(facts: &Facts, instance: &InstanceFacts, hit: &Hit) -> Vec<NextStep> {
+    let variable = |name: &str| {
+        words::spec_lines(
+            facts,
+            &[&format!(
+                "envs:\n- key: {name}\n  scope: RUN_TIME\n  value: <value>"
+            )],
+        )
+    };
+    let subject = hit.subject.as_deref();
+    match (hit.cause, subject) {
+        (Cause::MissingEnv, Some(name)) => {
+            vec![NextStep::new(format!("Set `{name}` on this component.")).with_spec(variable(name))]
+        }
+        (Cause::ConfigurationRemoved, Some(name)) => vec![
+            NextStep::new(format!(
+                "Put `{name}` back: a spec update replaces the whole spec, so what it leaves out is gone."
+            ))
+            .with_spec(variable(name)),
+        ],
+        (Cause::EntryFileMissing, Some(path)) => entry_steps(facts, instance, path),
+        (Cause::OwnHeapLimit, _) => heap_steps(facts, instance.size.memory_bytes, hit),
+        (Cause::PrivilegedPort, _) => {
+            vec![
+                NextStep::new("Listen on 8080 and set http_port to it.")
+                    .with_spec(words::spec_lines(facts, &["http_port: 8080"])),
+            ]
+        }
+        (cause, _) => connections::next_steps(facts, cause),
+    }
+}
+
+fn entry_steps(facts: &Facts, instance: &InstanceFacts, path: &str) -> Vec<NextStep> {
+    let built = instance.builder.as_ref().map_or(String::new(), |builder| {
+        format!(" It was built by {} ({}).", builder.builder, builder.reason)
+    });
+    vec![
+        NextStep::new(format!(
+            "If a build step makes `{path}`, set it as the build command.{built}"
+        ))
+        .with_spec(words::spec_lines(
+            facts,
+            &["build_command: <the command that makes it>"],
+        )),
+        NextStep::new("Otherwise correct the path in the command; it counts from source_dir."),
+    ]
+}
+
+fn heap_steps(facts: &Facts, memory_bytes: u64, hit: &Hit) -> Vec<NextStep> {
+    if !hit.line.to_ascii_lowercase().contains("javascript") || memory_bytes == 0 {
+        return Vec::new();
+    }
+    let megabytes = memory_bytes / (1 << 20) * 3 / 4;
+    vec![
+        NextStep::new("Raise Node.js's own limit, within the instance's memory.").with_spec(
+            words::spec_lines(
+                facts,
+                &[&format!(
+                    "envs:\n- key: NODE_OPTIONS\n  value: --max-old-space-size={megabytes}"
+                )],
+            ),
+        ),
+    ]
+}
+
+/// For build steps: continues "`npm ci` exited with code 1".
+pub(super) fn build(cause: Cause, subject: Option<&str>, line: &str) -> String {
+    let line = words::excerpt(line, LINE_MAX);
+    match (cause, subject) {
+        (Cause::LockfileOutOfStep, Some(file)) => {
+            format!(" because the lock file and the manifest disagree (`{file}`): {line}")
+        }
+        (Cause::LockfileOutOfStep, None) => {
+            format!(" because the lock file and the manifest disagree: {line}")
+        }
+        (Cause::LockfileMissing, _) => format!(" because the lock file is not in the source: {line}"),
+        (Cause::DevDependencyMissing, Some(tool)) => {
+            format!(" because `{tool}` is not installed; it is in devDependencies, and those were left out")
+        }
+        (Cause::CommandNotFound, Some(program)) => format!(": `{program}` was not found in the build"),
+        (Cause::MissingBuildEnv, Some(name)) => {
+            format!(": it needs the variable `{name}`, which is not set during the build")
+        }
+        (Cause::FileNameCase, Some(path)) => {
+            format!(": `{path}` does not exist in this spelling; a file of the source differs by letter case")
+        }
+        (Cause::ScriptMissing, Some(script)) => {
+            format!(": the script `{script}` is not defined in the manifest")
+        }
+        (Cause::ModuleNotFound, Some(module)) => format!(": `{module}` cannot be found"),
+        (Cause::FileMissing, Some(path)) => format!(": `{path}` does not exist"),
+        (Cause::DependencyNotFound, Some(package)) => format!(": the registry has no `{package}`"),
+        (Cause::WarningsAsErrors, _) => {
+            format!(" on a warning, because CI=true makes the tool count warnings as errors: {line}")
+        }
+        _ if line.is_empty() => String::new(),
+        _ => format!(": {line}"),
+    }
+}
+
+pub(super) fn build_steps(facts: &Facts, cause: Cause, subject: Option<&str>) -> Vec<NextStep> {
+    match (cause, subject) {
+        (Cause::MissingBuildEnv, Some(name)) => vec![
+            NextStep::new(format!(
+                "Give `{name}` to the build (a database's values exist at run time only)."
+            ))
+            .with_spec(words::spec_lines(
+                facts,
+                &[&format!(
+                    "envs:\n- key: {name}\n  scope: RUN_AND_BUILD_TIME\n  value: <value>"
+                )],
+            )),
+        ],
+        (Cause::OwnHeapLimit, _) => vec![
+            NextStep::new("Raise Node.js's own limit, within the build's memory.").with_spec(
+                words::spec_lines(
+                    facts,
+                    &["envs:\n- key: NODE_OPTIONS\n  scope: BUILD_TIME\n  value: --max-old-space-size=3072"],
+                ),
+            ),
+        ],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,160 @@
+//! Memory kills: counted by the kernel, and belonging to the end (the main process, or at most 10 s before it).
+
+use super::{Finding, command, decisive_exit};
+use crate::{
+    Cause, Code, Evidence, MemoryEvidence, NextStep,
+    exit_codes::decisive_memory_kill,
+    facts::{ExitRecord, Facts, InstanceFacts, MemoryKill, MemoryRecord},
+    rules::exit,
+    words,
+};
+
+/// The instance failed of a memory kill.
+pub(super) fn instance(facts: &Facts, instance: &InstanceFacts) -> Option<Finding> {
+    let exit = decisive_exit(facts, instance)?;
+    let kill = decisive_memory_kill(exit)?;
+    let child = killed_child(exit, kill);
+    let (cause, message) = if child {
+        (
+            Cause::ChildKilledForMemory,
+            child_message(facts, instance, exit, kill),
+        )
+    } else {
+        (Cause::MemoryLimit, main_message(facts, instance, exit, kill))
+    };
+    let finding = Finding::new(Code::ContainerOutOfMemory, cause, message)
+        .evidence(Evidence::Memory(evidence(instance, &exit.memory, child)))
+        .evidence(exit::evidence(instance, exit))
+        .evidence_if(command(instance))
+        .retry(exit::retry(instance));
+    Some(finding.next_all(next_steps(facts, instance)))
+}
+
+/// Kills that did not end it are worth a warning.
+pub(super) fn survived(exit: &ExitRecord) -> Vec<String> {
+    if exit.memory.kills.is_empty() || decisive_memory_kill(exit).is_some() {
+        return Vec::new();
+    }
+    vec![format!(
+        "The kernel killed {} for memory {} before the end ({}); the instance survived that.",
+        victims(&exit.memory.kills),
+        words::duration(words::milliseconds_between(
+            exit.memory.kills[0].at,
+            exit.ended_at
+        )),
+        against_limit(&exit.memory, None),
+    )]
+}
+
+/// "`node`", "a process", "3 processes (`node`, `sh`)".
+pub(super) fn victims(kills: &[MemoryKill]) -> String {
+    let names: Vec<&String> = kills.iter().filter_map(|kill| kill.process.as_ref()).collect();
+    match (kills.len(), names.as_slice()) {
+        (1, [name]) => format!("`{name}`"),
+        (1, _) => "a process".to_owned(),
+        (count, []) => format!("{count} processes"),
+        (count, names) => format!("{count} processes ({})", words::quoted_list(names, 3)),
+    }
+}
+
+/// "peak 512 MiB of 512 MiB", "limit 512 MiB".
+pub(super) fn against_limit(memory: &MemoryRecord, limit_of_size: Option<u64>) -> String {
+    match (memory.peak_bytes, memory.limit_bytes.or(limit_of_size)) {
+        (Some(peak), Some(limit)) => format!("peak {} of {}", words::bytes(peak), words::bytes(limit)),
+        (None, Some(limit)) => format!("limit {}", words::bytes(limit)),
+        (Some(peak), None) => format!("peak {}", words::bytes(peak)),
+        (None, None) => "limit not recorded".to_owned(),
+    }
+}
+
+fn killed_child(exit: &ExitRecord, kill: &MemoryKill) -> bool {
+    match kill.main_process {
+        Some(main) => !main,
+        // Not seen: a main process that was not ended by SIGKILL cannot have been the victim.
+        None => exit.termination.is_some_and(|end| end.shell_code() != 137),
+    }
+}
+
+fn main_message(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord, kill: &MemoryKill) -> String {
+    let victim = kill
+        .process
+        .as_ref()
+        .map_or(String::new(), |name| format!(" (process `{name}`)"));
+    format!(
+        "{} was killed for memory{}{victim}: {}, size {} (exit code 137, SIGKILL by the kernel).",
+        words::component_at_start(facts),
+        exit::after(exit),
+        against_limit(&exit.memory, Some(instance.size.memory_bytes)),
+        size(instance),
+    )
+}
+
+fn child_message(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord, kill: &MemoryKill) -> String {
+    let child = kill
+        .process
+        .as_ref()
+        .map_or("one of its processes".to_owned(), |name| {
+            format!("its process `{name}`")
+        });
+    let own_end = crate::exit_codes::ending(exit).story;
+    let gap = words::milliseconds_between(kill.at, exit.ended_at);
+    format!(
+        "{} ended because the kernel killed {child} for memory: {}, size {}; {} later the main process {own_end}.",
+        words::component_at_start(facts),
+        against_limit(&exit.memory, Some(instance.size.memory_bytes)),
+        size(instance),
+        words::duration(gap),
+    )
+}
+
+fn size(instance: &InstanceFacts) -> &str {
+    if instance.size.slug.is_empty() {
+        "not named"
+    } else {
+        &instance.size.slug
+    }
+}
+
+fn evidence(instance: &InstanceFacts, memory: &MemoryRecord, child: bool) -> MemoryEvidence {
+    MemoryEvidence {
+        limit_bytes: memory.limit_bytes.or(Some(instance.size.memory_bytes)),
+        peak_bytes: memory.peak_bytes,
+        size_slug: instance.size.slug.clone(),
+        kills: memory.kills.clone(),
+        hidden_by_shell: child,
+    }
+}
+
+fn next_steps(facts: &Facts, instance: &InstanceFacts) -> Vec<NextStep> {
+    let mut steps = Vec::new();
+    if let Some(larger) = larger_size(instance.size.memory_bytes) {
+        steps.push(
+            NextStep::new(format!(
+                "Use a larger instance; the next size has {}.",
+                words::bytes(larger.1)
+            ))
+            .with_spec(words::spec_lines(
+                facts,
+                &[&format!("instance_size_slug: {}", larger.0)],
+            )),
+        );
+    }
+    steps.push(NextStep::new(
+        "Or let it use less: fewer workers or threads, smaller caches, or the runtime's own limit below the instance's.",
+    ));
+    steps
+}
+
+/// The smallest size with more memory than this one. At the moment of a kill the peak is the limit, so more cannot be known.
+fn larger_size(memory_bytes: u64) -> Option<(&'static str, u64)> {
+    const MIB: u64 = 1 << 20;
+    const SIZES: [(&str, u64); 6] = [
+        ("apps-s-1vcpu-0.5gb", 512 * MIB),
+        ("apps-s-1vcpu-1gb", 1024 * MIB),
+        ("apps-s-1vcpu-2gb", 2048 * MIB),
+        ("apps-s-2vcpu-4gb", 4096 * MIB),
+        ("apps-d-2vcpu-8gb", 8192 * MIB),
+        ("apps-d-4vcpu-16gb", 16384 * MIB),
+    ];
+    SIZES.into_iter().find(|(_, size)| *size > memory_bytes)
+}

@@ -1,0 +1,539 @@
+//! Alive, but no probe succeeded: the socket table and the transcript say why.
+
+use super::{Finding, command, outbound_failures, probe_status, variables};
+use crate::{
+    Cause, Code, CpuEvidence, Evidence, NextStep, Retry, SocketEvidence, Verdict,
+    exit_codes::{self, EndedBy},
+    facts::{ExitRecord, Facts, InstanceFacts, ListeningSocket, ProbeAttempt, ProbeFacts, ProbeOutcome},
+    rules::{exit, memory},
+    words,
+};
+
+/// From this share of its CPU limit on, an instance counts as too busy to answer.
+const BUSY_SHARE_MIN: f64 = 0.9;
+
+/// Why it does not answer: a cause, the wording that goes into the message, and what to do.
+#[derive(Debug)]
+pub(super) struct Symptom {
+    pub(super) cause: Cause,
+    /// Holds the decisive fact; continues "Health check of service `web` failed: ".
+    pub(super) wording: String,
+    pub(super) next_steps: Vec<NextStep>,
+}
+
+/// `None`: the probes say nothing (there are none, or they succeed).
+pub(super) fn diagnose(facts: &Facts, instance: &InstanceFacts) -> Option<Verdict> {
+    let killed = instance
+        .exits
+        .iter()
+        .find(|exit| exit_codes::ending(exit).ended_by == EndedBy::FailedProbes);
+    let probe = instance.probe.as_ref();
+    let failing = probe.filter(|probe| is_failing(probe));
+    if killed.is_none() && failing.is_none() {
+        return None;
+    }
+    let over = killed.is_some() || probe.is_some_and(|probe| probe.threshold_reached);
+    let reason = finding(facts, instance, probe, killed, over).into_reason(facts);
+    Some(if over {
+        Verdict::Failure(reason)
+    } else {
+        Verdict::Waiting(reason)
+    })
+}
+
+fn is_failing(probe: &ProbeFacts) -> bool {
+    probe.threshold_reached
+        || probe
+            .transcript
+            .last()
+            .is_some_and(|attempt| !attempt.outcome.is_healthy())
+}
+
+fn finding(
+    facts: &Facts,
+    instance: &InstanceFacts,
+    probe: Option<&ProbeFacts>,
+    killed: Option<&ExitRecord>,
+    over: bool,
+) -> Finding {
+    let symptom = probe.map_or_else(no_probe, |probe| symptom(facts, instance, probe));
+    let message = message(facts, &symptom, killed, over);
+    Finding::new(Code::ContainerHealthChecksFailed, symptom.cause, message)
+        .evidence_if(sockets(instance, probe))
+        .evidence_if(probe.cloned().map(Evidence::Probe))
+        .evidence_if(killed.map(|exit| exit::evidence(instance, exit)))
+        .evidence_if(cpu(instance))
+        .evidence_if(outbound_failures(instance))
+        .evidence_if(command(instance))
+        .evidence_if(variables(&instance.variables))
+        .warn_all(killed.map(memory::survived).unwrap_or_default())
+        .warn_all(probe.map(redirect_notes).unwrap_or_default())
+        .retry(if over { Retry::No } else { Retry::UntilDeadline })
+        .next_all(symptom.next_steps)
+}
+
+fn message(facts: &Facts, symptom: &Symptom, killed: Option<&ExitRecord>, over: bool) -> String {
+    if !over {
+        return format!(
+            "{} is not answering yet: {}.",
+            words::component_at_start(facts),
+            symptom.wording
+        );
+    }
+    let killed = killed.map_or(String::new(), |exit| {
+        let memory = match (exit.memory.peak_bytes, exit.memory.limit_bytes) {
+            (Some(_), Some(_)) => format!(
+                "; memory: {}, so this was not out of memory",
+                memory::against_limit(&exit.memory, None)
+            ),
+            _ => String::new(),
+        };
+        format!(
+            "; Mainstay then ended it (exit code {}{memory})",
+            exit_codes::ending(exit).shown_code
+        )
+    });
+    format!(
+        "Health check of {} failed: {}{killed}.",
+        words::component(facts),
+        symptom.wording
+    )
+}
+
+fn no_probe() -> Symptom {
+    Symptom {
+        cause: Cause::NotDetermined,
+        wording: "no probe succeeded in time, and no transcript was kept, so the cause was not determined"
+            .to_owned(),
+        next_steps: Vec::new(),
+    }
+}
+
+/// The latest failing attempt decides: it tells what is true now.
+fn symptom(facts: &Facts, instance: &InstanceFacts, probe: &ProbeFacts) -> Symptom {
+    let Some(attempt) = probe
+        .transcript
+        .iter()
+        .rev()
+        .find(|attempt| !attempt.outcome.is_healthy())
+    else {
+        return unsteady(probe);
+    };
+    match &attempt.outcome {
+        ProbeOutcome::Refused => refused(facts, instance, probe, attempt),
+        ProbeOutcome::TimedOut => timed_out(facts, instance, probe),
+        ProbeOutcome::Unreachable => unreachable(attempt),
+        ProbeOutcome::Broken { message } => not_http(facts, probe, message),
+        ProbeOutcome::Response { status, .. } => probe_status::symptom(facts, probe, attempt, *status),
+        ProbeOutcome::Connected => unsteady(probe),
+    }
+}
+
+fn unsteady(probe: &ProbeFacts) -> Symptom {
+    let definition = &probe.definition;
+    Symptom {
+        cause: Cause::NotDetermined,
+        wording: format!(
+            "{} probes of port {} did not succeed {} times in a row; the kept attempts show no failure, so the cause was not determined",
+            probe.attempts, definition.port, definition.success_threshold
+        ),
+        next_steps: Vec::new(),
+    }
+}
+
+/// Nothing answered on the probed port: what listens instead?
+fn refused(facts: &Facts, instance: &InstanceFacts, probe: &ProbeFacts, attempt: &ProbeAttempt) -> Symptom {
+    let port = probe.definition.port;
+    let Some(sockets) = &instance.sockets else {
+        return Symptom {
+            cause: Cause::NotDetermined,
+            wording: format!(
+                "{}; its sockets were not seen, so the cause was not determined",
+                refusal(probe)
+            ),
+            next_steps: Vec::new(),
+        };
+    };
+    let at_port: Vec<&ListeningSocket> = sockets.iter().filter(|socket| socket.port == port).collect();
+    match (at_port.as_slice(), sockets.as_slice()) {
+        ([], []) => silent(facts, instance, probe),
+        ([], all) => other_port(facts, instance, probe, all),
+        (at_port, _) => at_port.iter().find(|socket| !socket.is_loopback()).map_or_else(
+            || loopback(facts, probe, at_port[0]),
+            |socket| late(facts, instance, probe, attempt, socket),
+        ),
+    }
+}
+
+/// "connection refused on port 8080, 9 of 9 times".
+fn refusal(probe: &ProbeFacts) -> String {
+    format!(
+        "connection refused on port {}{}",
+        probe.definition.port,
+        times(probe, |outcome| *outcome == ProbeOutcome::Refused)
+    )
+}
+
+/// ", 9 of 9 times"; nothing while there was only one attempt.
+pub(super) fn times(probe: &ProbeFacts, same: impl Fn(&ProbeOutcome) -> bool) -> String {
+    let kept = u32::try_from(probe.transcript.len()).unwrap_or(u32::MAX);
+    let matching = u32::try_from(
+        probe
+            .transcript
+            .iter()
+            .filter(|attempt| same(&attempt.outcome))
+            .count(),
+    )
+    .unwrap_or(0);
+    match (kept, probe.attempts) {
+        (_, 0 | 1) => String::new(),
+        (kept, attempts) if kept >= attempts => format!(", {matching} of {attempts} times"),
+        (kept, attempts) => format!(", {matching} of the {kept} kept attempts ({attempts} in all)"),
+    }
+}
+
+fn loopback(facts: &Facts, probe: &ProbeFacts, socket: &ListeningSocket) -> Symptom {
+    let wording = format!(
+        "{}, because {} listens on {} only, which cannot be reached from outside the instance",
+        refusal(probe),
+        words::socket_owner(socket),
+        words::socket_address(socket),
+    );
+    Symptom {
+        cause: Cause::BoundToLoopback,
+        wording,
+        next_steps: bind_steps(facts, socket.port),
+    }
+}
+
+fn bind_steps(facts: &Facts, port: u16) -> Vec<NextStep> {
+    vec![
+        NextStep::new(format!(
+            "Make the app listen on 0.0.0.0:{port} instead of the loopback address."
+        )),
+        NextStep::new(
+            "Many servers take the address from a variable or an option (HOST, HOSTNAME, --host, --bind).",
+        )
+        .with_spec(words::spec_lines(
+            facts,
+            &["envs:\n- key: HOST\n  value: 0.0.0.0"],
+        )),
+    ]
+}
+
+fn other_port(
+    facts: &Facts,
+    instance: &InstanceFacts,
+    probe: &ProbeFacts,
+    sockets: &[ListeningSocket],
+) -> Symptom {
+    let port = probe.definition.port;
+    // A socket that the router could reach says more than a debugger's on the loopback address.
+    let reachable: Vec<&ListeningSocket> = sockets.iter().filter(|socket| !socket.is_loopback()).collect();
+    let shown: Vec<&ListeningSocket> = if reachable.is_empty() {
+        sockets.iter().collect()
+    } else {
+        reachable.clone()
+    };
+    let places: Vec<String> = shown.iter().map(|socket| words::socket_address(socket)).collect();
+    let only_loopback = if reachable.is_empty() {
+        " only, and on the loopback address at that"
+    } else {
+        ""
+    };
+    let wording = format!(
+        "{} listens on {}{only_loopback}, the probe asks port {port} ({})",
+        words::socket_owner(shown[0]),
+        words::list(&places, 3),
+        refusal(probe),
+    );
+    let mut next_steps = vec![
+        NextStep::new(format!(
+            "Set http_port to the port the app uses, {}.",
+            shown[0].port
+        ))
+        .with_spec(words::spec_lines(
+            facts,
+            &[&format!("http_port: {}", shown[0].port)],
+        )),
+        NextStep::new(port_advice(instance, port)),
+    ];
+    if reachable.is_empty() {
+        next_steps.push(NextStep::new(
+            "In both cases listen on 0.0.0.0, not on the loopback address.",
+        ));
+    }
+    Symptom {
+        cause: Cause::ListensOnOtherPort,
+        wording,
+        next_steps,
+    }
+}
+
+fn port_advice(instance: &InstanceFacts, port: u16) -> String {
+    if instance.variables.iter().any(|name| name == "PORT") {
+        format!("Or let the app read PORT, which is set to {port}.")
+    } else {
+        format!("Or make the app listen on port {port}.")
+    }
+}
+
+/// The port is open by now, so it was opened after the last refusal.
+fn late(
+    facts: &Facts,
+    instance: &InstanceFacts,
+    probe: &ProbeFacts,
+    attempt: &ProbeAttempt,
+    socket: &ListeningSocket,
+) -> Symptom {
+    let needed = listened_after_ms(instance).map_or_else(
+        || "needed longer than the probe waits".to_owned(),
+        |milliseconds| format!("needed {} to listen", words::duration(milliseconds)),
+    );
+    let started = instance.started_at.map_or(String::new(), |start| {
+        format!(
+            " {} after the start",
+            words::duration(words::milliseconds_between(start, attempt.at))
+        )
+    });
+    let wording = format!(
+        "{} {needed} on {}; the last probe was refused{started}",
+        words::socket_owner(socket),
+        words::socket_address(socket),
+    );
+    Symptom {
+        cause: Cause::StillStarting,
+        wording,
+        next_steps: patience_steps(facts, probe),
+    }
+}
+
+/// Alive, and not one listening socket.
+fn silent(facts: &Facts, instance: &InstanceFacts, probe: &ProbeFacts) -> Symptom {
+    let port = probe.definition.port;
+    let ran = ran_for(facts, instance);
+    if instance.was_ready || instance.first_listen_at.is_some() {
+        let wording = format!(
+            "it listened before, but nothing listens now; the probe asks port {port} ({})",
+            refusal(probe)
+        );
+        return Symptom {
+            cause: Cause::StoppedListening,
+            wording,
+            next_steps: Vec::new(),
+        };
+    }
+    if let Some(share) = busy(instance) {
+        let wording = format!(
+            "it opened no port {ran} while it used {share} of its CPU limit; the probe asks port {port}"
+        );
+        return Symptom {
+            cause: Cause::TooBusy,
+            wording,
+            next_steps: patience_steps(facts, probe),
+        };
+    }
+    if let Some(failure) = instance.outbound_failures.first() {
+        let wording = format!(
+            "it opened no port {ran}; its connection to {} is {}",
+            std::net::SocketAddr::new(failure.address, failure.port),
+            match failure.result {
+                crate::facts::OutboundResult::TimedOut => "unanswered",
+                other => other.words(),
+            },
+        );
+        return Symptom {
+            cause: Cause::StillStarting,
+            wording,
+            next_steps: patience_steps(facts, probe),
+        };
+    }
+    let wording = format!("the process runs, but it opened no port {ran}; the probe asks port {port}");
+    if probe.threshold_reached {
+        Symptom {
+            cause: Cause::NeverListened,
+            wording,
+            next_steps: never_listened_steps(facts, probe),
+        }
+    } else {
+        Symptom {
+            cause: Cause::StillStarting,
+            wording,
+            next_steps: patience_steps(facts, probe),
+        }
+    }
+}
+
+/// "in 95 s", "so far".
+fn ran_for(facts: &Facts, instance: &InstanceFacts) -> String {
+    let end = instance
+        .exits
+        .last()
+        .map_or(facts.observed_at, |exit| exit.ended_at);
+    instance.started_at.map_or("so far".to_owned(), |start| {
+        format!("in {}", words::duration(words::milliseconds_between(start, end)))
+    })
+}
+
+fn listened_after_ms(instance: &InstanceFacts) -> Option<u64> {
+    Some(words::milliseconds_between(
+        instance.started_at?,
+        instance.first_listen_at?,
+    ))
+}
+
+fn never_listened_steps(facts: &Facts, probe: &ProbeFacts) -> Vec<NextStep> {
+    let port = probe.definition.port;
+    vec![
+        NextStep::new(format!("If it is a web server, make it listen on 0.0.0.0:{port}; if it starts slowly, raise the probe's patience."))
+            .with_spec(patience_lines(facts, probe)),
+        NextStep::new("If it serves no requests, make it a worker.")
+            .with_spec(format!("workers:\n- name: {}", facts.component)),
+    ]
+}
+
+/// How long the probe waits in all.
+fn budget_seconds(probe: &ProbeFacts) -> u64 {
+    let definition = &probe.definition;
+    u64::from(definition.initial_delay_seconds)
+        + u64::from(definition.period_seconds) * u64::from(definition.failure_threshold)
+}
+
+fn patience_steps(facts: &Facts, probe: &ProbeFacts) -> Vec<NextStep> {
+    vec![
+        NextStep::new(format!(
+            "Listen first and do the slow work afterwards, or raise the probe's patience, now {}.",
+            words::duration(budget_seconds(probe) * 1000)
+        ))
+        .with_spec(patience_lines(facts, probe)),
+    ]
+}
+
+fn patience_lines(facts: &Facts, probe: &ProbeFacts) -> String {
+    let delay = (budget_seconds(probe).max(30) * 2).min(3600);
+    words::spec_lines(
+        facts,
+        &[&format!("health_check:\n  initial_delay_seconds: {delay}")],
+    )
+}
+
+fn timed_out(facts: &Facts, instance: &InstanceFacts, probe: &ProbeFacts) -> Symptom {
+    let definition = &probe.definition;
+    let request = request(probe);
+    let count = times(probe, |outcome| *outcome == ProbeOutcome::TimedOut);
+    let unanswered = format!(
+        "{request} was not answered within {} s{count}",
+        definition.timeout_seconds
+    );
+    if let Some(share) = busy(instance) {
+        let wording = format!("{unanswered}, while the instance used {share} of its CPU limit");
+        return Symptom {
+            cause: Cause::TooBusy,
+            wording,
+            next_steps: timeout_steps(facts, probe),
+        };
+    }
+    Symptom {
+        cause: Cause::HealthTimeout,
+        wording: unanswered,
+        next_steps: timeout_steps(facts, probe),
+    }
+}
+
+fn timeout_steps(facts: &Facts, probe: &ProbeFacts) -> Vec<NextStep> {
+    let timeout = (probe.definition.timeout_seconds * 5).min(120);
+    vec![
+        NextStep::new("Answer the probe without waiting for other services, or give it more time.")
+            .with_spec(words::spec_lines(
+                facts,
+                &[&format!("health_check:\n  timeout_seconds: {timeout}")],
+            )),
+    ]
+}
+
+/// "GET /healthz on port 8080", "a connection to port 8080".
+pub(super) fn request(probe: &ProbeFacts) -> String {
+    let port = probe.definition.port;
+    probe.definition.http_path.as_ref().map_or_else(
+        || format!("a connection to port {port}"),
+        |path| format!("GET {path} on port {port}"),
+    )
+}
+
+fn unreachable(attempt: &ProbeAttempt) -> Symptom {
+    Symptom {
+        cause: Cause::InstanceUnreachable,
+        wording: format!(
+            "there is no route from Mainstay to the instance ({}); this is not the app's fault",
+            attempt.target
+        ),
+        next_steps: Vec::new(),
+    }
+}
+
+fn not_http(facts: &Facts, probe: &ProbeFacts, message: &str) -> Symptom {
+    let port = probe.definition.port;
+    Symptom {
+        cause: Cause::HealthNotHttp,
+        wording: format!("port {port} accepts connections, but what it answers is not HTTP ({})", words::excerpt(message, 100)),
+        next_steps: vec![
+            NextStep::new("Serve plain HTTP on that port (TLS ends at the router), or probe with a TCP connect: leave http_path out.")
+                .with_spec(words::spec_lines(facts, &[&format!("health_check:\n  port: {port}")])),
+        ],
+    }
+}
+
+/// "98 %", when the instance is at its limit.
+fn busy(instance: &InstanceFacts) -> Option<String> {
+    instance
+        .cpu_share
+        .filter(|share| *share >= BUSY_SHARE_MIN)
+        .map(|share| format!("{:.0} %", share * 100.0))
+}
+
+fn sockets(instance: &InstanceFacts, probe: Option<&ProbeFacts>) -> Option<Evidence> {
+    let sockets = instance.sockets.clone()?;
+    Some(Evidence::Sockets(SocketEvidence {
+        probed_port: probe.map(|probe| probe.definition.port),
+        sockets,
+        first_listen_after_ms: listened_after_ms(instance),
+    }))
+}
+
+fn cpu(instance: &InstanceFacts) -> Option<Evidence> {
+    let share = instance.cpu_share?;
+    Some(Evidence::Cpu(CpuEvidence {
+        share,
+        limit_millis: instance.size.cpu_millis,
+    }))
+}
+
+/// Redirects are healthy, but probes do not follow them: worth a note.
+fn redirect_notes(probe: &ProbeFacts) -> Vec<String> {
+    let redirect = probe
+        .transcript
+        .iter()
+        .find_map(|attempt| match &attempt.outcome {
+            ProbeOutcome::Response {
+                status: status @ 300..=399,
+                headers,
+                ..
+            } => {
+                let location = headers
+                    .iter()
+                    .find(|(name, _)| name.eq_ignore_ascii_case("location"));
+                Some((*status, location.map(|(_, value)| value.clone())))
+            }
+            _ => None,
+        });
+    redirect
+        .map(|(status, location)| {
+            let to = location.map_or(String::new(), |location| format!(" to {location}"));
+            format!(
+                "The probe was redirected ({}{to}); that counts as healthy, and it is not followed.",
+                words::http_status(status)
+            )
+        })
+        .into_iter()
+        .collect()
+}

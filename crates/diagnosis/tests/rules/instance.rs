@@ -1,0 +1,506 @@
+//! What instances end with: each borderline case of the reference, and the precedence between facts.
+
+use mainstay_diagnosis::{Blame, Cause, Code, Retry, Verdict, diagnose, facts::*};
+
+use crate::world::*;
+
+fn check(instance: InstanceFacts, code: Code, cause: Cause) -> String {
+    let reason = reason(&instance_facts(instance));
+    assert_eq!((reason.code, reason.cause), (code, cause), "{}", reason.message);
+    assert!(reason.message.contains("`web`"), "{}", reason.message);
+    reason.message
+}
+
+fn with_exit(exit: ExitRecord) -> InstanceFacts {
+    InstanceFacts {
+        exits: vec![exit],
+        sockets: None,
+        probe: None,
+        ..instance()
+    }
+}
+
+fn with_probe(probe: ProbeFacts, sockets: Vec<ListeningSocket>) -> InstanceFacts {
+    InstanceFacts {
+        probe: Some(probe),
+        sockets: Some(sockets),
+        ..instance()
+    }
+}
+
+#[test]
+fn a_healthy_service_has_no_reason() {
+    assert_eq!(diagnose(&instance_facts(instance())), Verdict::NoFailure);
+}
+
+#[test]
+fn a_job_that_ended_well_has_no_reason_even_after_a_survived_memory_kill() {
+    let mut exit = exited(0);
+    exit.memory.kills.push(memory_kill(1, Some(false)));
+    assert_eq!(diagnose(&job_facts(with_exit(exit))), Verdict::NoFailure);
+}
+
+// === Exits ===
+
+#[test]
+fn a_service_that_exits_with_0_failed() {
+    let message = check(
+        with_exit(exited(0)),
+        Code::ContainerExitNonZero,
+        Cause::ExitedNormally,
+    );
+    assert!(message.contains("code 0"), "{message}");
+}
+
+#[test]
+fn an_exit_code_is_in_the_message() {
+    let message = check(
+        with_exit(exited(3)),
+        Code::ContainerExitNonZero,
+        Cause::ExitedWithError,
+    );
+    assert!(message.contains("exited with code 3 after 2.0 s"), "{message}");
+}
+
+#[test]
+fn an_exit_of_137_by_itself_is_no_kill_and_no_memory() {
+    let message = check(
+        with_exit(exited(137)),
+        Code::ContainerExitNonZero,
+        Cause::ExitedWithError,
+    );
+    assert!(message.contains("exited by itself with code 137"), "{message}");
+}
+
+#[test]
+fn a_sigkill_of_unknown_sender_says_that_it_is_unknown() {
+    let message = check(
+        with_exit(signaled(9)),
+        Code::ContainerExitNonZero,
+        Cause::KilledByUnknown,
+    );
+    assert!(message.contains("the sender was not seen"), "{message}");
+}
+
+#[test]
+fn an_abort_and_a_crash_are_told_apart() {
+    check(with_exit(signaled(6)), Code::ContainerExitNonZero, Cause::Aborted);
+    check(
+        with_exit(signaled(11)),
+        Code::ContainerExitNonZero,
+        Cause::Crashed,
+    );
+}
+
+#[test]
+fn an_exit_wins_over_failing_probes() {
+    let mut instance = with_exit(exited(1));
+    instance.probe = Some(failed(ProbeOutcome::Refused));
+    check(instance, Code::ContainerExitNonZero, Cause::ExitedWithError);
+}
+
+#[test]
+fn the_first_cause_is_kept_over_later_ends() {
+    let mut instance = with_exit(exited(3));
+    let mut later = signaled(9);
+    later.memory.kills.push(memory_kill(2, Some(true)));
+    instance.exits.push(later);
+    check(instance, Code::ContainerExitNonZero, Cause::ExitedWithError);
+}
+
+#[test]
+fn what_healed_long_ago_is_no_cause_of_todays_end() {
+    let mut long_ago = signaled(9);
+    long_ago.memory.kills.push(memory_kill(2, Some(true)));
+    let today = ExitRecord {
+        started_at: Some(at(3)),
+        ended_at: at(86_400),
+        ..exited(3)
+    };
+    let mut instance = with_exit(long_ago);
+    instance.exits.push(today);
+    check(instance, Code::ContainerExitNonZero, Cause::ExitedWithError);
+}
+
+#[test]
+fn a_lost_exit_status_is_the_platforms_fault() {
+    let exit = ExitRecord {
+        termination: None,
+        ..exited(0)
+    };
+    let reason = reason(&instance_facts(with_exit(exit)));
+    assert_eq!(
+        (reason.code, reason.cause),
+        (Code::InternalError, Cause::ExitStatusLost)
+    );
+    assert_eq!(reason.blame, Blame::Platform);
+}
+
+// === Stops that the platform asked for ===
+
+#[test]
+fn a_graceful_stop_is_no_failure() {
+    let exit = ExitRecord {
+        stop: Some(stop(StopReason::Replaced, false)),
+        ..signaled(15)
+    };
+    assert_eq!(diagnose(&instance_facts(with_exit(exit))), Verdict::NoFailure);
+}
+
+#[test]
+fn a_kill_after_the_grace_period_is_a_note_with_145() {
+    let exit = ExitRecord {
+        stop: Some(stop(StopReason::Replaced, true)),
+        ..signaled(9)
+    };
+    let Verdict::Note(reason) = diagnose(&instance_facts(with_exit(exit))) else {
+        panic!("a note")
+    };
+    assert_eq!(reason.cause, Cause::TerminationFailed);
+    assert!(reason.message.contains("145"), "{}", reason.message);
+}
+
+#[test]
+fn a_kill_after_failed_probes_is_a_failed_health_check_and_says_that_it_was_not_memory() {
+    let exit = ExitRecord {
+        stop: Some(stop(StopReason::ProbesFailed, true)),
+        ..signaled(9)
+    };
+    let mut instance = with_exit(exit);
+    instance.probe = Some(failed(ProbeOutcome::Refused));
+    instance.sockets = Some(vec![socket("::1", 8080)]);
+    let message = check(
+        instance,
+        Code::ContainerHealthChecksFailed,
+        Cause::BoundToLoopback,
+    );
+    assert!(message.contains("exit code 137"), "{message}");
+    assert!(message.contains("not out of memory"), "{message}");
+}
+
+#[test]
+fn a_job_that_ran_into_its_time_limit_says_so() {
+    let exit = ExitRecord {
+        stop: Some(stop(StopReason::TimeLimit, true)),
+        ..signaled(9)
+    };
+    let mut instance = with_exit(exit);
+    instance.time_limit_seconds = Some(1800);
+    let reason = reason(&job_facts(instance));
+    assert_eq!(
+        (reason.code, reason.cause),
+        (Code::ContainerExitNonZero, Cause::JobTimeLimit)
+    );
+    assert!(
+        reason.message.contains("30 min") && reason.message.contains("145"),
+        "{}",
+        reason.message
+    );
+    assert_eq!(reason.retry, Retry::No);
+}
+
+// === Memory ===
+
+#[test]
+fn a_memory_kill_of_the_main_process_names_limit_and_peak() {
+    let mut exit = signaled(9);
+    exit.memory.peak_bytes = Some(512 * MIB);
+    exit.memory.kills.push(memory_kill(2, Some(true)));
+    let message = check(with_exit(exit), Code::ContainerOutOfMemory, Cause::MemoryLimit);
+    assert!(message.contains("peak 512 MiB of 512 MiB"), "{message}");
+}
+
+#[test]
+fn a_killed_child_counts_when_the_instance_ends_within_ten_seconds() {
+    let mut exit = ExitRecord {
+        ended_at: at(12),
+        ..exited(1)
+    };
+    exit.memory.kills.push(memory_kill(2, Some(false)));
+    check(
+        with_exit(exit.clone()),
+        Code::ContainerOutOfMemory,
+        Cause::ChildKilledForMemory,
+    );
+    exit.ended_at = at(13);
+    let reason = reason(&instance_facts(with_exit(exit)));
+    assert_eq!(reason.code, Code::ContainerExitNonZero);
+    assert!(
+        reason.warnings.iter().any(|warning| warning.contains("survived")),
+        "{:?}",
+        reason.warnings
+    );
+}
+
+#[test]
+fn a_runtimes_own_heap_limit_is_no_memory_kill() {
+    let mut facts = instance_facts(with_exit(signaled(6)));
+    facts.log_tail =
+        vec!["FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory".into()];
+    let reason = reason(&facts);
+    assert_eq!(
+        (reason.code, reason.cause),
+        (Code::ContainerExitNonZero, Cause::OwnHeapLimit)
+    );
+}
+
+// === Commands that cannot be executed ===
+
+#[test]
+fn a_refused_command_names_program_and_close_match() {
+    let mut fault = exec_fault(ExecFaultKind::NotFound);
+    fault.close_matches = vec!["gunicorn3".into()];
+    let instance = InstanceFacts {
+        refused: Some(fault),
+        ..instance()
+    };
+    let message = check(
+        instance,
+        Code::ContainerCommandNotExecutable,
+        Cause::CommandNotFound,
+    );
+    assert!(
+        message.contains("`gunicorn`") && message.contains("127") && message.contains("gunicorn3"),
+        "{message}"
+    );
+}
+
+#[test]
+fn exit_127_before_readiness_is_a_command_that_cannot_be_executed() {
+    let mut facts = instance_facts(with_exit(exited(127)));
+    facts.log_tail = vec!["sh: 1: gunicorn: not found".into()];
+    let reason = reason(&facts);
+    assert_eq!(
+        (reason.code, reason.cause),
+        (Code::ContainerCommandNotExecutable, Cause::CommandNotFound)
+    );
+    assert!(reason.message.contains("`gunicorn`"), "{}", reason.message);
+}
+
+#[test]
+fn exit_127_of_a_loader_is_a_missing_library() {
+    let mut facts = instance_facts(with_exit(exited(127)));
+    facts.log_tail = vec![
+        "./app: error while loading shared libraries: libGL.so.1: cannot open shared object file".into(),
+    ];
+    let reason = reason(&facts);
+    assert_eq!(
+        (reason.code, reason.cause),
+        (Code::ContainerCommandNotExecutable, Cause::SharedLibraryMissing)
+    );
+    assert!(reason.message.contains("`libGL.so.1`"), "{}", reason.message);
+}
+
+#[test]
+fn exit_127_after_readiness_is_an_exit() {
+    let mut instance = with_exit(exited(127));
+    instance.was_ready = true;
+    check(instance, Code::ContainerExitNonZero, Cause::ExitedWithError);
+}
+
+#[test]
+fn no_command_at_all_is_190() {
+    let fault = exec_fault(ExecFaultKind::NoRunCommand {
+        looked_for: vec!["run_command".into(), "Procfile".into()],
+    });
+    let instance = InstanceFacts {
+        refused: Some(fault),
+        ..instance()
+    };
+    let message = check(instance, Code::ContainerCommandNotExecutable, Cause::NoRunCommand);
+    assert!(message.contains("190"), "{message}");
+}
+
+// === Probes ===
+
+#[test]
+fn another_port_is_named_with_the_spec_line_that_mends_it() {
+    let instance = with_probe(failed(ProbeOutcome::Refused), vec![socket("0.0.0.0", 3000)]);
+    let reason = reason(&instance_facts(instance));
+    assert_eq!(reason.cause, Cause::ListensOnOtherPort);
+    assert!(
+        reason
+            .message
+            .contains("`node` (pid 7) listens on 0.0.0.0:3000, the probe asks port 8080"),
+        "{}",
+        reason.message
+    );
+    assert_eq!(
+        reason.next_steps[0].spec.as_deref(),
+        Some("services:\n- name: web\n  http_port: 3000")
+    );
+}
+
+#[test]
+fn the_cause_is_known_before_the_threshold_and_says_that_it_is_not_over() {
+    let instance = with_probe(
+        probe(vec![ProbeOutcome::Refused], false),
+        vec![socket("127.0.0.1", 8080)],
+    );
+    let Verdict::Waiting(reason) = diagnose(&instance_facts(instance)) else {
+        panic!("waiting")
+    };
+    assert_eq!(
+        (reason.code, reason.cause),
+        (Code::ContainerHealthChecksFailed, Cause::BoundToLoopback)
+    );
+    assert!(
+        reason.message.starts_with("Service `web` is not answering yet: "),
+        "{}",
+        reason.message
+    );
+}
+
+#[test]
+fn no_socket_means_starting_before_the_threshold_and_never_listened_after() {
+    let silent = |probe| InstanceFacts {
+        first_listen_at: None,
+        ..with_probe(probe, Vec::new())
+    };
+    check(
+        silent(probe(vec![ProbeOutcome::Refused], false)),
+        Code::ContainerHealthChecksFailed,
+        Cause::StillStarting,
+    );
+    check(
+        silent(failed(ProbeOutcome::Refused)),
+        Code::ContainerHealthChecksFailed,
+        Cause::NeverListened,
+    );
+}
+
+#[test]
+fn no_socket_at_the_cpu_limit_is_too_busy() {
+    let instance = InstanceFacts {
+        first_listen_at: None,
+        cpu_share: Some(0.99),
+        ..with_probe(failed(ProbeOutcome::Refused), Vec::new())
+    };
+    check(instance, Code::ContainerHealthChecksFailed, Cause::TooBusy);
+}
+
+#[test]
+fn sockets_that_were_not_seen_leave_the_cause_open() {
+    let instance = InstanceFacts {
+        sockets: None,
+        ..with_probe(failed(ProbeOutcome::Refused), Vec::new())
+    };
+    let message = check(instance, Code::ContainerHealthChecksFailed, Cause::NotDetermined);
+    assert!(message.contains("not determined"), "{message}");
+}
+
+#[test]
+fn each_status_is_its_own_cause() {
+    let causes = [
+        (400, Cause::HealthBadRequest),
+        (401, Cause::HealthUnauthorized),
+        (403, Cause::HealthForbidden),
+        (404, Cause::HealthPathNotFound),
+        (405, Cause::HealthStatusUnexpected),
+        (500, Cause::HealthServerError),
+        (502, Cause::HealthBadGateway),
+        (503, Cause::HealthUnavailable),
+        (504, Cause::HealthGatewayTimeout),
+    ];
+    for (status, cause) in causes {
+        let message = check(
+            with_probe(failed(response(status, "")), vec![socket("0.0.0.0", 8080)]),
+            Code::ContainerHealthChecksFailed,
+            cause,
+        );
+        assert!(
+            message.contains(&status.to_string()) && message.contains("9 of 9 times"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_path_that_answers_is_proposed() {
+    let mut probe = failed(response(404, "Cannot GET /healthz"));
+    probe.answering_paths = vec!["/health".into()];
+    let reason = reason(&instance_facts(with_probe(probe, vec![socket("0.0.0.0", 8080)])));
+    assert!(
+        reason.message.contains("/health answers 200"),
+        "{}",
+        reason.message
+    );
+    assert!(
+        reason.next_steps[0]
+            .spec
+            .as_ref()
+            .unwrap()
+            .ends_with("health_check:\n    http_path: /health")
+    );
+}
+
+#[test]
+fn a_refused_host_header_is_recognised_by_the_apps_words() {
+    let mut facts = instance_facts(with_probe(
+        failed(response(400, "")),
+        vec![socket("0.0.0.0", 8080)],
+    ));
+    facts.log_tail =
+        vec!["Invalid HTTP_HOST header: '10.42.0.7:8080'. You may need to add it to ALLOWED_HOSTS.".into()];
+    assert_eq!(reason(&facts).cause, Cause::HostHeaderRefused);
+}
+
+#[test]
+fn redirects_are_healthy() {
+    let instance = with_probe(
+        probe(vec![response(302, "")], false),
+        vec![socket("0.0.0.0", 8080)],
+    );
+    assert_eq!(diagnose(&instance_facts(instance)), Verdict::NoFailure);
+}
+
+// === Refinement ===
+
+#[test]
+fn a_missing_variable_is_named_only_when_it_is_not_set() {
+    let mut facts = instance_facts(with_exit(exited(1)));
+    facts.log_tail = vec!["Error: SECRET_KEY is required".into()];
+    let missing = reason(&facts);
+    assert_eq!(missing.cause, Cause::MissingEnv);
+    assert!(missing.message.contains("`SECRET_KEY`"), "{}", missing.message);
+    let Subject::Instance(instance) = &mut facts.subject else {
+        unreachable!()
+    };
+    instance.variables.push("SECRET_KEY".into());
+    assert_eq!(reason(&facts).cause, Cause::EnvRefused);
+}
+
+#[test]
+fn a_variable_that_the_update_removed_is_said_to_be_removed() {
+    let mut facts = instance_facts(with_exit(exited(1)));
+    facts.log_tail = vec!["KeyError: 'DATABASE_URL'".into()];
+    facts.changes = vec!["services[web].envs[DATABASE_URL] was removed".into()];
+    assert_eq!(reason(&facts).cause, Cause::ConfigurationRemoved);
+}
+
+#[test]
+fn localhost_without_a_database_variable_is_no_database_configured() {
+    let mut instance = with_exit(exited(1));
+    instance.outbound_failures = vec![OutboundFailure {
+        address: "127.0.0.1".parse().unwrap(),
+        port: 5432,
+        result: OutboundResult::Refused,
+        at: at(1),
+    }];
+    let message = check(instance, Code::ContainerExitNonZero, Cause::DatabaseNotConfigured);
+    assert!(message.contains("127.0.0.1:5432"), "{message}");
+}
+
+#[test]
+fn shell_syntax_without_a_shell_is_seen_in_the_command_alone() {
+    let mut instance = with_exit(exited(2));
+    instance.command.argv = ["python", "a.py", "&&", "python", "b.py"]
+        .map(str::to_owned)
+        .to_vec();
+    let message = check(
+        instance,
+        Code::ContainerExitNonZero,
+        Cause::ShellSyntaxWithoutShell,
+    );
+    assert!(message.contains("`&&`"), "{message}");
+}
