@@ -150,6 +150,7 @@ fn of_routing(spec: &AppSpec) -> Vec<(String, &'static str)> {
 pub(crate) fn warnings(spec: &AppSpec) -> Vec<SpecError> {
     let mut warnings = without_effect(spec);
     warnings.extend(dangling_references(spec));
+    warnings.extend(single_instance_sizes(spec));
     warnings.extend(hidden_rules(spec));
     warnings.extend(unreachable_services(spec));
     warnings
@@ -311,6 +312,21 @@ fn dangling_in(spec: &AppSpec, path: &str, variable: &Variable) -> Vec<SpecError
             let mut warning = SpecError::new(path, Problem::UnknownReference, rule);
             warning.suggestion = closest(name, &known).map(|name| format!("did you mean `{name}`?"));
             warning
+        })
+        .collect()
+}
+
+/// Several instances of a size that allows one on the original platform; this machine runs them all the same.
+fn single_instance_sizes(spec: &AppSpec) -> Vec<SpecError> {
+    let several = spec.components_with_paths().filter(|(_, component)| {
+        component.instance_count() > 1 && component.instance_size().single_instance_only
+    });
+    several
+        .map(|(path, component)| {
+            let size = component.instance_size().slug;
+            let rule = format!("works here, but the size {size} allows a single instance elsewhere");
+            SpecError::new(format!("{path}.instance_count"), Problem::Conflict, rule)
+                .value(component.instance_count())
         })
         .collect()
 }

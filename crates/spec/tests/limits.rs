@@ -44,7 +44,8 @@ fn aliases_that_multiply_are_refused() {
     let mut lines = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..20 {
         let below = format!("*a{}, ", level - 1).repeat(10);
-        lines += &format!("a{level}: &a{level} [{}]\n", below.trim_end_matches(", "));
+        let below = below.trim_end_matches(", ");
+        lines.push_str(&format!("a{level}: &a{level} [{below}]\n"));
     }
     let errors = refused("laughs", &lines);
     assert_eq!(errors.as_slice()[0].problem, Problem::TooLarge);
@@ -64,18 +65,22 @@ fn masses_of_small_things_are_refused_in_time() {
     ] {
         refused(unit, &repeated(unit));
     }
-    let unknown: String = (0..60_000).map(|n| format!("htp_port{n}: 1\n")).collect();
-    refused("unknown fields", &unknown);
-    let errors: String = (0..40_000).map(|_| "- {nam: x}\n").collect();
-    refused("errors", &format!("services:\n{errors}"));
-    let merges = format!(
-        "base: &b {{{}}}\nx:\n{}",
-        (0..2000).map(|n| format!("k{n}: 1, ")).collect::<String>(),
-        "  <<: *b\n".repeat(20)
+    refused(
+        "unknown fields",
+        &numbered(60_000, |n| format!("htp_port{n}: 1\n")),
     );
-    refused("merges", &merges);
-    let many: String = (0..20_000)
-        .map(|n| format!("- {{key: K{n}, value: v}}\n"))
-        .collect();
-    refused("variables", &format!("name: shop\nenvs:\n{many}"));
+    let wrong = numbered(40_000, |_| "- {nam: x}\n".into());
+    refused("errors", &format!("services:\n{wrong}"));
+    let base = numbered(2000, |n| format!("k{n}: 1, "));
+    refused(
+        "merges",
+        &format!("base: &b {{{base}}}\nx:\n{}", "  <<: *b\n".repeat(20)),
+    );
+    let variables = numbered(12_000, |n| format!("- {{key: K{n}, value: v}}\n"));
+    refused("variables", &format!("name: shop\nenvs:\n{variables}"));
+}
+
+fn numbered(count: usize, line: impl Fn(usize) -> String) -> String {
+    let lines: Vec<String> = (0..count).map(line).collect();
+    lines.concat()
 }

@@ -1,6 +1,6 @@
 //! JSON is read by the YAML parser, whose grammar contains it and which knows places; but first it must be JSON.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use serde::de::IgnoredAny;
 
@@ -29,7 +29,7 @@ fn escaped(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if foreign_to_yaml(character) {
-            out += &format!("\\u{:04x}", u32::from(character));
+            write!(out, "\\u{:04x}", u32::from(character)).expect("a string takes every text");
         } else {
             out.push(character);
         }

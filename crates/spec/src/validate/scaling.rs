@@ -13,22 +13,11 @@ const INSTANCES_MAX: u32 = 250;
 pub(super) fn size_and_count(component: ComponentRef<'_>, at: &str, findings: &mut Findings) {
     let count = component.written_instance_count();
     findings.range(format!("{at}.instance_count"), count, 1..=INSTANCES_MAX);
-    let Some(slug) = component.instance_size_slug() else {
-        return single_instance(InstanceSize::default_size(), count, at, findings);
-    };
-    match InstanceSize::by_slug(slug) {
-        Some(size) => single_instance(size, count, at, findings),
-        None => unknown_size(slug, at, findings),
-    }
-}
-
-fn single_instance(size: &InstanceSize, count: Option<u32>, at: &str, findings: &mut Findings) {
-    if let Some(count) = count.filter(|count| *count > 1 && size.single_instance_only) {
-        let rule = format!("must be 1 with the size {}", size.slug);
-        let error = SpecError::new(format!("{at}.instance_count"), Problem::Conflict, rule)
-            .value(count)
-            .suggestion("choose the size apps-s-1vcpu-1gb or larger");
-        findings.add(error);
+    if let Some(slug) = component
+        .instance_size_slug()
+        .filter(|slug| InstanceSize::by_slug(slug).is_none())
+    {
+        unknown_size(slug, at, findings);
     }
 }
 
