@@ -1,1 +1,47 @@
-//! Room `api`; see ARCHITECTURE.md.
+//! The wire types of `/v2/apps`: what clients send and get, in the shape that they already know. No implementation.
+//!
+//! Every type is read and written: the server writes what the CLI reads. Zero values are left out, times are RFC 3339 in UTC, and words that
+//! this version does not know read as `UNKNOWN`. Fields that only Mainstay has are additions, never changes, and say so.
+
+mod alert;
+mod app;
+mod cause;
+mod component;
+mod deployment;
+mod domain;
+mod error;
+mod event;
+mod exec;
+mod health;
+mod instance;
+mod job;
+mod logs;
+mod page;
+mod progress;
+mod propose;
+mod reason;
+mod region;
+mod rollback;
+mod size;
+mod wire;
+
+pub use alert::*;
+pub use app::*;
+pub use cause::*;
+pub use component::*;
+pub use deployment::*;
+pub use domain::*;
+pub use error::*;
+pub use event::*;
+pub use exec::*;
+pub use health::*;
+pub use instance::*;
+pub use job::*;
+pub use logs::*;
+pub use page::*;
+pub use progress::*;
+pub use propose::*;
+pub use reason::*;
+pub use region::*;
+pub use rollback::*;
+pub use size::*;
