@@ -1,0 +1,357 @@
+//! Networks of apps on this machine: addresses, names, isolation, the way out.
+//!
+//! Each instance hangs on a veth pair of its own, and every packet of it is *routed* by the host: there is no bridge, hence no
+//! neighbourhood in which one could listen, spoof or flood, and nothing that depends on whether this host filters bridged traffic
+//! (`docs/decisions/0002-names-without-a-dns-daemon.md`). An app is a subnet; one nftables table says who may speak to whom
+//! ([`rules`]); component names lead to stable addresses that the same table spreads over the ready instances.
+//!
+//! ```text
+//! attach  ─▶ lease an address ─▶ veth pair (netlink) ─▶ route here, address and gateway inside (own thread)
+//! others  ─▶ new allocations ─▶ state file ─▶ whole table rendered ─▶ one nft transaction
+//! ```
+//!
+//! What is where: allocations in the state file, leases in the devices' names and labels, policy in the table. All of it works on
+//! while no server runs, and [`Networks::open`] takes it up again.
+
+mod allocations;
+mod config;
+mod error;
+mod instance_side;
+mod leases;
+mod name_files;
+mod netlink;
+mod nft;
+mod rules;
+mod state_file;
+
+use std::{
+    collections::BTreeSet,
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use mainstay_spec::ids::{AppId, InstanceId};
+use rtnetlink::packet_route::address::AddressScope;
+use tokio::time::timeout;
+
+use self::{
+    allocations::{Allocations, BUILD_PLACE, gateway, subnet},
+    instance_side::{Addressing, Namespace},
+    leases::{Lease, Leases, device_label, device_name},
+    name_files::Resolvers,
+    netlink::{LOOPBACK_INDEX, Netlink, route_to_device, route_to_nowhere},
+    rules::{RuleInputs, RuleSet},
+};
+pub use self::{config::NetworkConfig, error::NetworkError, leases::Tenant};
+use crate::api::InternalService;
+
+/// Netlink answers in microseconds; a device that is being removed can hold others up for some tens of milliseconds.
+const ATTACH_DEADLINE: Duration = Duration::from_secs(15);
+const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// Where an instance is in its network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    pub address: Ipv4Addr,
+    /// The host, as the instance sees it; also where probes and routed requests come from.
+    pub gateway: Ipv4Addr,
+    /// The host's end.
+    pub device: String,
+}
+
+/// The networks of all apps. Methods may run at the same time; all are safe to repeat.
+#[derive(Debug)]
+pub struct Networks {
+    config: NetworkConfig,
+    leases: Mutex<Leases>,
+    /// What the rules say now. Read by many, replaced only by who holds `policy`.
+    allocations: Mutex<Arc<Allocations>>,
+    policy: tokio::sync::Mutex<Policy>,
+}
+
+/// What the rules depend on beside the allocations; its lock makes changes of the table one after the other.
+#[derive(Debug, Default)]
+struct Policy {
+    resolvers: BTreeSet<Ipv4Addr>,
+}
+
+impl Networks {
+    /// Takes up what is there (or starts with nothing), and puts the host's part and the rules in place.
+    pub async fn open(config: NetworkConfig) -> Result<Self, NetworkError> {
+        config.validate()?;
+        let netlink = Netlink::open()?;
+        refuse_taken_pools(&netlink, &config).await?;
+        let devices = netlink.devices(&format!("{}-", config.prefix)).await?;
+        let (leases, strays) = Leases::of_devices(&config.prefix, devices);
+        for stray in strays {
+            // Its attach was cut off before the label; whoever wanted it has to repeat it.
+            netlink.remove_device(&stray).await?;
+        }
+        let mut allocations = state_file::load(&config.state_file)?;
+        // After a reboot nobody has the addresses that were ready before.
+        allocations.retain_addresses(|address| leases.has(address));
+        let networks = Self {
+            config,
+            leases: Mutex::new(leases),
+            allocations: Mutex::default(),
+            policy: tokio::sync::Mutex::default(),
+        };
+        networks.prepare_host(&netlink).await?;
+        let mut policy = networks.policy.lock().await;
+        policy.resolvers = networks
+            .refused_nameservers(&netlink, &networks.host_resolvers())
+            .await?;
+        networks.publish(&policy, allocations).await?;
+        drop(policy);
+        Ok(networks)
+    }
+
+    /// Gives the app its subnet, if it has none.
+    pub async fn ensure_app(&self, app: AppId) -> Result<(), NetworkError> {
+        if self.current().apps.contains_key(&app) {
+            return Ok(());
+        }
+        let policy = self.policy.lock().await;
+        let mut allocations = self.current().as_ref().clone();
+        if allocations.ensure_app(app, &self.config)? {
+            self.publish(&policy, allocations).await?;
+        }
+        Ok(())
+    }
+
+    /// Detaches what is left of the app's instances and gives its subnet back.
+    pub async fn remove_app(&self, app: AppId) -> Result<(), NetworkError> {
+        let left = self
+            .leases()
+            .instances(|_, lease| lease.tenant == Tenant::App(app));
+        for instance in left {
+            self.detach(instance).await?;
+        }
+        let policy = self.policy.lock().await;
+        let mut allocations = self.current().as_ref().clone();
+        match allocations.apps.remove(&app) {
+            Some(_) => self.publish(&policy, allocations).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Connects the network namespace of process `netns_pid` to the tenant's network. The process must be held (created, not yet
+    /// started) until this returns; its namespace may belong to another user namespace. A repeat starts over with the same address.
+    pub async fn attach(
+        &self,
+        tenant: Tenant,
+        instance: InstanceId,
+        netns_pid: i32,
+    ) -> Result<Attachment, NetworkError> {
+        let namespace = Namespace::of_process(netns_pid)?;
+        let place = match tenant {
+            Tenant::App(app) => {
+                self.ensure_app(app).await?;
+                self.current().app(app)?.place
+            }
+            Tenant::Build => BUILD_PLACE,
+        };
+        let subnet = subnet(self.config.pool, self.config.app_prefix_length, place);
+        let lease = self.leases().take(instance, tenant, subnet)?;
+        let connected = timeout(ATTACH_DEADLINE, self.connect(instance, lease, namespace)).await;
+        let connected = connected.unwrap_or_else(|_| {
+            let operation = format!("attach the instance {instance}");
+            Err(NetworkError::Deadline {
+                operation,
+                deadline: ATTACH_DEADLINE,
+            })
+        });
+        if connected.is_err() {
+            self.detach(instance).await?;
+        }
+        connected
+    }
+
+    /// Takes the instance off the network: first out of the names, then its device, then its address. Fine if it is off already.
+    pub async fn detach(&self, instance: InstanceId) -> Result<(), NetworkError> {
+        let Some(lease) = self.leases().get(instance) else {
+            return Ok(());
+        };
+        self.forget_address(lease.address).await?;
+        Netlink::open()?
+            .remove_device(&device_name(&self.config.prefix, lease.address))
+            .await?;
+        self.leases().release(instance);
+        Ok(())
+    }
+
+    /// Replaces what the app's component names lead to. Atomic: a connect meets either the old or the new, and established
+    /// connections stay. Addresses that no instance has (any more) are left out; a service without any refuses at once.
+    ///
+    /// A component's name is known to instances ([`Networks::hosts`]) that start after it was named here, ready or not.
+    pub async fn set_services(&self, app: AppId, services: &[InternalService]) -> Result<(), NetworkError> {
+        self.ensure_app(app).await?;
+        let policy = self.policy.lock().await;
+        let mut allocations = self.current().as_ref().clone();
+        allocations.set_services(app, services, &self.config)?;
+        {
+            let leases = self.leases();
+            allocations.retain_addresses(|address| leases.has(address));
+        }
+        match allocations == *self.current() {
+            true => Ok(()),
+            false => self.publish(&policy, allocations).await,
+        }
+    }
+
+    /// `/etc/hosts` of an instance of the app.
+    pub fn hosts(&self, app: AppId, hostname: &str, address: Ipv4Addr) -> Result<String, NetworkError> {
+        if !hostname.split('.').all(allocations::is_host_name) {
+            return Err(NetworkError::ComponentName {
+                name: hostname.to_owned(),
+            });
+        }
+        Ok(name_files::hosts(
+            self.current().app(app)?,
+            &self.config,
+            hostname,
+            address,
+        ))
+    }
+
+    /// `/etc/resolv.conf` of an instance or build. The nameservers in it are reachable from instances when this returns.
+    pub async fn resolv_conf(&self) -> Result<String, NetworkError> {
+        let resolvers = self.host_resolvers();
+        let refused = self.refused_nameservers(&Netlink::open()?, &resolvers).await?;
+        let mut policy = self.policy.lock().await;
+        if policy.resolvers != refused {
+            policy.resolvers = refused;
+            self.publish(&policy, self.current().as_ref().clone()).await?;
+        }
+        Ok(resolvers.resolv_conf())
+    }
+}
+
+// === the host's part ===
+
+impl Networks {
+    /// The gateway's address, routes that keep unused addresses of ours in, and forwarding.
+    async fn prepare_host(&self, netlink: &Netlink) -> Result<(), NetworkError> {
+        let gateway = gateway(&self.config);
+        // Of link scope, so that the host never chooses it as its own address towards others.
+        netlink
+            .add_address(LOOPBACK_INDEX, gateway, AddressScope::Link)
+            .await?;
+        for pool in [self.config.pool, self.config.service_pool] {
+            netlink.put_route(route_to_nowhere(pool)).await?;
+        }
+        std::fs::write(IP_FORWARD, "1").map_err(NetworkError::io(format!("write 1 to {IP_FORWARD}")))
+    }
+
+    async fn connect(
+        &self,
+        instance: InstanceId,
+        lease: Lease,
+        namespace: Namespace,
+    ) -> Result<Attachment, NetworkError> {
+        let gateway = gateway(&self.config);
+        let device = device_name(&self.config.prefix, lease.address);
+        let netlink = Netlink::open()?;
+        // Of an earlier attach of this instance, or of one that was cut off.
+        netlink.remove_device(&device).await?;
+        let mtu = netlink.outward_mtu().await?;
+        netlink
+            .add_pair(&device, instance_side::DEVICE, namespace.fd(), mtu)
+            .await?;
+        netlink
+            .label(&device, &device_label(instance, lease.tenant))
+            .await?;
+        netlink.raise(&device).await?;
+        let index = netlink.device_index(&device).await?;
+        let route = route_to_device(lease.address, index).pref_source(gateway).build();
+        netlink.put_route(route).await?;
+        instance_side::set_up(
+            namespace,
+            Addressing {
+                address: lease.address,
+                gateway,
+            },
+        )
+        .await?;
+        Ok(Attachment {
+            address: lease.address,
+            gateway,
+            device,
+        })
+    }
+
+    fn host_resolvers(&self) -> Resolvers {
+        Resolvers::of_host(&self.config.fallback_nameservers)
+    }
+
+    /// Those nameservers that the rules would refuse without an exception.
+    async fn refused_nameservers(
+        &self,
+        netlink: &Netlink,
+        resolvers: &Resolvers,
+    ) -> Result<BTreeSet<Ipv4Addr>, NetworkError> {
+        let local = netlink.local_addresses().await?;
+        let refused = |address: &&Ipv4Addr| address.is_link_local() || local.contains(address);
+        Ok(resolvers.nameservers.iter().filter(refused).copied().collect())
+    }
+}
+
+// === changing the policy ===
+
+impl Networks {
+    /// Saves, then applies, then shows the new allocations. If the kernel refuses them, the file goes back to the old ones.
+    async fn publish(&self, policy: &Policy, allocations: Allocations) -> Result<(), NetworkError> {
+        state_file::save(&self.config.state_file, &allocations)?;
+        let rules = self.rules(policy, &allocations);
+        if let Err(error) = nft::apply(&rules).await {
+            state_file::save(&self.config.state_file, &self.current())?;
+            return Err(error);
+        }
+        *self.allocations.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(allocations);
+        Ok(())
+    }
+
+    fn rules(&self, policy: &Policy, allocations: &Allocations) -> RuleSet {
+        RuleInputs {
+            config: &self.config,
+            allocations,
+            resolvers: &policy.resolvers,
+        }
+        .render()
+    }
+
+    /// Takes the address out of all names, so that nobody is led to whoever gets it next.
+    async fn forget_address(&self, address: Ipv4Addr) -> Result<(), NetworkError> {
+        let named = |allocations: &Allocations| allocations.clone().forget_address(address);
+        if !named(&self.current()) {
+            return Ok(());
+        }
+        let policy = self.policy.lock().await;
+        let mut allocations = self.current().as_ref().clone();
+        match allocations.forget_address(address) {
+            true => self.publish(&policy, allocations).await,
+            false => Ok(()),
+        }
+    }
+
+    fn current(&self) -> Arc<Allocations> {
+        Arc::clone(&self.allocations.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn refuse_taken_pools(netlink: &Netlink, config: &NetworkConfig) -> Result<(), NetworkError> {
+    for pool in [config.pool, config.service_pool] {
+        if let Some((route, device)) = netlink
+            .foreign_route(pool, &format!("{}-", config.prefix))
+            .await?
+        {
+            return Err(NetworkError::PoolTaken { pool, route, device });
+        }
+    }
+    Ok(())
+}
