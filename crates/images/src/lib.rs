@@ -10,8 +10,20 @@
 //!  stack       the base images `run` and `build`, made from Debian packages
 //! ```
 
+pub mod http;
 mod mounts;
 pub mod record;
+pub mod settings;
 pub mod store;
+pub mod toolchains;
+pub mod unpack;
 
+pub use settings::OperatorSettings;
 pub use store::ImageStore;
+
+/// An error and its causes, outermost first.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> Vec<String> {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect()
+}
