@@ -15,12 +15,17 @@ mod catalogue;
 mod cause;
 mod closed_enum;
 mod code;
+pub mod document;
 mod evidence;
+mod evidence_text;
 pub mod exit_codes;
+mod explain;
 pub mod facts;
 mod reason;
 mod refine;
+pub mod render;
 mod rules;
+mod view;
 mod words;
 
 pub use catalogue::{CausePage, CodePage};
@@ -31,5 +36,7 @@ pub use evidence::{
     CpuEvidence, Evidence, ExitEvidence, IncidentEvidence, LogHint, MemoryEvidence, SocketEvidence, StepTime,
     TimeLimitEvidence,
 };
+pub use explain::{Explanation, UnknownTopic, explain};
 pub use reason::{NextStep, Reason, Verdict};
 pub use rules::diagnose;
+pub use view::{EvidenceView, ReasonView};

@@ -98,13 +98,28 @@ fn shell_word(word: &str) -> String {
 
 /// The first line of a text, cut to `max` characters.
 pub(crate) fn excerpt(text: &str, max: usize) -> String {
-    let line = text.trim().lines().next().unwrap_or_default().trim_end();
+    excerpt_line(text.trim().lines().next().unwrap_or_default(), max)
+}
+
+/// A line, its indentation kept, cut to `max` characters; control characters are made visible.
+pub(crate) fn excerpt_line(line: &str, max: usize) -> String {
+    let line: String = line
+        .trim_end()
+        .replace('\t', "    ")
+        .chars()
+        .map(visible)
+        .collect();
     if line.chars().count() <= max {
-        return line.to_owned();
+        return line;
     }
     let mut cut: String = line.chars().take(max.saturating_sub(1)).collect();
     cut.push('…');
     cut
+}
+
+/// Terminal escapes and other control characters do nothing in a card.
+fn visible(character: char) -> char {
+    if character.is_control() { '·' } else { character }
 }
 
 /// "0.0.0.0:3000", "[::1]:8080".

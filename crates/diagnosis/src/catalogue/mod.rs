@@ -1,6 +1,7 @@
 //! The pages of the reference: what each code and each cause means, what decides it, where to look, what to do next.
 
 mod build_causes;
+mod by_code;
 mod code_pages;
 mod database_causes;
 mod exec_causes;

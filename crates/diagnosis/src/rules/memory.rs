@@ -1,5 +1,7 @@
 //! Memory kills: counted by the kernel, and belonging to the end (the main process, or at most 10 s before it).
 
+use mainstay_spec::sizes::{self, InstanceSize};
+
 use super::{Finding, command, decisive_exit};
 use crate::{
     Cause, Code, Evidence, MemoryEvidence, NextStep,
@@ -131,11 +133,11 @@ fn next_steps(facts: &Facts, instance: &InstanceFacts) -> Vec<NextStep> {
         steps.push(
             NextStep::new(format!(
                 "Use a larger instance; the next size has {}.",
-                words::bytes(larger.1)
+                words::bytes(larger.memory_bytes)
             ))
             .with_spec(words::spec_lines(
                 facts,
-                &[&format!("instance_size_slug: {}", larger.0)],
+                &[&format!("instance_size_slug: {}", larger.slug)],
             )),
         );
     }
@@ -146,15 +148,9 @@ fn next_steps(facts: &Facts, instance: &InstanceFacts) -> Vec<NextStep> {
 }
 
 /// The smallest size with more memory than this one. At the moment of a kill the peak is the limit, so more cannot be known.
-fn larger_size(memory_bytes: u64) -> Option<(&'static str, u64)> {
-    const MIB: u64 = 1 << 20;
-    const SIZES: [(&str, u64); 6] = [
-        ("apps-s-1vcpu-0.5gb", 512 * MIB),
-        ("apps-s-1vcpu-1gb", 1024 * MIB),
-        ("apps-s-1vcpu-2gb", 2048 * MIB),
-        ("apps-s-2vcpu-4gb", 4096 * MIB),
-        ("apps-d-2vcpu-8gb", 8192 * MIB),
-        ("apps-d-4vcpu-16gb", 16384 * MIB),
-    ];
-    SIZES.into_iter().find(|(_, size)| *size > memory_bytes)
+fn larger_size(memory_bytes: u64) -> Option<&'static InstanceSize> {
+    sizes::ALL
+        .iter()
+        .filter(|size| !size.legacy && !size.single_instance_only && size.memory_bytes > memory_bytes)
+        .min_by_key(|size| size.memory_bytes)
 }

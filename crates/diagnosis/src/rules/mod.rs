@@ -7,6 +7,7 @@ mod exec;
 mod exit;
 mod internal;
 mod memory;
+mod probe_sockets;
 mod probe_status;
 mod probes;
 

@@ -1,5 +1,7 @@
 //! The rules from outside: facts in, reasons out.
 
 mod build;
+mod cards;
+mod document;
 mod instance;
 mod world;

@@ -1,0 +1,157 @@
+//! Evidence as plain text: a label and a few lines, readable without colour; who shows them wraps them.
+
+mod build;
+mod instance;
+
+use jiff::Timestamp;
+
+use crate::{Evidence, words};
+
+impl Evidence {
+    /// The spelling of the kind on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Exit(_) => "exit",
+            Self::Memory(_) => "memory",
+            Self::Sockets(_) => "sockets",
+            Self::Probe(_) => "probe",
+            Self::Cpu(_) => "cpu",
+            Self::Command(_) => "command",
+            Self::ExecFault(_) => "exec_fault",
+            Self::Step(_) => "step",
+            Self::StepTimes { .. } => "step_times",
+            Self::TimeLimit(_) => "time_limit",
+            Self::BuildFault(_) => "build_fault",
+            Self::Source(_) => "source",
+            Self::Builder(_) => "builder",
+            Self::Detection { .. } => "detection",
+            Self::ToolVersions { .. } => "tool_versions",
+            Self::ToolFindings { .. } => "tool_findings",
+            Self::ReusedBuild(_) => "reused_build",
+            Self::Queue(_) => "queue",
+            Self::OutboundFailures { .. } => "outbound_failures",
+            Self::LogHint(_) => "log_hint",
+            Self::Variables { .. } => "variables",
+            Self::Changes { .. } => "changes",
+            Self::Incident(_) => "incident",
+            Self::LogTail { .. } => "log_tail",
+        }
+    }
+
+    /// One or two words: "exit", "listening", "probe".
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Exit(_) => "exit",
+            Self::Memory(_) => "memory",
+            Self::Sockets(_) => "listening",
+            Self::Probe(_) => "probe",
+            Self::Cpu(_) => "cpu",
+            Self::Command(_) => "command",
+            Self::ExecFault(_) => "executed",
+            Self::Step(_) => "step",
+            Self::StepTimes { .. } => "step times",
+            Self::TimeLimit(_) => "time limit",
+            Self::BuildFault(_) => "tried",
+            Self::Source(_) => "source",
+            Self::Builder(_) => "built by",
+            Self::Detection { .. } => "detection",
+            Self::ToolVersions { .. } => "tools",
+            Self::ToolFindings { .. } => "reported",
+            Self::ReusedBuild(_) => "reused",
+            Self::Queue(_) => "queue",
+            Self::OutboundFailures { .. } => "connects",
+            Self::LogHint(_) => "log line",
+            Self::Variables { .. } => "variables",
+            Self::Changes { .. } => "changed",
+            Self::Incident(_) => "incident",
+            Self::LogTail { .. } => "log",
+        }
+    }
+
+    /// The piece as lines of text; never empty.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Exit(exit) => instance::exit_lines(exit),
+            Self::Memory(memory) => instance::memory_lines(memory),
+            Self::Sockets(sockets) => instance::socket_lines(sockets),
+            Self::Probe(probe) => instance::probe_lines(probe),
+            Self::Cpu(cpu) => {
+                vec![format!(
+                    "{:.0} % of its limit ({})",
+                    cpu.share * 100.0,
+                    cores(cpu.limit_millis)
+                )]
+            }
+            Self::Command(command) => instance::command_lines(command),
+            Self::ExecFault(fault) => instance::exec_fault_lines(fault),
+            Self::Step(step) => build::step_lines(step),
+            Self::StepTimes { steps } => steps
+                .iter()
+                .map(|step| {
+                    format!(
+                        "{}  {}",
+                        words::duration(step.elapsed_ms),
+                        words::excerpt(&step.text, 60)
+                    )
+                })
+                .collect(),
+            Self::TimeLimit(limit) => build::time_limit_lines(limit),
+            Self::BuildFault(fault) => build::build_fault_lines(fault),
+            Self::Source(source) => vec![build::source_line(source)],
+            Self::Builder(choice) => vec![format!("{}, because {}", choice.builder, choice.reason)],
+            Self::Detection { verdicts } => verdicts.iter().map(build::verdict_line).collect(),
+            Self::ToolVersions { tools } => {
+                vec![
+                    tools
+                        .iter()
+                        .map(|(tool, version)| format!("{tool} {version}"))
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                ]
+            }
+            Self::ToolFindings { findings } => findings.iter().map(build::finding_line).collect(),
+            Self::ReusedBuild(reused) => build::reused_lines(reused),
+            Self::Queue(position) => vec![build::queue_line(position)],
+            Self::OutboundFailures { failures } => failures
+                .iter()
+                .map(|failure| {
+                    let to = std::net::SocketAddr::new(failure.address, failure.port);
+                    format!("{}  {to} {}", clock(failure.at), failure.result.words())
+                })
+                .collect(),
+            Self::LogHint(hint) => vec![hint.line.clone()],
+            Self::Variables { names } => vec![names.join(", ")],
+            Self::Changes { sentences } => sentences.clone(),
+            Self::Incident(incident) => {
+                let id = incident
+                    .incident_id
+                    .as_ref()
+                    .map_or(String::new(), |id| format!("{id}: "));
+                vec![format!(
+                    "{id}{}, tried {}",
+                    incident.operation,
+                    count(u64::from(incident.attempts), "time")
+                )]
+            }
+            Self::LogTail { lines } => lines.clone(),
+        }
+    }
+}
+
+/// "12:00:02 UTC".
+fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S UTC").to_string()
+}
+
+/// "1 time", "3 times".
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn cores(millis: u32) -> String {
+    if millis.is_multiple_of(1000) {
+        count(u64::from(millis / 1000), "core")
+    } else {
+        format!("{:.2} cores", f64::from(millis) / 1000.0)
+    }
+}
