@@ -28,12 +28,8 @@ pub enum Request {
 pub enum Answer {
     Status(Status),
     Done,
-    TimedOut {
-        in_flight: u64,
-    },
-    Error {
-        message: String,
-    },
+    TimedOut { in_flight: u64 },
+    Error { message: String },
 }
 
 /// What is in force. Counters are sums over the serving process and those that still drain.

@@ -1,0 +1,61 @@
+//! Which instance gets a request: the one with the fewest requests of those that lately answered.
+
+use std::sync::Arc;
+
+use crate::table::endpoint::Endpoint;
+
+/// How long others are preferred to an instance that could not be reached.
+pub const AVOIDED_MS: u64 = 1_000;
+
+/// `turn` spreads requests over instances that are equally busy.
+pub fn choose(
+    endpoints: &[Arc<Endpoint>],
+    tried: &[Arc<Endpoint>],
+    now_ms: u64,
+    turn: usize,
+) -> Option<Arc<Endpoint>> {
+    let count = endpoints.len();
+    let in_turn = (0..count).map(|step| &endpoints[(turn.wrapping_add(step)) % count]);
+    let untried = in_turn.filter(|endpoint| !tried.iter().any(|other| Arc::ptr_eq(endpoint, other)));
+    untried
+        .min_by_key(|endpoint| (endpoint.is_avoided(now_ms), endpoint.in_flight()))
+        .cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoints() -> Vec<Arc<Endpoint>> {
+        (1..=3)
+            .map(|n| Arc::new(Endpoint::new(format!("web-{n}"), ([127, 0, 0, 1], n).into())))
+            .collect()
+    }
+
+    fn chosen(endpoints: &[Arc<Endpoint>], tried: &[Arc<Endpoint>], turn: usize) -> Option<String> {
+        choose(endpoints, tried, 0, turn).map(|endpoint| endpoint.id.clone())
+    }
+
+    #[test]
+    fn idle_instances_take_turns() {
+        let endpoints = endpoints();
+        let ids: Vec<_> = (0..4).filter_map(|turn| chosen(&endpoints, &[], turn)).collect();
+        assert_eq!(ids, ["web-1", "web-2", "web-3", "web-1"]);
+    }
+
+    #[test]
+    fn the_least_busy_instance_that_answers_is_chosen() {
+        let endpoints = endpoints();
+        let _busy = [endpoints[0].enter(), endpoints[1].enter()];
+        assert_eq!(chosen(&endpoints, &[], 0).as_deref(), Some("web-3"));
+        endpoints[2].failed(AVOIDED_MS);
+        assert_eq!(chosen(&endpoints, &[], 0).as_deref(), Some("web-1"));
+        assert_eq!(
+            chosen(&endpoints, &endpoints[..2], 0).as_deref(),
+            Some("web-3"),
+            "better avoided than none"
+        );
+        assert_eq!(chosen(&endpoints, &endpoints, 0), None);
+        assert_eq!(chosen(&[], &[], 0), None);
+    }
+}

@@ -1,0 +1,88 @@
+//! The supervisor's end of a serving process: questions out, answers back, many at once.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+    sync::{mpsc, oneshot, watch},
+    task::spawn_local,
+};
+
+use crate::{
+    control::{Answer, Request},
+    wire::{self, Ask, Question, Reply},
+};
+
+type Waiting = Rc<RefCell<HashMap<u64, oneshot::Sender<Answer>>>>;
+
+/// Cheap to clone; closed when the process is gone.
+#[derive(Debug, Clone)]
+pub struct Link {
+    next: Rc<Cell<u64>>,
+    waiting: Waiting,
+    questions: mpsc::UnboundedSender<Ask>,
+    closed: watch::Receiver<bool>,
+}
+
+impl Link {
+    pub fn open(stream: UnixStream) -> Self {
+        let (reader, mut writer) = stream.into_split();
+        let (questions, mut asked) = mpsc::unbounded_channel::<Ask>();
+        let (close, closed) = watch::channel(false);
+        let waiting = Waiting::default();
+        spawn_local(async move {
+            while let Some(ask) = asked.recv().await {
+                if writer.write_all(&wire::line(&ask)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let answered = Rc::clone(&waiting);
+        spawn_local(async move {
+            let mut lines = BufReader::new(reader).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Ok(Reply { id, answer }) = serde_json::from_str(&line)
+                    && let Some(asker) = answered.borrow_mut().remove(&id)
+                {
+                    let _ = asker.send(answer);
+                }
+            }
+            close.send_replace(true);
+            answered.borrow_mut().clear();
+        });
+        Self {
+            next: Rc::default(),
+            waiting,
+            questions,
+            closed,
+        }
+    }
+
+    /// `None` when the process is gone. The process itself bounds how long an answer takes.
+    pub async fn ask(&self, question: Question) -> Option<Answer> {
+        if *self.closed.borrow() {
+            return None;
+        }
+        let id = self.next.get();
+        self.next.set(id + 1);
+        let (asker, answer) = oneshot::channel();
+        self.waiting.borrow_mut().insert(id, asker);
+        self.questions.send(Ask { id, question }).ok()?;
+        answer.await.ok()
+    }
+
+    pub async fn control(&self, request: Request) -> Option<Answer> {
+        self.ask(Question::Control(request)).await
+    }
+
+    /// Waits until the process is gone.
+    pub async fn closed(&self) {
+        let mut closed = self.closed.clone();
+        let _ = closed.wait_for(|closed| *closed).await;
+    }
+}
