@@ -3,8 +3,10 @@
 pub mod api;
 pub mod buildpacks;
 mod digest;
+pub mod findings;
 mod manifests;
 pub mod plan;
 pub mod source;
+pub mod upload;
 
 pub use api::*;
