@@ -77,7 +77,7 @@ impl SpecError {
     #[must_use]
     pub fn value(mut self, value: impl fmt::Display) -> Self {
         if !may_hold_secret(&self.path) {
-            self.value = Some(shortened(&value.to_string()));
+            self.value = Some(shortened(&without_login(&value.to_string())));
         }
         self
     }
@@ -182,6 +182,18 @@ fn may_hold_secret(path: &str) -> bool {
     FIELDS.contains(&name) && path != "value"
 }
 
+/// A URL's `user:password@` may be a secret wherever a URL can stand.
+fn without_login(value: &str) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else {
+        return value.to_owned();
+    };
+    let authority = rest.split('/').next().unwrap_or(rest);
+    match authority.rsplit_once('@') {
+        Some((login, _)) => format!("{scheme}://…{}", &rest[login.len()..]),
+        None => value.to_owned(),
+    }
+}
+
 fn shortened(value: &str) -> String {
     let value = value.replace(['\n', '\r', '\t'], " ");
     match value.char_indices().nth(VALUE_CHARS_MAX) {
@@ -220,6 +232,13 @@ mod tests {
         }
         let alert = SpecError::new("name", Problem::WrongType, "must be text").value("x");
         assert_eq!(alert.value.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn logins_in_urls_are_left_out() {
+        let error = SpecError::new("services[0].git.repo_clone_url", Problem::Malformed, "x");
+        let value = error.value("https://me:hunter 2@example.com/a b").value;
+        assert_eq!(value.as_deref(), Some("https://…@example.com/a b"));
     }
 
     #[test]

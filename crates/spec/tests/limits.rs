@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use mainstay_spec::{Format, Problem, SpecErrors, TEXT_BYTES_MAX, parse};
 
 /// Of an unoptimized build on a busy machine; the promise is 100 ms.
-const TIME_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 100 });
+const TIME_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 5000 } else { 100 });
 
 fn refused(name: &str, text: &str) -> SpecErrors {
     let start = Instant::now();
@@ -45,7 +45,16 @@ fn aliases_that_multiply_are_refused() {
     for level in 1..20 {
         let below = format!("*a{}, ", level - 1).repeat(10);
         let below = below.trim_end_matches(", ");
-        lines.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+        lines += &[
+            "a",
+            &level.to_string(),
+            ": &a",
+            &level.to_string(),
+            " [",
+            below,
+            "]\n",
+        ]
+        .concat();
     }
     let errors = refused("laughs", &lines);
     assert_eq!(errors.as_slice()[0].problem, Problem::TooLarge);

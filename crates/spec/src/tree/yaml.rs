@@ -11,8 +11,13 @@ use crate::error::{Problem, SpecError};
 const MERGE_KEY: &str = "<<";
 
 pub(super) fn read(text: &str) -> Result<Node, SpecError> {
-    let options =
-        options! { flow_nesting_limit: DEPTH_MAX, block_nesting_limit: DEPTH_MAX, emit_comments: false };
+    let options = options! {
+        flow_nesting_limit: DEPTH_MAX,
+        block_nesting_limit: DEPTH_MAX,
+        emit_comments: false,
+        // A spec needs none, and masses of them are slow to read.
+        disallow_directives: true,
+    };
     let mut builder = Builder::default();
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| refused_by_parser(&error))?;
