@@ -1,3 +1,22 @@
-//! The shim's contract with the engine: the socket protocol, the record on disk and the log format.
+//! The shim's contract with the engine, and what both use: the spec it is given, the socket protocol, the state and the record on
+//! disk, the log format, the cgroup readers.
+//!
+//! ```text
+//!  engine (server process)                         shim (one per instance, outlives the server)
+//!  ───────────────────────                         ────────────────────────────────────────────
+//!  writes <run>/spec.json, spawns the shim   ───▶  detaches, listens on <run>/shim.sock
+//!  Request::Create                           ───▶  mounts the root file system, `runc create`
+//!                                            ◀───  Reply::Created { pid }
+//!  attaches the network to that process
+//!  Request::Start { address, hosts }         ───▶  `runc start`, hears from init on its pipe
+//!                                            ◀───  Reply::Started, or Refused, or Failed
+//!  Request::{Status, Wait, Stop, Stats, Exec}      on further connections, by this or by a later server
+//!                                                  at the end: writes <data>/exit.json, cleans up, ends
+//! ```
 
+pub mod cgroup;
+pub mod files;
 pub mod log;
+pub mod process;
+pub mod protocol;
+pub mod spec;

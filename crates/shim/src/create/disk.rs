@@ -1,0 +1,131 @@
+//! The writable layer: a directory of the data directory, or a file system of its own size when there is a limit.
+//!
+//! With a limit, a sparse image file is formatted, put behind a loop device, mounted and unlinked: from then on it exists only through
+//! the mount, which goes with the namespace. No journal, for the content is never used after a crash.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use mainstay_shim::spec::ShimSpec;
+
+use crate::{runtime, system};
+
+use super::{CreateError, scratch::c_path};
+
+/// The name of the writable layer's directory in the data directory, when it has no limit.
+pub(crate) const WRITABLE_DIRECTORY: &str = "writable";
+
+/// An ext4 without journal needs at least this; smaller limits would fail in mkfs.
+const DISK_BYTES_MIN: u64 = 1024 * 1024;
+
+/// Making a file system of any size takes some ten milliseconds; a disk that hangs must not hang us.
+const FORMAT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Another shim may take the free loop device first.
+const LOOP_ATTEMPTS: u32 = 64;
+
+/// The directory with `upper` and `work` in it.
+pub(super) fn prepare(spec: &ShimSpec, mounts: &Path) -> Result<PathBuf, CreateError> {
+    let writable = match spec.limits.disk_bytes {
+        None => spec.data_dir.join(WRITABLE_DIRECTORY),
+        Some(bytes) => limited(&spec.data_dir, mounts, bytes.max(DISK_BYTES_MIN))?,
+    };
+    for name in ["upper", "work"] {
+        let directory = writable.join(name);
+        // The upper directory's mode is the mode of the instance's `/`.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(&directory)
+            .map_err(CreateError::on_path("create", &directory))?;
+    }
+    Ok(writable)
+}
+
+fn limited(data_dir: &Path, mounts: &Path, bytes: u64) -> Result<PathBuf, CreateError> {
+    let image = data_dir.join("disk.img");
+    let outcome = format(&image, bytes).and_then(|file| attach(&file));
+    // Whatever comes of it, the name is not needed any more.
+    let _ = fs::remove_file(&image);
+    let (device, _hold) = outcome?;
+    let target = mounts.join("disk");
+    fs::create_dir(&target).map_err(CreateError::on_path("create", &target))?;
+    // Punching holes keeps the image as small as its content; zeroing inode tables in the background would grow it for nothing.
+    system::mount(
+        &c_path(&device)?,
+        &c_path(&target)?,
+        c"ext4",
+        libc::MS_NOSUID | libc::MS_NODEV,
+        c"discard,noinit_itable",
+    )
+    .map_err(CreateError::on_path("mount the writable layer on", &target))?;
+    Ok(target)
+}
+
+fn format(image: &Path, bytes: u64) -> Result<File, CreateError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(image)
+        .map_err(CreateError::on_path("create", image))?;
+    file.set_len(bytes).map_err(CreateError::on_path("size", image))?;
+    let mut child = Command::new("mkfs.ext4")
+        .args([
+            "-q",
+            "-F",
+            "-m",
+            "0",
+            "-i",
+            "8192",
+            "-O",
+            "^has_journal,^resize_inode",
+        ])
+        .args(["-E", "lazy_itable_init=1,nodiscard"])
+        .arg(image)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(CreateError::on("run mkfs.ext4"))?;
+    match runtime::wait(&mut child, FORMAT_DEADLINE) {
+        Some(status) if status.success() => Ok(file),
+        Some(status) => Err(CreateError::on_path("format", image)(io::Error::other(format!(
+            "mkfs.ext4 ended with {status}"
+        )))),
+        None => Err(CreateError::on_path("format", image)(
+            io::ErrorKind::TimedOut.into(),
+        )),
+    }
+}
+
+/// The loop device, and a descriptor that keeps it until it is mounted.
+fn attach(image: &File) -> Result<(PathBuf, File), CreateError> {
+    let failed = || CreateError::on("get a loop device");
+    let control = File::open("/dev/loop-control").map_err(failed())?;
+    let mut attempts = 0;
+    loop {
+        let number = system::free_loop_device(&control).map_err(failed())?;
+        let path = PathBuf::from(format!("/dev/loop{number}"));
+        let device = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(failed())?;
+        match system::attach_to_loop_device(&device, image) {
+            Ok(()) => return Ok((path, device)),
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && attempts < LOOP_ATTEMPTS => {
+                attempts += 1
+            }
+            Err(error) => return Err(failed()(error)),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! From the spec to a created container: a private mount namespace, the root file system in it, the OCI bundle, `create`.
+//!
+//! Everything is mounted below `<run directory>/mounts`, in a namespace that only the shim and the container see: when both are
+//! gone, the kernel has removed all of it, however they ended.
+
+mod disk;
+mod idmap;
+mod inside;
+mod overlay;
+mod platform_files;
+mod scratch;
+mod volumes;
+
+use std::{
+    fs, io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use mainstay_shim::{cgroup::Cgroup, process::ProcessIdentity, spec::ShimSpec};
+use rustix::{
+    mount::{MountPropagationFlags, mount_change},
+    pipe::{PipeFlags, pipe_with},
+};
+
+use crate::{
+    bundle::{self, BundleError},
+    runtime::{ChildStreams, Runtime, RuntimeError},
+    system,
+};
+
+pub(crate) use disk::WRITABLE_DIRECTORY;
+pub(crate) use platform_files::write_hosts;
+
+/// A container that waits to be started.
+#[derive(Debug)]
+pub(crate) struct Created {
+    pub(crate) init: ProcessIdentity,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+    pub(crate) report: OwnedFd,
+    pub(crate) cgroup: Cgroup,
+    pub(crate) runtime: Runtime,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CreateError {
+    #[error("cannot {operation}")]
+    Io {
+        operation: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the OCI bundle could not be written")]
+    Bundle(#[source] BundleError),
+    #[error("the OCI runtime failed")]
+    Runtime(#[source] RuntimeError),
+    #[error("the container's first process {pid} was gone at once")]
+    InitGone { pid: i32 },
+}
+
+impl CreateError {
+    pub(crate) fn on(operation: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let operation = operation.into();
+        move |source| Self::Io { operation, source }
+    }
+
+    pub(crate) fn on_path(operation: &str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        Self::on(format!("{operation} {}", path.display()))
+    }
+}
+
+/// Where things are during the life of one instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    pub(crate) run_dir: PathBuf,
+}
+
+impl Places {
+    /// Where a tmpfs holds the mount points; an empty directory outside the namespace.
+    pub(crate) fn mounts(&self) -> PathBuf {
+        self.run_dir.join("mounts")
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.mounts().join("root")
+    }
+
+    pub(crate) fn init(&self) -> PathBuf {
+        self.mounts().join("init")
+    }
+
+    pub(crate) fn bundle(&self) -> PathBuf {
+        self.run_dir.join("bundle")
+    }
+
+    pub(crate) fn platform_files(&self) -> PathBuf {
+        self.run_dir.join("files")
+    }
+}
+
+pub(crate) fn create(spec: &ShimSpec, places: &Places) -> Result<Created, CreateError> {
+    enter_private_namespace()?;
+    let owners = idmap::Owners::new(spec.id_base)?;
+    scratch::prepare(&places.mounts())?;
+    let writable = disk::prepare(spec, &places.mounts())?;
+    overlay::mount_root(spec, places, &owners, &writable)?;
+    let root = inside::Root::open(&places.root())?;
+    volumes::mount_all(spec, places, &owners, &root)?;
+    platform_files::mount_all(spec, places, &root)?;
+    place_init(spec, places)?;
+    bundle::write(spec, places).map_err(CreateError::Bundle)?;
+    run_create(spec, places)
+}
+
+/// Nothing mounted here is seen by the host. What the host unmounts is unmounted here too where the host's mounts are shared, so
+/// that no instance keeps a disk of the host busy.
+fn enter_private_namespace() -> Result<(), CreateError> {
+    system::unshare_mount_namespace().map_err(CreateError::on("leave the mount namespace of the host"))?;
+    mount_change(
+        "/",
+        MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
+    )
+    .map_err(io::Error::from)
+    .map_err(CreateError::on("make the mounts of the host one-way"))
+}
+
+/// The path to init's own file may be closed to the container's root user; a bind mount beside the root file system is not.
+fn place_init(spec: &ShimSpec, places: &Places) -> Result<(), CreateError> {
+    let target = places.init();
+    fs::write(&target, b"").map_err(CreateError::on_path("create", &target))?;
+    let mount = idmap::clone_mount(&spec.init)?;
+    idmap::make_read_only(&mount).map_err(CreateError::on("make init read-only"))?;
+    idmap::attach_at(&mount, &target)
+}
+
+fn run_create(spec: &ShimSpec, places: &Places) -> Result<Created, CreateError> {
+    let runtime = Runtime::new(spec, &places.run_dir);
+    let pipe = || {
+        pipe_with(PipeFlags::CLOEXEC)
+            .map_err(io::Error::from)
+            .map_err(CreateError::on("make a pipe"))
+    };
+    let (stdout, child_stdout) = pipe()?;
+    let (stderr, child_stderr) = pipe()?;
+    let (report, child_report) = pipe()?;
+    let streams = ChildStreams {
+        stdin: Stdio::null(),
+        stdout: child_stdout.into(),
+        stderr: child_stderr.into(),
+        report: child_report,
+    };
+    let pid = runtime
+        .create(&places.bundle(), streams)
+        .map_err(CreateError::Runtime)?;
+    Ok(Created {
+        init: ProcessIdentity::of(pid).ok_or(CreateError::InitGone { pid })?,
+        stdout,
+        stderr,
+        report,
+        cgroup: Cgroup::new(&spec.cgroup_root, &spec.cgroup_path),
+        runtime,
+    })
+}
