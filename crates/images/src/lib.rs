@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  store       layers, image records, pins, garbage collection; everything on disk is written here
+//!  tree        the files of a list of layers, read without mounting
 //!  settings    what the operator set once: CA bundle, proxies, package indexes, Debian mirror
 //!  http        the one HTTP client: those settings, ring as TLS provider, deadlines, retries
 //!  toolchains  npm packages and PyPI wheels as keyed layers
@@ -16,6 +17,7 @@ pub mod record;
 pub mod settings;
 pub mod store;
 pub mod toolchains;
+pub mod tree;
 pub mod unpack;
 
 pub use settings::OperatorSettings;
