@@ -16,6 +16,7 @@ use mainstay_diagnosis::facts::{
     ExecFault, ExitRecord, ListeningSocket, MemoryRecord, OutboundFailure, StopReason,
 };
 use mainstay_shim::log::LogLine;
+pub use mainstay_shim::spec::{Limits, Mount, MountKind};
 use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
 use serde::{Deserialize, Serialize};
 
@@ -124,42 +125,6 @@ pub enum InstanceOwner {
         app: AppId,
         build: String,
     },
-}
-
-/// A directory or file of the host shown in the instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    pub target: String,
-    pub kind: MountKind,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "mount", rename_all = "snake_case")]
-pub enum MountKind {
-    /// Bind, read-only. Its files keep their owners as seen from inside (idmapped).
-    ReadOnly { source: PathBuf },
-    /// Bind, writable. Its files keep their owners as seen from inside (idmapped).
-    Writable { source: PathBuf },
-    /// Overlay of `lower` (bottom first) with its own writable `upper` and `work` directories, which the caller owns and keeps.
-    Overlay {
-        lower: Vec<PathBuf>,
-        upper: PathBuf,
-        work: PathBuf,
-    },
-}
-
-/// Hard limits, all enforced by the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Memory without swap.
-    pub memory_bytes: u64,
-    /// 1000 is one core.
-    pub cpu_millis: u32,
-    /// Relative share under contention; apps 1024, builds 512.
-    pub cpu_shares: u32,
-    pub pids: u32,
-    /// Writable layer of the root file system; `None`: as much as the disk holds.
-    pub disk_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -293,4 +258,26 @@ pub struct EngineError {
     pub operation: String,
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl EngineError {
+    /// Names the operation that a source error ended: `.map_err(EngineError::during("create the bridge ms-3f2a"))`.
+    pub fn during<E>(operation: impl Into<String>) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let operation = operation.into();
+        move |source| Self {
+            operation,
+            source: Some(source.into()),
+        }
+    }
+
+    /// A fault without another error behind it.
+    pub fn plain(operation: impl Into<String>) -> Self {
+        Self {
+            operation: operation.into(),
+            source: None,
+        }
+    }
 }

@@ -15,6 +15,9 @@ pub const EXIT_RECORD_FILE: &str = "exit.json";
 /// The log's directory in the instance's data directory.
 pub const LOG_DIRECTORY: &str = "log";
 
+/// The name of the writable layer's directory in the data directory, when it has no limit.
+pub const WRITABLE_DIRECTORY: &str = "writable";
+
 /// Whether a file must survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {

@@ -1,7 +1,14 @@
 //! Processes of this node, as /proc shows them.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 use serde::{Deserialize, Serialize};
 
 /// A process that cannot be mistaken for a later one with the same id.
@@ -25,6 +32,31 @@ impl ProcessIdentity {
     /// Whether exactly this process still exists (a zombie does).
     pub fn exists(self) -> bool {
         Self::of(self.pid) == Some(self)
+    }
+
+    /// Blocks until it is gone; false when it outlives the deadline. The process need not be a child.
+    pub fn wait_gone(self, deadline: Duration) -> bool {
+        let began = Instant::now();
+        let Some(pid) = Pid::from_raw(self.pid) else {
+            return true;
+        };
+        while let Some(left) = deadline.checked_sub(began.elapsed()) {
+            let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty()) else {
+                return true;
+            };
+            // The descriptor may be of a later process with the same number, so the look comes after it was opened.
+            if !self.exists() {
+                return true;
+            }
+            let timeout = Timespec::try_from(left).unwrap_or_default();
+            if poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&timeout))
+                .is_ok_and(|ready| ready > 0)
+            {
+                // Readable means ended, although its parent may not have collected it.
+                return true;
+            }
+        }
+        false
     }
 }
 

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use crate::system;
 
 /// No call of the runtime that the shim waits for may take longer.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A runtime, and where it keeps what it knows about this instance.
 #[derive(Debug, Clone)]

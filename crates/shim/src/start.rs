@@ -35,7 +35,7 @@ use crate::{
 const FIRST_REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Between creation and start the server sets up the network.
-const START_REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+const START_REQUEST_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Init reports right after the runtime let it go; a machine under load may need a while.
 const REPORT_DEADLINE: Duration = Duration::from_secs(30);

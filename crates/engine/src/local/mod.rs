@@ -1,3 +1,276 @@
-//! The engine of this machine.
+//! Runs instances on this machine: a shim for each, `runc` behind it, cgroups and networks of the kernel.
+//!
+//! ```text
+//!  start    directories, spec ─▶ shim ─▶ created ─▶ network ─▶ started           (start.rs)
+//!  follow   one connection per instance waits for the record                     (instance.rs)
+//!  open     finds the instances of an earlier server by their directories        (adopt.rs)
+//!  lost     an instance whose shim was killed is ended and recorded as unknown   (lost.rs)
+//! ```
+//!
+//! Nothing here must be alive for an instance to live: all that is known is in the shim, in `<data>/instances/<id>` or in the kernel.
 
+mod adopt;
+mod config;
+mod environment;
+mod id_blocks;
+mod instance;
+mod logs;
+mod lost;
 pub mod network;
+mod refusal;
+mod shim_client;
+mod start;
+mod users;
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use mainstay_diagnosis::facts::{ExitRecord, ListeningSocket, OutboundFailure, StopReason};
+use mainstay_shim::{
+    cgroup::Cgroup,
+    files,
+    protocol::{Reply, Request},
+};
+use mainstay_spec::ids::{AppId, InstanceId};
+
+use crate::api::{
+    Engine, EngineError, ExecRequest, ExecSession, InstanceSpec, InstanceStats, InstanceStatus,
+    InternalService, LogQuery, LogStream, Network, PreflightError, StartError, SweepReport,
+};
+
+pub use config::{IDS_PER_APP, LocalConfig};
+
+use self::{
+    id_blocks::IdBlocks,
+    instance::{Identity, Instance, Life},
+    shim_client::{ShimConnection, ShimError},
+};
+
+/// The engine of one machine. Clones are the same engine.
+#[derive(Debug, Clone)]
+pub struct LocalEngine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: LocalConfig,
+    instances: Mutex<HashMap<InstanceId, Arc<Instance>>>,
+    id_blocks: Mutex<IdBlocks>,
+}
+
+impl LocalEngine {
+    /// Takes up the instances of an earlier server: running ones go on, ended ones keep their records, lost ones are ended.
+    pub async fn open(config: LocalConfig) -> Result<Self, EngineError> {
+        let blocks = IdBlocks::load(&config.data_dir.join("ids.json"), config.id_range.clone())
+            .map_err(EngineError::during("read the blocks of host ids"))?;
+        adopt::prepare_directories(&config)?;
+        let inner = Arc::new(Inner {
+            config,
+            instances: Mutex::default(),
+            id_blocks: Mutex::new(blocks),
+        });
+        adopt::adopt_all(&inner).await?;
+        Ok(Self { inner })
+    }
+}
+
+impl Inner {
+    fn instances(&self) -> MutexGuard<'_, HashMap<InstanceId, Arc<Instance>>> {
+        self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The instance, and whether the caller is the one to start it.
+    fn enter(&self, identity: Identity) -> (Arc<Instance>, bool) {
+        let mut instances = self.instances();
+        if let Some(instance) = instances.get(&identity.id) {
+            return (instance.clone(), false);
+        }
+        let instance = Instance::new(identity, Life::Starting);
+        instances.insert(instance.identity.id, instance.clone());
+        (instance, true)
+    }
+
+    fn leave(&self, id: InstanceId) {
+        self.instances().remove(&id);
+    }
+
+    fn known(&self, id: InstanceId) -> Option<Arc<Instance>> {
+        self.instances().get(&id).cloned()
+    }
+
+    fn get(&self, id: InstanceId) -> Result<Arc<Instance>, EngineError> {
+        self.known(id)
+            .ok_or_else(|| EngineError::plain(format!("there is no instance {id}")))
+    }
+
+    fn cgroup(&self, identity: &Identity) -> Cgroup {
+        let path = self.config.cgroup_path(identity.app(), identity.id);
+        Cgroup::new(&self.config.cgroup_root, &path)
+    }
+
+    fn id_base(&self, app: AppId) -> Result<u32, EngineError> {
+        let mut blocks = self.id_blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks
+            .base(app)
+            .map_err(EngineError::during("give the app a block of host ids"))
+    }
+
+    async fn resolv_conf(&self, _network: Network) -> Result<String, EngineError> {
+        Ok(String::new())
+    }
+
+    /// The address and the text of `/etc/hosts`.
+    async fn attach_network(
+        &self,
+        identity: &Identity,
+        hostname: &str,
+        _pid: i32,
+    ) -> Result<(Option<Ipv4Addr>, String), EngineError> {
+        match identity.network {
+            Network::None => Ok((None, format!("127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost\n"))),
+            Network::App | Network::Build => Err(EngineError::plain("this engine has no networks")),
+        }
+    }
+
+    async fn detach_network(&self, _identity: &Identity) {}
+
+    /// Asks the shim of a running instance one thing.
+    async fn ask(&self, id: InstanceId, request: &Request) -> Result<Reply, ShimError> {
+        let mut connection = ShimConnection::open(&self.config.places(id).socket()).await?;
+        connection.ask_soon(request).await
+    }
+}
+
+#[async_trait]
+impl Engine for LocalEngine {
+    async fn ensure_network(&self, _app: AppId) -> Result<(), EngineError> {
+        Err(EngineError::plain("this engine has no networks"))
+    }
+
+    async fn remove_network(&self, _app: AppId) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn set_internal_services(
+        &self,
+        _app: AppId,
+        _services: &[InternalService],
+    ) -> Result<(), EngineError> {
+        Err(EngineError::plain("this engine has no networks"))
+    }
+
+    async fn preflight(&self, _spec: &InstanceSpec) -> Result<(), PreflightError> {
+        Ok(())
+    }
+
+    async fn start(&self, spec: InstanceSpec) -> Result<InstanceStatus, StartError> {
+        start::start(&self.inner, spec).await
+    }
+
+    async fn status(&self, id: InstanceId) -> Result<Option<InstanceStatus>, EngineError> {
+        Ok(self.inner.known(id).and_then(|instance| instance.status()))
+    }
+
+    async fn list(&self) -> Result<Vec<InstanceStatus>, EngineError> {
+        let instances = self.inner.instances();
+        Ok(instances
+            .values()
+            .filter_map(|instance| instance.status())
+            .collect())
+    }
+
+    async fn wait(&self, id: InstanceId) -> Result<ExitRecord, EngineError> {
+        match self.inner.known(id) {
+            Some(instance) => instance.ended().await,
+            None => files::read_json(&self.inner.config.places(id).exit_record())
+                .map_err(EngineError::during(format!("read the exit record of {id}")))?
+                .ok_or_else(|| EngineError::plain(format!("there is no instance {id}"))),
+        }
+    }
+
+    async fn stop(
+        &self,
+        id: InstanceId,
+        reason: StopReason,
+        grace_period: Duration,
+    ) -> Result<ExitRecord, EngineError> {
+        let Some(instance) = self.inner.known(id) else {
+            return self.wait(id).await;
+        };
+        instance.settled().await;
+        if let Life::Running(_) = instance.life() {
+            let request = Request::Stop {
+                reason,
+                grace_period_ms: u64::try_from(grace_period.as_millis()).unwrap_or(u64::MAX),
+            };
+            // A shim that is gone has ended its instance or lost it: either way the end is near.
+            if let Err(error) = self.inner.ask(id, &request).await {
+                tracing::debug!(error = &error as &dyn std::error::Error, instance = %id, "the shim did not take the stop");
+            }
+        }
+        instance.ended().await
+    }
+
+    async fn remove(&self, id: InstanceId) -> Result<(), EngineError> {
+        adopt::remove(&self.inner, id).await
+    }
+
+    async fn forget(&self, id: InstanceId) -> Result<(), EngineError> {
+        if self.inner.known(id).is_some() {
+            return Err(EngineError::plain(format!(
+                "the instance {id} must be removed before it is forgotten"
+            )));
+        }
+        let directory = self.inner.config.places(id).data;
+        lost::remove_directory(&directory)
+            .map_err(EngineError::during(format!("delete {}", directory.display())))
+    }
+
+    async fn sockets(&self, id: InstanceId) -> Result<Vec<ListeningSocket>, EngineError> {
+        self.inner.get(id)?.running()?;
+        Ok(Vec::new())
+    }
+
+    async fn outbound_failures(&self, id: InstanceId) -> Result<Vec<OutboundFailure>, EngineError> {
+        self.inner.get(id)?.running()?;
+        Ok(Vec::new())
+    }
+
+    async fn stats(&self, id: InstanceId) -> Result<InstanceStats, EngineError> {
+        let failed = || EngineError::during(format!("read the usage of the instance {id}"));
+        match self.inner.ask(id, &Request::Stats).await.map_err(failed())? {
+            Reply::Stats(stats) => Ok(InstanceStats {
+                at: stats.at,
+                memory_bytes: stats.memory_bytes,
+                memory: stats.memory,
+                cpu_usage_micros: stats.cpu_usage_micros,
+                cpu_throttled_micros: stats.cpu_throttled_micros,
+                pids: stats.pids,
+            }),
+            other => Err(failed()(ShimError::Unexpected(Box::new(other)))),
+        }
+    }
+
+    async fn logs(&self, id: InstanceId, query: LogQuery) -> Result<LogStream, EngineError> {
+        logs::open(&self.inner, id, query).await
+    }
+
+    async fn exec(&self, id: InstanceId, _request: ExecRequest) -> Result<ExecSession, EngineError> {
+        self.inner.get(id)?.running()?;
+        Err(EngineError::plain("exec is not there yet"))
+    }
+
+    async fn sweep(
+        &self,
+        _keep: &HashSet<InstanceId>,
+        _apps: &HashSet<AppId>,
+    ) -> Result<SweepReport, EngineError> {
+        Ok(SweepReport::default())
+    }
+}

@@ -12,20 +12,17 @@ use std::{
     time::Duration,
 };
 
-use mainstay_shim::spec::ShimSpec;
+use mainstay_shim::{files::WRITABLE_DIRECTORY, spec::ShimSpec};
 
 use crate::{runtime, system};
 
 use super::{CreateError, scratch::c_path};
 
-/// The name of the writable layer's directory in the data directory, when it has no limit.
-pub(crate) const WRITABLE_DIRECTORY: &str = "writable";
-
 /// An ext4 without journal needs at least this; smaller limits would fail in mkfs.
 const DISK_BYTES_MIN: u64 = 1024 * 1024;
 
 /// Making a file system of any size takes some ten milliseconds; a disk that hangs must not hang us.
-const FORMAT_DEADLINE: Duration = Duration::from_secs(60);
+const FORMAT_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Another shim may take the free loop device first.
 const LOOP_ATTEMPTS: u32 = 64;

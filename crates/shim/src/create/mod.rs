@@ -30,7 +30,6 @@ use crate::{
     system,
 };
 
-pub(crate) use disk::WRITABLE_DIRECTORY;
 pub(crate) use platform_files::write_hosts;
 
 /// A container that waits to be started.

@@ -2,14 +2,10 @@
 
 use std::{fs, io, path::Path, time::Duration};
 
-use mainstay_shim::{cgroup::Cgroup, spec::ShimSpec};
+use mainstay_shim::{cgroup::Cgroup, files::WRITABLE_DIRECTORY, spec::ShimSpec};
 use rustix::mount::{UnmountFlags, unmount};
 
-use crate::{
-    chain,
-    create::{Places, WRITABLE_DIRECTORY},
-    runtime::Runtime,
-};
+use crate::{chain, create::Places, runtime::Runtime};
 
 /// Killing is immediate unless a process hangs in the kernel.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
