@@ -5,6 +5,8 @@ use std::{ops::Range, path::PathBuf};
 use mainstay_shim::log::LogLimits;
 use mainstay_spec::ids::{AppId, InstanceId};
 
+use super::network::NetworkConfig;
+
 /// Host ids of one app: as many as an instance sees.
 pub const IDS_PER_APP: u32 = 65536;
 
@@ -25,6 +27,8 @@ pub struct LocalConfig {
     /// Host user and group ids for the instances, cut into blocks of [`IDS_PER_APP`]. Nothing else on the host may use them.
     pub id_range: Range<u32>,
     pub log: LogLimits,
+    /// `None`: only instances without a network can be started.
+    pub network: Option<NetworkConfig>,
 }
 
 impl LocalConfig {
@@ -32,14 +36,15 @@ impl LocalConfig {
     pub fn new(prefix: &str, data_dir: PathBuf, run_dir: PathBuf, bin_dir: PathBuf) -> Self {
         Self {
             prefix: prefix.to_owned(),
-            data_dir,
             run_dir,
             bin_dir,
             runtime: PathBuf::from("runc"),
             cgroup_root: PathBuf::from("/sys/fs/cgroup"),
             // Above what Debian gives to users for their own containers (subuid(5) starts at 100000), below systemd's dynamic ranges.
             id_range: 1_000_000_000..1_500_000_000,
+            network: Some(NetworkConfig::new(data_dir.join("network.json"))),
             log: LogLimits::default(),
+            data_dir,
         }
     }
 

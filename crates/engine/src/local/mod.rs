@@ -11,6 +11,7 @@
 
 mod adopt;
 mod config;
+mod connectivity;
 mod environment;
 mod id_blocks;
 mod instance;
@@ -24,7 +25,6 @@ mod users;
 
 use std::{
     collections::{HashMap, HashSet},
-    net::Ipv4Addr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -40,7 +40,7 @@ use mainstay_spec::ids::{AppId, InstanceId};
 
 use crate::api::{
     Engine, EngineError, ExecRequest, ExecSession, InstanceSpec, InstanceStats, InstanceStatus,
-    InternalService, LogQuery, LogStream, Network, PreflightError, StartError, SweepReport,
+    InternalService, LogQuery, LogStream, PreflightError, StartError, SweepReport,
 };
 
 pub use config::{IDS_PER_APP, LocalConfig};
@@ -48,6 +48,7 @@ pub use config::{IDS_PER_APP, LocalConfig};
 use self::{
     id_blocks::IdBlocks,
     instance::{Identity, Instance, Life},
+    network::Networks,
     shim_client::{ShimConnection, ShimError},
 };
 
@@ -62,6 +63,7 @@ struct Inner {
     config: LocalConfig,
     instances: Mutex<HashMap<InstanceId, Arc<Instance>>>,
     id_blocks: Mutex<IdBlocks>,
+    networks: Option<Networks>,
 }
 
 impl LocalEngine {
@@ -70,10 +72,18 @@ impl LocalEngine {
         let blocks = IdBlocks::load(&config.data_dir.join("ids.json"), config.id_range.clone())
             .map_err(EngineError::during("read the blocks of host ids"))?;
         adopt::prepare_directories(&config)?;
+        let networks = match &config.network {
+            Some(network) => {
+                let opened = Networks::open(network.clone()).await;
+                Some(opened.map_err(EngineError::during("set up the networks of the apps"))?)
+            }
+            None => None,
+        };
         let inner = Arc::new(Inner {
             config,
             instances: Mutex::default(),
             id_blocks: Mutex::new(blocks),
+            networks,
         });
         adopt::adopt_all(&inner).await?;
         Ok(Self { inner })
@@ -121,25 +131,6 @@ impl Inner {
             .map_err(EngineError::during("give the app a block of host ids"))
     }
 
-    async fn resolv_conf(&self, _network: Network) -> Result<String, EngineError> {
-        Ok(String::new())
-    }
-
-    /// The address and the text of `/etc/hosts`.
-    async fn attach_network(
-        &self,
-        identity: &Identity,
-        hostname: &str,
-        _pid: i32,
-    ) -> Result<(Option<Ipv4Addr>, String), EngineError> {
-        match identity.network {
-            Network::None => Ok((None, format!("127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost\n"))),
-            Network::App | Network::Build => Err(EngineError::plain("this engine has no networks")),
-        }
-    }
-
-    async fn detach_network(&self, _identity: &Identity) {}
-
     /// Asks the shim of a running instance one thing.
     async fn ask(&self, id: InstanceId, request: &Request) -> Result<Reply, ShimError> {
         let mut connection = ShimConnection::open(&self.config.places(id).socket()).await?;
@@ -149,20 +140,24 @@ impl Inner {
 
 #[async_trait]
 impl Engine for LocalEngine {
-    async fn ensure_network(&self, _app: AppId) -> Result<(), EngineError> {
-        Err(EngineError::plain("this engine has no networks"))
+    async fn ensure_network(&self, app: AppId) -> Result<(), EngineError> {
+        let ensured = self.inner.networks()?.ensure_app(app).await;
+        ensured.map_err(EngineError::during(format!("give the app {app} a network")))
     }
 
-    async fn remove_network(&self, _app: AppId) -> Result<(), EngineError> {
-        Ok(())
+    async fn remove_network(&self, app: AppId) -> Result<(), EngineError> {
+        self.inner.remove_network(app).await
     }
 
     async fn set_internal_services(
         &self,
-        _app: AppId,
-        _services: &[InternalService],
+        app: AppId,
+        services: &[InternalService],
     ) -> Result<(), EngineError> {
-        Err(EngineError::plain("this engine has no networks"))
+        let set = self.inner.networks()?.set_services(app, services).await;
+        set.map_err(EngineError::during(format!(
+            "publish the component names of the app {app}"
+        )))
     }
 
     async fn preflight(&self, _spec: &InstanceSpec) -> Result<(), PreflightError> {

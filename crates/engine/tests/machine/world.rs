@@ -37,6 +37,7 @@ impl World {
         let config = LocalConfig {
             // Ids of the tests apart from an installation's.
             id_range: 2_000_000_000..2_000_000_000 + 16 * 65536,
+            network: None,
             ..LocalConfig::new(
                 &format!("mstest-{}", &unique[..8]),
                 directory.path().join("data"),
