@@ -1,7 +1,7 @@
 //! Why a step failed, was reused or waits.
 
 use jiff::Timestamp;
-use mainstay_diagnosis::{Blame, Cause, Code, Evidence, NextStep, Retry};
+use mainstay_diagnosis::{Blame, Cause, Code, Evidence, EvidenceView, NextStep, ReasonView, Retry};
 use serde::{Deserialize, Serialize};
 
 use crate::wire::wire_object;
@@ -55,6 +55,26 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// For [`mainstay_diagnosis::render::card`]: what a terminal shows.
+    pub fn view(&self) -> ReasonView {
+        ReasonView {
+            code: self.code.clone(),
+            cause: self.cause.clone(),
+            component: self.component.clone(),
+            title: self.title.clone(),
+            message: self.message.clone(),
+            evidence: self.known_evidence().map(EvidenceView::from).collect(),
+            next_steps: self.next_steps.clone(),
+            warnings: self.warnings.clone(),
+            retry: self.retry,
+            blame: self.blame,
+            observed_at: self.observed_at,
+            resolved_at: self.resolved_at,
+        }
+    }
+}
+
 impl From<mainstay_diagnosis::Reason> for Reason {
     fn from(reason: mainstay_diagnosis::Reason) -> Self {
         Self {
@@ -84,7 +104,7 @@ mod tests {
 
     #[test]
     fn evidence_of_a_later_version_is_kept() {
-        let text = r#"{"code":"DeployContainerOutOfMemory","message":"m","cause":"x","evidence":[{"kind":"changes","sentences":["a"]},{"kind":"future","n":1}]}"#;
+        let text = r#"{"code":"DeployContainerOutOfMemory","message":"m","cause":"x","evidence":[{"type":"changes","sentences":["a"]},{"n":1,"type":"future"}]}"#;
         let reason: Reason = serde_json::from_str(text).unwrap();
         assert_eq!(reason.code(), Some(Code::ContainerOutOfMemory));
         assert_eq!(reason.cause(), None);

@@ -14,7 +14,7 @@ use crate::{
 
 /// One piece of evidence. Decisive pieces stand first in a reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Evidence {
     /// How the process ended, from the raw wait status.
     Exit(ExitEvidence),

@@ -13,7 +13,7 @@
 //!   1. …
 //! ```
 
-use crate::{Cause, EvidenceView, NextStep, ReasonView, Retry, Severity, words};
+use crate::{Cause, Code, EvidenceView, NextStep, ReasonView, Retry, Severity, words};
 
 /// Columns of the card.
 const WIDTH: usize = 80;
@@ -44,8 +44,8 @@ pub fn card(reason: &ReasonView) -> String {
     for warning in &reason.warnings {
         card.field("also seen", std::slice::from_ref(warning));
     }
-    if reason.code.severity() != Severity::Note && reason.cause != Cause::TerminationFailed {
-        card.field("retried", &[retried(reason.retry).to_owned()]);
+    if let Some(retry) = reason.retry.filter(|_| is_over_or_waiting(reason)) {
+        card.field("retried", &[retried(retry).to_owned()]);
     }
     card.blank();
     card.steps(&reason.next_steps);
@@ -54,6 +54,15 @@ pub fn card(reason: &ReasonView) -> String {
     }
     card.line(&format!("More: mainstay explain {}", reason.cause));
     card.text
+}
+
+/// A success has nothing to be tried again.
+fn is_over_or_waiting(reason: &ReasonView) -> bool {
+    let note = reason
+        .code
+        .parse::<Code>()
+        .is_ok_and(|code| code.severity() == Severity::Note);
+    !note && reason.cause != Cause::TerminationFailed.as_str()
 }
 
 /// What a card leaves out: the log has its own place, names of variables fill screens, an idle CPU says nothing.

@@ -1,26 +1,25 @@
 //! A reason as clients see it: every piece of evidence carries its label and lines, so that a client need not know the kinds.
 
 use jiff::Timestamp;
-use mainstay_spec::kind::ComponentKind;
 use serde::{Deserialize, Serialize};
 
-use crate::{Blame, Cause, Code, Evidence, NextStep, Reason, Retry};
+use crate::{Blame, Evidence, NextStep, Reason, Retry};
 
 /// What the API gives out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReasonView {
-    pub code: Code,
-    pub cause: Cause,
+    /// A code or cause of a later version is shown as it came.
+    pub code: String,
+    pub cause: String,
     pub component: String,
-    pub kind: ComponentKind,
     pub title: String,
     pub message: String,
     pub evidence: Vec<EvidenceView>,
     pub next_steps: Vec<NextStep>,
     pub warnings: Vec<String>,
-    pub retry: Retry,
-    pub blame: Blame,
-    pub observed_at: Timestamp,
+    pub retry: Option<Retry>,
+    pub blame: Option<Blame>,
+    pub observed_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Timestamp>,
 }
@@ -38,18 +37,17 @@ pub struct EvidenceView {
 impl From<&Reason> for ReasonView {
     fn from(reason: &Reason) -> Self {
         Self {
-            code: reason.code,
-            cause: reason.cause,
+            code: reason.code.to_string(),
+            cause: reason.cause.to_string(),
             component: reason.component.clone(),
-            kind: reason.kind,
             title: reason.title.clone(),
             message: reason.message.clone(),
             evidence: reason.evidence.iter().map(EvidenceView::from).collect(),
             next_steps: reason.next_steps.clone(),
             warnings: reason.warnings.clone(),
-            retry: reason.retry,
-            blame: reason.blame,
-            observed_at: reason.observed_at,
+            retry: Some(reason.retry),
+            blame: Some(reason.blame),
+            observed_at: Some(reason.observed_at),
             resolved_at: reason.resolved_at,
         }
     }
@@ -59,7 +57,7 @@ impl From<&Evidence> for EvidenceView {
     fn from(evidence: &Evidence) -> Self {
         let mut data = serde_json::to_value(evidence).unwrap_or_default();
         if let Some(fields) = data.as_object_mut() {
-            fields.remove("kind");
+            fields.remove("type");
         }
         Self {
             kind: evidence.kind().to_owned(),

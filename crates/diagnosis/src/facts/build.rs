@@ -71,6 +71,9 @@ pub struct StepFacts {
     pub last_output_at: Option<Timestamp>,
     /// Inodes or bytes ran out under it: the step saw "no space left on device".
     pub disk_full: bool,
+    /// How often the limit of processes refused another one.
+    #[serde(default)]
+    pub pids_limit_hits: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -35,8 +35,21 @@ pub(crate) fn exit(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -
     let hit = pattern::find(&facts.log_tail, tables::RUN).filter(|hit| agrees(hit.cause, exit));
     match hit {
         Some(hit) => Some(from_hit(facts, instance, &settle(facts, instance, hit))),
-        None => connections::refinement(facts, instance),
+        None => process_limit(exit).or_else(|| connections::refinement(facts, instance)),
     }
+}
+
+/// The kernel refused to make another process.
+fn process_limit(exit: &ExitRecord) -> Option<Refinement> {
+    let hits = exit.pids_limit_hits.filter(|hits| *hits > 0)?;
+    Some(Refinement {
+        cause: Cause::ProcessLimit,
+        wording: format!(
+            "; it had reached its limit of processes, the kernel refused another one {hits} times"
+        ),
+        hint: None,
+        next_steps: Vec::new(),
+    })
 }
 
 /// Why a shell, loader or interpreter said 126 or 127.
@@ -56,6 +69,9 @@ pub(crate) fn step(facts: &Facts, build: &BuildFacts, step: &StepFacts) -> Optio
         .find_map(|finding| Some((finding.cause?, finding)));
     if let Some((cause, finding)) = finding {
         return Some(from_finding(facts, build, cause, finding));
+    }
+    if step.pids_limit_hits.is_some_and(|hits| hits > 0) {
+        return None;
     }
     let hit = pattern::find(&facts.log_tail, tables::BUILD)?;
     let hit = Hit {

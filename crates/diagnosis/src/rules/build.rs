@@ -188,6 +188,7 @@ fn findings(build: &BuildFacts) -> Option<Evidence> {
 fn plain_cause(step: &StepFacts, end: Termination) -> Cause {
     match end {
         _ if step.disk_full => Cause::DiskFull,
+        _ if step.pids_limit_hits.is_some_and(|hits| hits > 0) => Cause::ProcessLimit,
         Termination::Exited { code: 126 } => Cause::NotExecutable,
         Termination::Exited { code: 127 } => Cause::CommandNotFound,
         Termination::Exited { .. } => Cause::StepFailed,

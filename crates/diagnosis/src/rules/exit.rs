@@ -17,7 +17,10 @@ pub(super) fn time_limit(facts: &Facts, instance: &InstanceFacts) -> Option<Find
     let limit = instance
         .time_limit_seconds
         .map_or("its time limit".to_owned(), |seconds| {
-            format!("its time limit of {}", words::duration(seconds * 1000))
+            format!(
+                "its time limit of {}",
+                words::duration(seconds.saturating_mul(1000))
+            )
         });
     let ending = exit_codes::ending(exit);
     let message = format!(
@@ -152,7 +155,7 @@ fn ended(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -> Finding 
         .evidence(evidence(instance, exit))
         .retry(retry(instance))
         .warn_all(memory::survived(exit))
-        .warn_all(process_limit(exit));
+        .warn_all(process_limit(exit).filter(|_| cause != Cause::ProcessLimit));
     if let Some(refined) = refined {
         finding = finding
             .evidence_if(refined.hint.map(Evidence::LogHint))

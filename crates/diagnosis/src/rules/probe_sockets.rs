@@ -256,14 +256,14 @@ fn patience_steps(facts: &Facts, probe: &ProbeFacts) -> Vec<NextStep> {
     vec![
         NextStep::new(format!(
             "Listen first and do the slow work afterwards, or raise the probe's patience, now {}.",
-            words::duration(budget_seconds(probe) * 1000)
+            words::duration(budget_seconds(probe).saturating_mul(1000))
         ))
         .with_spec(patience_lines(facts, probe)),
     ]
 }
 
 fn patience_lines(facts: &Facts, probe: &ProbeFacts) -> String {
-    let delay = (budget_seconds(probe).max(30) * 2).min(3600);
+    let delay = budget_seconds(probe).max(30).saturating_mul(2).min(3600);
     words::spec_lines(
         facts,
         &[&format!("health_check:\n  initial_delay_seconds: {delay}")],

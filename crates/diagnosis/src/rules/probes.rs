@@ -183,7 +183,7 @@ fn timed_out(facts: &Facts, instance: &InstanceFacts, probe: &ProbeFacts) -> Sym
 }
 
 fn timeout_steps(facts: &Facts, probe: &ProbeFacts) -> Vec<NextStep> {
-    let timeout = (probe.definition.timeout_seconds * 5).min(120);
+    let timeout = probe.definition.timeout_seconds.saturating_mul(5).min(120);
     vec![
         NextStep::new("Answer the probe without waiting for other services, or give it more time.")
             .with_spec(words::spec_lines(

@@ -1,7 +1,9 @@
 //! The rules from outside: facts in, reasons out.
 
+mod any_facts;
 mod build;
 mod cards;
 mod document;
 mod instance;
+mod properties;
 mod world;

@@ -224,6 +224,7 @@ pub(crate) fn step(text: &str, code: Option<i32>) -> StepFacts {
         memory: MemoryRecord::default(),
         last_output_at: Some(at(24)),
         disk_full: false,
+        pids_limit_hits: None,
     }
 }
 

@@ -1,0 +1,563 @@
+//! Facts of every kind, sensible and senseless ones alike: whatever is collected, the rules have to stay total.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use mainstay_diagnosis::{Cause, facts::*};
+use mainstay_spec::kind::ComponentKind;
+use proptest::{collection::vec, option, prelude::*};
+
+use crate::world::at;
+
+pub(crate) fn facts() -> impl Strategy<Value = Facts> {
+    (subject(), kind(), log_lines(), changes()).prop_map(|(subject, kind, log_tail, changes)| Facts {
+        component: "web".into(),
+        kind,
+        observed_at: at(5000),
+        subject,
+        log_tail,
+        changes,
+    })
+}
+
+/// Lines that the tables know stand beside harmless ones.
+pub(crate) fn log_lines() -> impl Strategy<Value = Vec<String>> {
+    let line = prop_oneof![
+        Just("listening on port 8080".to_owned()),
+        Just("Error: Cannot find module 'express'".to_owned()),
+        Just("KeyError: 'DATABASE_URL'".to_owned()),
+        Just("FATAL ERROR: JavaScript heap out of memory".to_owned()),
+        Just("sh: 1: gunicorn: not found".to_owned()),
+        Just("Killed".to_owned()),
+        Just("exit status 137, out of memory, health check failed".to_owned()),
+        Just("npm error code EUSAGE".to_owned()),
+        Just("connect ECONNREFUSED 127.0.0.1:5432".to_owned()),
+        Just("ValueError: ${db.DATABASE_URL}".to_owned()),
+        Just("  Field required [type=missing]".to_owned()),
+        Just("Invalid HTTP_HOST header: '10.0.0.1'".to_owned()),
+        Just("bash: exec: x: Permission denied".to_owned()),
+        "[ -~]{0,40}",
+        "\\PC{0,20}",
+    ];
+    vec(line, 0..6)
+}
+
+pub(crate) fn changes() -> impl Strategy<Value = Vec<String>> {
+    vec(
+        prop_oneof![
+            Just("services[web].envs[DATABASE_URL] was removed".to_owned()),
+            Just("services[web].http_port changed from 3000 to 8080".to_owned()),
+        ],
+        0..3,
+    )
+}
+
+pub(crate) fn variables() -> impl Strategy<Value = Vec<String>> {
+    vec(
+        prop_oneof![
+            Just("DATABASE_URL".to_owned()),
+            Just("PORT".to_owned()),
+            "[A-Z_]{1,12}"
+        ],
+        0..4,
+    )
+}
+
+pub(crate) fn outbound_failures() -> impl Strategy<Value = Vec<OutboundFailure>> {
+    let result = prop_oneof![
+        Just(OutboundResult::Refused),
+        Just(OutboundResult::TimedOut),
+        Just(OutboundResult::Unreachable)
+    ];
+    let failure = (
+        address(),
+        prop_oneof![Just(5432), Just(443), any::<u16>()],
+        result,
+        time(),
+    )
+        .prop_map(|(address, port, result, at)| OutboundFailure {
+            address,
+            port,
+            result,
+            at,
+        });
+    vec(failure, 0..3)
+}
+
+fn kind() -> impl Strategy<Value = ComponentKind> {
+    prop_oneof![
+        Just(ComponentKind::Service),
+        Just(ComponentKind::Worker),
+        Just(ComponentKind::Job),
+        Just(ComponentKind::StaticSite)
+    ]
+}
+
+fn subject() -> impl Strategy<Value = Subject> {
+    let internal = any::<u32>().prop_map(|attempts| {
+        Subject::Internal(InternalFacts {
+            incident_id: "3f2a9c1e".into(),
+            operation: "starting the instance".into(),
+            error_chain: Vec::new(),
+            attempts,
+        })
+    });
+    prop_oneof![
+        6 => instance().prop_map(Subject::Instance),
+        4 => build().prop_map(Subject::Build),
+        1 => internal,
+    ]
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    (0_i64..5000).prop_map(at)
+}
+
+fn address() -> impl Strategy<Value = IpAddr> {
+    let fixed = |text: &'static str| Just(text.parse::<IpAddr>().expect("an address"));
+    prop_oneof![
+        fixed("0.0.0.0"),
+        fixed("127.0.0.1"),
+        fixed("::"),
+        fixed("::1"),
+        fixed("::ffff:127.0.0.1"),
+        fixed("10.0.0.9")
+    ]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![Just(String::new()), "[ -~]{1,30}", "\\PC{0,10}"]
+}
+
+fn texts() -> impl Strategy<Value = Vec<String>> {
+    vec(text(), 0..4)
+}
+
+fn termination() -> impl Strategy<Value = Termination> {
+    let code = prop_oneof![Just(0), Just(1), Just(126), Just(127), Just(137), 0..256];
+    let signal = prop_oneof![Just(6), Just(9), Just(11), Just(15), 1..65];
+    prop_oneof![
+        code.prop_map(|code| Termination::Exited { code }),
+        (signal, any::<bool>())
+            .prop_map(|(signal, core_dumped)| Termination::Signaled { signal, core_dumped }),
+    ]
+}
+
+fn memory() -> impl Strategy<Value = MemoryRecord> {
+    let kill =
+        (time(), option::of(any::<bool>()), option::of(text())).prop_map(|(at, main_process, process)| {
+            MemoryKill {
+                at,
+                main_process,
+                process,
+            }
+        });
+    let kills = prop_oneof![3 => Just(Vec::new()), 1 => vec(kill, 1..3)];
+    (option::of(any::<u64>()), option::of(any::<u64>()), kills).prop_map(
+        |(limit_bytes, peak_bytes, kills)| MemoryRecord {
+            limit_bytes,
+            peak_bytes,
+            kills,
+        },
+    )
+}
+
+fn stop() -> impl Strategy<Value = StopRecord> {
+    let reason = prop_oneof![
+        Just(StopReason::Replaced),
+        Just(StopReason::DeploymentEnded),
+        Just(StopReason::ProbesFailed),
+        Just(StopReason::TimeLimit),
+        Just(StopReason::Requested),
+        Just(StopReason::Shutdown),
+    ];
+    (reason, time(), any::<u32>(), option::of(time())).prop_map(
+        |(reason, asked_at, grace_period_seconds, killed_at)| StopRecord {
+            reason,
+            asked_at,
+            grace_period_seconds,
+            killed_at,
+        },
+    )
+}
+
+fn exit() -> impl Strategy<Value = ExitRecord> {
+    let stop = prop_oneof![2 => Just(None), 1 => stop().prop_map(Some)];
+    let fault = prop_oneof![6 => Just(None), 1 => exec_fault().prop_map(Some)];
+    (
+        option::weighted(0.9, termination()),
+        option::of(time()),
+        time(),
+        stop,
+        memory(),
+        option::of(0_u64..3),
+        fault,
+    )
+        .prop_map(
+            |(termination, started_at, ended_at, stop, memory, pids_limit_hits, exec_fault)| ExitRecord {
+                termination,
+                started_at,
+                ended_at,
+                stop,
+                memory,
+                cpu_usage_micros: None,
+                cpu_throttled_micros: None,
+                pids_limit_hits,
+                exec_fault,
+            },
+        )
+}
+
+fn exec_fault() -> impl Strategy<Value = ExecFault> {
+    let kind = prop_oneof![
+        texts().prop_map(|looked_for| ExecFaultKind::NoRunCommand { looked_for }),
+        Just(ExecFaultKind::NotFound),
+        option::of(any::<u32>()).prop_map(|mode| ExecFaultKind::NotExecutable { mode }),
+        Just(ExecFaultKind::IsDirectory),
+        text().prop_map(|interpreter| ExecFaultKind::InterpreterMissing { interpreter }),
+        text().prop_map(|first_line| ExecFaultKind::CarriageReturnInInterpreter { first_line }),
+        (text(), text()).prop_map(|(machine, node)| ExecFaultKind::WrongArchitecture { machine, node }),
+        text().prop_map(|first_bytes| ExecFaultKind::UnknownFormat { first_bytes }),
+        text().prop_map(|path| ExecFaultKind::WorkingDirectoryMissing { path }),
+        text().prop_map(|user| ExecFaultKind::UserUnknown { user }),
+        text().prop_map(|message| ExecFaultKind::Other { message }),
+    ];
+    (
+        texts(),
+        kind,
+        option::of(text()),
+        option::of(any::<i32>()),
+        option::of(text()),
+        texts(),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(argv, kind, resolved_path, errno, search_path, close_matches, preflight)| ExecFault {
+                argv,
+                kind,
+                resolved_path,
+                errno,
+                search_path,
+                close_matches,
+                preflight,
+            },
+        )
+}
+
+fn outcome() -> impl Strategy<Value = ProbeOutcome> {
+    prop_oneof![
+        Just(ProbeOutcome::Connected),
+        Just(ProbeOutcome::Refused),
+        Just(ProbeOutcome::TimedOut),
+        Just(ProbeOutcome::Unreachable),
+        text().prop_map(|message| ProbeOutcome::Broken { message }),
+        (100_u16..600, text()).prop_map(|(status, body_start)| ProbeOutcome::Response {
+            status,
+            headers: vec![("location".into(), "/login".into())],
+            body_start,
+        }),
+    ]
+}
+
+fn probe() -> impl Strategy<Value = ProbeFacts> {
+    let attempt = (time(), text(), outcome()).prop_map(|(at, target, outcome)| ProbeAttempt {
+        at,
+        target,
+        elapsed_ms: 1,
+        outcome,
+    });
+    let definition = (
+        option::of(Just("/healthz".to_owned())),
+        prop_oneof![Just(8080), any::<u16>()],
+        any::<u32>(),
+        any::<u32>(),
+    )
+        .prop_map(|(http_path, port, delay, threshold)| ProbeDefinition {
+            http_path,
+            port,
+            initial_delay_seconds: delay,
+            period_seconds: threshold,
+            timeout_seconds: delay,
+            success_threshold: 1,
+            failure_threshold: threshold,
+        });
+    (
+        definition,
+        vec(attempt, 0..5),
+        any::<u32>(),
+        any::<bool>(),
+        any::<bool>(),
+        texts(),
+    )
+        .prop_map(
+            |(definition, transcript, attempts, threshold_reached, liveness, answering_paths)| ProbeFacts {
+                definition,
+                transcript,
+                attempts,
+                threshold_reached,
+                through_router: false,
+                liveness,
+                answering_paths,
+            },
+        )
+}
+
+fn sockets() -> impl Strategy<Value = Vec<ListeningSocket>> {
+    let socket = (
+        address(),
+        prop_oneof![Just(8080), any::<u16>()],
+        option::of(any::<i32>()),
+        option::of(text()),
+    )
+        .prop_map(|(address, port, pid, program)| ListeningSocket {
+            address,
+            port,
+            pid,
+            program,
+        });
+    vec(socket, 0..3)
+}
+
+fn command() -> impl Strategy<Value = CommandFacts> {
+    let word = prop_oneof![
+        Just("node".to_owned()),
+        Just("&&".to_owned()),
+        Just("$PORT".to_owned()),
+        text()
+    ];
+    vec(word, 0..4).prop_map(|argv| CommandFacts {
+        argv,
+        source: Some(CommandSource::RunCommand),
+        working_dir: None,
+        user: None,
+    })
+}
+
+fn instance() -> impl Strategy<Value = InstanceFacts> {
+    let ends = (
+        prop_oneof![5 => Just(None), 1 => exec_fault().prop_map(Some)],
+        vec(exit(), 0..4),
+        any::<bool>(),
+        any::<bool>(),
+        option::of(any::<u64>()),
+    );
+    let life = (
+        option::of(time()),
+        option::of(time()),
+        option::of(sockets()),
+        outbound_failures(),
+        memory(),
+    );
+    let rest = (
+        option::of(0.0..1.0_f64),
+        option::of(probe()),
+        variables(),
+        command(),
+        any::<u64>(),
+    );
+    (ends, life, rest).prop_map(|(ends, life, rest)| InstanceFacts {
+        command: rest.3,
+        size: SizeFacts {
+            slug: "apps-s-1vcpu-0.5gb".into(),
+            memory_bytes: rest.4,
+            cpu_millis: 1000,
+        },
+        refused: ends.0,
+        exits: ends.1,
+        restarts: 0,
+        was_ready: ends.2,
+        started_at: life.0,
+        first_listen_at: life.1,
+        sockets: life.2,
+        outbound_failures: life.3,
+        memory: life.4,
+        cpu_share: rest.0,
+        probe: rest.1,
+        variables: rest.2,
+        may_end: ends.3,
+        time_limit_seconds: ends.4,
+        builder: None,
+    })
+}
+
+fn step() -> impl Strategy<Value = StepFacts> {
+    let origin = prop_oneof![
+        Just(StepOrigin::Buildpack),
+        Just(StepOrigin::BuildCommand),
+        Just(StepOrigin::DockerfileRun),
+        Just(StepOrigin::Platform),
+    ];
+    (
+        text(),
+        origin,
+        option::of(any::<u32>()),
+        time(),
+        any::<u64>(),
+        option::of(termination()),
+        memory(),
+        option::of(time()),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(text, origin, line, started_at, elapsed_ms, termination, memory, last_output_at, disk_full)| {
+                StepFacts {
+                    text,
+                    origin,
+                    line,
+                    started_at,
+                    elapsed_ms,
+                    termination,
+                    memory,
+                    last_output_at,
+                    disk_full,
+                    pids_limit_hits: Some(elapsed_ms % 2),
+                }
+            },
+        )
+}
+
+fn finding() -> impl Strategy<Value = ToolFinding> {
+    // Builders name causes of failed steps only.
+    let cause = prop_oneof![
+        Just(None),
+        Just(Some(Cause::LockfileOutOfStep)),
+        Just(Some(Cause::DevDependencyMissing)),
+        Just(Some(Cause::FileNameCase)),
+        Just(Some(Cause::OwnHeapLimit)),
+        Just(Some(Cause::MissingBuildEnv)),
+    ];
+    (cause, text(), option::of(text())).prop_map(|(cause, line, subject)| ToolFinding {
+        tool: "npm".into(),
+        identifier: "EUSAGE".into(),
+        cause,
+        line,
+        subject,
+    })
+}
+
+fn build() -> impl Strategy<Value = BuildFacts> {
+    (
+        vec(step(), 0..3),
+        memory(),
+        vec(finding(), 0..3),
+        variables(),
+        build_outcome(),
+        any::<u64>(),
+    )
+        .prop_map(
+            |(steps, memory, findings, variables, outcome, time_limit_seconds)| BuildFacts {
+                source: None,
+                builder: None,
+                detection: Vec::new(),
+                tools: Vec::new(),
+                steps,
+                memory,
+                started_at: at(0),
+                ended_at: at(4000),
+                time_limit_seconds,
+                findings,
+                variables,
+                outcome,
+            },
+        )
+}
+
+fn build_outcome() -> impl Strategy<Value = BuildOutcome> {
+    prop_oneof![
+        1 => Just(BuildOutcome::Succeeded),
+        4 => Just(BuildOutcome::StepFailed),
+        1 => Just(BuildOutcome::TimedOut),
+        1 => Just(BuildOutcome::Canceled),
+        1 => Just(BuildOutcome::Reused(ReusedBuild {
+            commit: None,
+            deployment_id: "d1".into(),
+            built_at: at(0),
+            key_parts: Vec::new(),
+        })),
+        1 => Just(BuildOutcome::Waiting(QueuePosition { limit: 1, running: 1, position: 1, since: at(0) })),
+        4 => build_fault().prop_map(BuildOutcome::Failed),
+    ]
+}
+
+fn build_fault() -> impl Strategy<Value = BuildFault> {
+    prop_oneof![
+        (text(), text(), any::<bool>(), any::<u32>()).prop_map(|(origin, message, network, attempts)| {
+            BuildFault::SourceNotFetchable {
+                origin,
+                message,
+                network,
+                attempts,
+            }
+        }),
+        (text(), text(), texts()).prop_map(|(origin, branch, existing)| BuildFault::BranchMissing {
+            origin,
+            branch,
+            existing
+        }),
+        (text(), texts())
+            .prop_map(|(source_dir, existing)| BuildFault::SourceDirMissing { source_dir, existing }),
+        (text(), text()).prop_map(|(path, rule)| BuildFault::SourceRefused { path, rule }),
+        (text(), texts(), texts()).prop_map(|(source_dir, files, manifests_elsewhere)| {
+            BuildFault::NothingDetected {
+                source_dir,
+                files,
+                manifests_elsewhere,
+            }
+        }),
+        (text(), texts()).prop_map(|(path, existing)| BuildFault::DockerfileMissing { path, existing }),
+        (text(), option::of(any::<u32>()), text())
+            .prop_map(|(path, line, message)| BuildFault::DockerfileInvalid { path, line, message }),
+        (text(), text(), option::of(text()), option::of(text())).prop_map(
+            |(path, instruction, missing, ignored_by)| {
+                BuildFault::DockerfileInstruction {
+                    path,
+                    line: None,
+                    instruction,
+                    message: String::new(),
+                    missing,
+                    ignored_by,
+                }
+            }
+        ),
+        (text(), text(), option::of(any::<u16>()), any::<u32>()).prop_map(
+            |(reference, host, status, attempts)| {
+                BuildFault::BaseImageNotPullable {
+                    reference,
+                    host,
+                    status,
+                    message: String::new(),
+                    attempts,
+                }
+            }
+        ),
+        (text(), texts()).prop_map(|(reference, available)| BuildFault::ImageArchitecture {
+            reference,
+            available,
+            node: "linux/amd64".into(),
+        }),
+        (text(), option::of(text()), texts()).prop_map(|(wanted, declared_in, available)| {
+            BuildFault::ToolchainUnavailable {
+                tool: "node".into(),
+                wanted,
+                declared_in,
+                available,
+            }
+        }),
+        (text(), vec((text(), any::<u64>()), 0..3))
+            .prop_map(|(output_dir, written)| BuildFault::OutputDirMissing { output_dir, written }),
+        texts().prop_map(|looked_for| BuildFault::NoEntryPoint {
+            builder: "python".into(),
+            looked_for
+        }),
+        any::<(u64, u64)>().prop_map(|(limit_bytes, used_bytes)| BuildFault::DiskBudget {
+            limit_bytes,
+            used_bytes
+        }),
+        text().prop_map(|message| BuildFault::ExportFailed { message }),
+        (text(), text()).prop_map(|(what, reason)| BuildFault::Unsupported { what, reason }),
+        text().prop_map(|operation| BuildFault::Platform {
+            operation,
+            error_chain: Vec::new()
+        }),
+    ]
+}
