@@ -11,10 +11,12 @@
 //!  stack       the base images `run` and `build`, made from Debian packages
 //! ```
 
+pub mod debian;
 pub mod http;
 mod mounts;
 pub mod record;
 pub mod settings;
+pub mod stack;
 pub mod store;
 pub mod toolchains;
 pub mod tree;

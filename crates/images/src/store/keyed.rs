@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use tokio::sync::OwnedMutexGuard;
+
 use super::{ImageStore, LayerDraft, LayerKey, StoreError};
 use crate::record::LayerId;
 
@@ -26,6 +28,11 @@ impl Makers {
 }
 
 impl ImageStore {
+    /// Waits until nobody else makes what `key` stands for, and keeps others out until the guard is dropped.
+    pub(crate) async fn hold(&self, key: &LayerKey) -> OwnedMutexGuard<()> {
+        self.inner.makers.lock(key).lock_owned().await
+    }
+
     /// The layer for `key`; if there is none, `make` fills a draft which becomes it. Others who ask for the same key meanwhile wait, and
     /// try themselves if it fails. Cancel safe: a dropped future drops the draft.
     pub async fn layer_for<E, F>(&self, key: &LayerKey, make: F) -> Result<LayerId, E>
@@ -36,8 +43,7 @@ impl ImageStore {
         if let Some(id) = self.layer_by_key(key) {
             return Ok(id);
         }
-        let lock = self.inner.makers.lock(key);
-        let _held = lock.lock().await;
+        let _held = self.hold(key).await;
         if let Some(id) = self.layer_by_key(key) {
             return Ok(id);
         }
