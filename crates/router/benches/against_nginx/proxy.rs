@@ -1,0 +1,183 @@
+//! The two proxies, each on the first core.
+
+use std::{
+    fs, io,
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use mainstay_router::snapshot::{Endpoint, Host, Protocol, Route, Snapshot, Target, Unavailable};
+
+/// Ended with its value.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    process: Child,
+}
+
+impl Proxy {
+    pub(crate) fn nginx(place: &Path, app: SocketAddr) -> io::Result<Self> {
+        let address = super::free_address()?;
+        let place = place.join("nginx");
+        fs::create_dir_all(&place)?;
+        let configuration = place.join("nginx.conf");
+        fs::write(&configuration, nginx_configuration(&place, address, app))?;
+        let mut command = on_first_core("nginx");
+        command
+            .args(["-e", "stderr", "-c"])
+            .arg(&configuration)
+            .arg("-p")
+            .arg(&place);
+        Self::start("nginx", address, &mut command)
+    }
+
+    pub(crate) fn router(place: &Path, app: SocketAddr) -> io::Result<Self> {
+        let address = super::free_address()?;
+        let place = place.join("router");
+        fs::create_dir_all(&place)?;
+        let snapshot = place.join("routes.json");
+        thousand_hosts(app).write(&snapshot)?;
+        let mut command = on_first_core(env!("CARGO_BIN_EXE_mainstay-router"));
+        command
+            .args([
+                "supervise",
+                "--threads",
+                "1",
+                "--listen",
+                &address.to_string(),
+                "--snapshot",
+            ])
+            .arg(snapshot);
+        command
+            .arg("--control")
+            .arg(place.join("control.sock"))
+            .arg("--log")
+            .arg(place.join("access.log"));
+        Self::start("router", address, &mut command)
+    }
+
+    fn start(name: &'static str, address: SocketAddr, command: &mut Command) -> io::Result<Self> {
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        let proxy = Self {
+            name,
+            address,
+            process,
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(address).is_err() {
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!("{name} does not listen on {address}")));
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        Ok(proxy)
+    }
+
+    /// Time on a CPU so far, of all its threads.
+    pub(crate) fn cpu(&self) -> Duration {
+        let threads = self.processes().into_iter().flat_map(|pid| {
+            let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+                .into_iter()
+                .flatten()
+                .flatten();
+            tasks
+                .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
+                .collect::<Vec<_>>()
+        });
+        let nanoseconds = threads
+            .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
+            .sum();
+        Duration::from_nanos(nanoseconds)
+    }
+
+    pub(crate) fn memory_mb(&self) -> f64 {
+        let kilobytes = self.processes().into_iter().filter_map(|pid| {
+            let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+            let line = text.lines().find(|line| line.starts_with("Pss:"))?;
+            line.split_whitespace().nth(1)?.parse::<u32>().ok()
+        });
+        f64::from(kilobytes.sum::<u32>()) / 1024.0
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        let main = self.process.id();
+        let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+        [main].into_iter().chain(children).collect()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.process.wait();
+    }
+}
+
+fn on_first_core(program: &str) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0", program]);
+    command
+}
+
+fn thousand_hosts(app: SocketAddr) -> Snapshot {
+    let target = Target::Service {
+        endpoints: vec![Endpoint {
+            id: "app".into(),
+            address: app,
+        }],
+        protocol: Protocol::Http1,
+        unavailable: Unavailable {
+            status: 503,
+            code: None,
+            sentence: String::new(),
+        },
+    };
+    let route = Route {
+        path_prefix: "/".into(),
+        exact: false,
+        component: "app".into(),
+        preserve_path_prefix: true,
+        rewrite: None,
+        target,
+    };
+    let host = Host {
+        app: "app".into(),
+        routes: vec![route],
+    };
+    let hosts = (0..1000)
+        .map(|number| (format!("app-{number}.localhost"), host.clone()))
+        .collect();
+    Snapshot {
+        version: 1,
+        hosts,
+        ..Snapshot::default()
+    }
+}
+
+fn nginx_configuration(place: &Path, listen: SocketAddr, app: SocketAddr) -> String {
+    let place = place.display();
+    format!(
+        "worker_processes 1; daemon off; pid {place}/nginx.pid; error_log stderr crit;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off; keepalive_requests 1000000000;
+  client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi;
+  uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;
+  upstream app {{ server {app}; keepalive 1024; keepalive_requests 1000000000; }}
+  server {{
+    listen {listen} reuseport;
+    location / {{
+      proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header X-Request-Id $request_id; add_header X-Request-Id $request_id;
+    }}
+  }}
+}}
+"
+    )
+}
