@@ -3,6 +3,7 @@
 pub mod api;
 pub mod buildpacks;
 mod digest;
+pub mod dockerfile;
 pub mod findings;
 mod manifests;
 pub mod plan;

@@ -1,0 +1,607 @@
+//! One build from request to report. All branching and state of a build is here; the other files are its parts.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use mainstay_diagnosis::facts::{BuildFault, MemoryKill, MemoryRecord, StepFacts, Termination};
+use mainstay_shim::log::LogSource;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{
+    DockerfileEngine, base_image,
+    buildah::{self, BuildCall},
+    cgroup::BuildCgroup,
+    cleanup,
+    config::{NetworkNamespace, StepNetwork},
+    disk_watch::DiskWatch,
+    ending::{Ending, classify},
+    kernel_log::KernelLog,
+    layout::{Store, create_private},
+    memory_watch::MemoryWatch,
+    observer::{BuildObserver, PullObserver},
+    preflight::{ImageUse, Keyword},
+    process,
+    progress::Progress,
+    request::{DockerfileEnd, DockerfileImage, DockerfileReport, DockerfileRequest},
+    rewrite::rewrite,
+    sources::{self, Sources},
+    storage,
+    supervise::{Ended, Stop, Supervisor, canceled},
+};
+use crate::api::BuildLog;
+
+/// A build that is being carried out.
+pub(super) struct Build<'a> {
+    engine: &'a DockerfileEngine,
+    request: &'a DockerfileRequest,
+    log: Arc<dyn BuildLog>,
+    cancel: watch::Receiver<bool>,
+    deadline: Instant,
+    observed: Observed,
+}
+
+/// What goes into the report whatever the end.
+#[derive(Debug, Default)]
+struct Observed {
+    steps: Vec<StepFacts>,
+    kills: Vec<MemoryKill>,
+    peak_bytes: Option<u64>,
+}
+
+/// The files of one running build.
+#[derive(Debug)]
+struct BuildFiles {
+    directory: PathBuf,
+}
+
+impl BuildFiles {
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+/// A fault of our own, with its causes for the platform's log.
+pub(super) fn platform_fault(operation: &str, error: &dyn std::error::Error) -> BuildFault {
+    BuildFault::Platform {
+        operation: operation.to_owned(),
+        error_chain: vec![cleanup::chain(error)],
+    }
+}
+
+fn platform(operation: &str, error: &dyn std::error::Error) -> DockerfileEnd {
+    DockerfileEnd::Failed(platform_fault(operation, error))
+}
+
+pub(super) async fn run(
+    engine: &DockerfileEngine,
+    request: &DockerfileRequest,
+    log: Arc<dyn BuildLog>,
+    cancel: watch::Receiver<bool>,
+) -> DockerfileReport {
+    let started_at = Timestamp::now();
+    let mut build = Build {
+        engine,
+        request,
+        log,
+        cancel,
+        deadline: Instant::now() + Duration::from_secs(request.limits.time_seconds),
+        observed: Observed::default(),
+    };
+    let result = build.carry_out().await;
+    DockerfileReport {
+        steps: build.observed.steps,
+        memory: MemoryRecord {
+            limit_bytes: Some(request.limits.memory_bytes),
+            peak_bytes: build.observed.peak_bytes,
+            kills: build.observed.kills,
+        },
+        tools: engine.tools.clone(),
+        started_at,
+        ended_at: Timestamp::now(),
+        result,
+    }
+}
+
+impl<'a> Build<'a> {
+    async fn carry_out(&mut self) -> Result<DockerfileImage, DockerfileEnd> {
+        let sources = self.load().await?;
+        let arguments = self.arguments(&sources)?;
+        let store = self
+            .engine
+            .layout
+            .store(self.request.app, &self.request.component);
+        let lock = self.engine.lock(&store.root);
+        // Another build of the same component uses the store; waiting for it is part of this build's time.
+        let _guard = tokio::select! {
+            guard = lock.lock() => guard,
+            () = sleep_until(self.deadline) => return Err(DockerfileEnd::TimedOut),
+            () = canceled(&mut self.cancel) => return Err(DockerfileEnd::Canceled),
+        };
+        let files = self.prepare(&store, &sources).await?;
+        let cgroup = self.engine.cgroup(self.request.build);
+        let result = self
+            .in_cgroup(&cgroup, &store, &files, &sources, &arguments)
+            .await;
+        self.observed.peak_bytes = cgroup.memory_peak();
+        let left = self.clean_up(&cgroup, &store, &files).await;
+        for text in left {
+            tracing::warn!(build = %self.request.build, "left by a build: {text}");
+        }
+        result
+    }
+
+    async fn load(&self) -> Result<Sources, DockerfileEnd> {
+        let request = self.request.clone();
+        let architecture = self.engine.architecture;
+        tokio::task::spawn_blocking(move || sources::load(&request, architecture))
+            .await
+            .map_err(|error| platform("reading the Dockerfile", &error))?
+            .map_err(DockerfileEnd::Failed)
+    }
+
+    /// How each declared variable is handed over: never on the command line when it is secret.
+    fn arguments(&self, sources: &Sources) -> Result<Arguments<'a>, DockerfileEnd> {
+        let mut arguments = Arguments::default();
+        for name in &sources.plan.declared_arguments {
+            let Some((name, variable)) = self.request.variables.get_key_value(name) else {
+                continue;
+            };
+            if !buildah::is_reserved(name) {
+                arguments.by_environment.insert(name, &variable.value);
+            } else if variable.secret {
+                return Err(DockerfileEnd::Failed(BuildFault::Unsupported {
+                    what: format!("the secret build variable {name} as ARG"),
+                    reason: "a variable of this name steers the build tools themselves; rename it, or use \
+                             `RUN --mount=type=secret`"
+                        .to_owned(),
+                }));
+            } else {
+                arguments.by_command_line.insert(name, &variable.value);
+            }
+        }
+        Ok(arguments)
+    }
+
+    async fn prepare(&self, store: &Store, sources: &Sources) -> Result<BuildFiles, DockerfileEnd> {
+        let failed = |error: std::io::Error| platform("preparing the build's directories", &error);
+        store.create().map_err(failed)?;
+        let files = BuildFiles {
+            directory: self.engine.layout.build(self.request.build),
+        };
+        cleanup::remove_path(&files.directory);
+        create_private(&files.path("secrets")).map_err(failed)?;
+        for (name, variable) in self
+            .request
+            .variables
+            .iter()
+            .filter(|(_, variable)| variable.secret)
+        {
+            buildah::write_private(&files.path("secrets").join(name), &variable.value).map_err(failed)?;
+        }
+        buildah::write_private(&files.path("ignore"), &sources.ignore_text).map_err(failed)?;
+        // What an interrupted build left would count as this one's.
+        cleanup::clean_store(&self.engine.buildah(store)).await;
+        if self.request.force {
+            cleanup::clear_cache_mounts(store);
+        }
+        Ok(files)
+    }
+
+    async fn in_cgroup(
+        &mut self,
+        cgroup: &BuildCgroup,
+        store: &Store,
+        files: &BuildFiles,
+        sources: &Sources,
+        arguments: &Arguments<'_>,
+    ) -> Result<DockerfileImage, DockerfileEnd> {
+        cleanup::remove_cgroup(cgroup).await;
+        cgroup
+            .create(&self.request.limits)
+            .map_err(|error| platform("creating the build's control group", &error))?;
+        let mut supervisor = Supervisor {
+            memory: MemoryWatch::new(cgroup)
+                .map_err(|error| platform("watching the build's memory", &error))?,
+            kernel_log: KernelLog::open_at_end(),
+            disk: None,
+            deadline: self.deadline,
+            grace_period: self.engine.config.grace_period,
+            cancel: self.cancel.clone(),
+            cgroup: cgroup.clone(),
+        };
+        for image in &sources.plan.images {
+            self.ensure_image(&mut supervisor, &sources.plan.path, image)
+                .await?;
+        }
+        supervisor.disk = Some(DiskWatch::new(
+            store,
+            self.request.limits.disk_bytes,
+            self.engine.config.disk_free_floor_bytes,
+        ));
+        let namespace = self.enter_network().await?;
+        let result = self
+            .build(
+                &mut supervisor,
+                store,
+                files,
+                sources,
+                arguments,
+                namespace.as_ref(),
+            )
+            .await;
+        if let (StepNetwork::Namespace(network), Some(_)) = (&self.engine.config.network, namespace) {
+            cgroup
+                .kill_all(Instant::now() + super::supervise::LAST_RESORT)
+                .await;
+            network.leave(self.request.build).await;
+        }
+        result
+    }
+
+    async fn enter_network(&self) -> Result<Option<NetworkNamespace>, DockerfileEnd> {
+        match &self.engine.config.network {
+            StepNetwork::Namespace(network) => network
+                .enter(self.request.build)
+                .await
+                .map(Some)
+                .map_err(|error| platform("preparing the build's network", &error)),
+            StepNetwork::None | StepNetwork::Host => Ok(None),
+        }
+    }
+
+    /// Makes sure that the image is in the shared store, for this node's architecture.
+    async fn ensure_image(
+        &mut self,
+        supervisor: &mut Supervisor,
+        path: &str,
+        image: &ImageUse,
+    ) -> Result<(), DockerfileEnd> {
+        let shared = self.engine.layout.shared();
+        let candidates = base_image::candidates(&image.reference, &self.engine.config.default_registry);
+        let remote = candidates.last().cloned().unwrap_or_default();
+        let lock = self.engine.lock(&PathBuf::from(&remote));
+        let _guard = lock.lock().await;
+        let present = base_image::find(&shared.root, &candidates);
+        let is_local = present
+            .as_ref()
+            .is_some_and(|found| found.name.starts_with("localhost/"));
+        if present.is_none() || (self.request.force && !is_local) {
+            let pulled = self.pull(supervisor, &shared, path, image, &remote).await;
+            if let Err(end) = pulled {
+                let is_failure = matches!(end, DockerfileEnd::Failed(_));
+                if present.is_none() || !is_failure {
+                    return Err(end);
+                }
+                let text = format!("{remote} could not be refreshed; the copy that is here is used");
+                self.log.line(LogSource::Platform, &text);
+            }
+        }
+        let found = base_image::find(&shared.root, &candidates).ok_or_else(|| {
+            DockerfileEnd::Failed(BuildFault::Platform {
+                operation: format!("looking up the pulled image {remote}"),
+                error_chain: Vec::new(),
+            })
+        })?;
+        if found.architecture.is_empty() || found.architecture == self.engine.architecture {
+            return Ok(());
+        }
+        Err(DockerfileEnd::Failed(BuildFault::ImageArchitecture {
+            reference: image.reference.clone(),
+            available: vec![found.architecture],
+            node: self.engine.architecture.to_owned(),
+        }))
+    }
+
+    async fn pull(
+        &mut self,
+        supervisor: &mut Supervisor,
+        shared: &Store,
+        path: &str,
+        image: &ImageUse,
+        remote: &str,
+    ) -> Result<(), DockerfileEnd> {
+        shared
+            .create()
+            .map_err(|error| platform("preparing the store of base images", &error))?;
+        let buildah = self.engine.buildah(shared);
+        let call = buildah.pull(remote, self.request.force);
+        for attempt in 1..=base_image::PULL_ATTEMPTS {
+            let text = format!(
+                "pulling {remote} (attempt {attempt} of {})",
+                base_image::PULL_ATTEMPTS
+            );
+            self.log.line(LogSource::Platform, &text);
+            let mut observer = PullObserver {
+                log: Arc::clone(&self.log),
+                kills: 0,
+            };
+            let ended = self.follow(supervisor, &call, &mut observer).await?;
+            match ended.stop {
+                Some(stop) => return Err(self.stopped(stop)),
+                None if ended.status.is_some_and(|status| status.success()) => return Ok(()),
+                None => {}
+            }
+            let failure = base_image::pull_failure(&ended.stderr_tail);
+            let is_last = attempt == base_image::PULL_ATTEMPTS || !failure.retry;
+            if is_last {
+                let host = base_image::registry_host(remote);
+                let node = self.engine.architecture;
+                return Err(DockerfileEnd::Failed(base_image::fault(
+                    path, image, failure, attempt, host, node,
+                )));
+            }
+            tokio::select! {
+                () = sleep(self.engine.config.pull_retry_delay * attempt) => {}
+                () = sleep_until(self.deadline) => return Err(DockerfileEnd::TimedOut),
+                () = canceled(&mut self.cancel) => return Err(DockerfileEnd::Canceled),
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    async fn follow(
+        &self,
+        supervisor: &mut Supervisor,
+        call: &buildah::Invocation,
+        observer: &mut impl super::supervise::Observer,
+    ) -> Result<Ended, DockerfileEnd> {
+        let running = process::start(call, Some(&supervisor.cgroup))
+            .await
+            .map_err(|error| platform("starting the image builder", &error))?;
+        Ok(supervisor.follow(running, observer).await)
+    }
+
+    async fn build(
+        &mut self,
+        supervisor: &mut Supervisor,
+        store: &Store,
+        files: &BuildFiles,
+        sources: &Sources,
+        arguments: &Arguments<'_>,
+        namespace: Option<&NetworkNamespace>,
+    ) -> Result<DockerfileImage, DockerfileEnd> {
+        let step_variables = buildah::declared_step_variables(&self.engine.config);
+        let names: Vec<&str> = step_variables.keys().copied().collect();
+        let rewritten = rewrite(&sources.plan, &sources.text, &names);
+        buildah::write_private(&files.path("Dockerfile"), &rewritten.text)
+            .map_err(|error| platform("writing the build's Dockerfile", &error))?;
+        let call = self.call(
+            supervisor,
+            store,
+            files,
+            sources,
+            arguments,
+            step_variables,
+            namespace,
+        );
+        let mut observer = BuildObserver::new(
+            Progress::new(&sources.plan, &rewritten),
+            Arc::clone(&self.log),
+            self.request.limits.memory_bytes,
+        );
+        let ended = self.follow(supervisor, &call, &mut observer).await?;
+        observer.settle_kills();
+        let result = match ended.stop {
+            Some(stop) => {
+                if let (Stop::Disk(_), Some(step)) = (stop, observer.progress.current_mut()) {
+                    step.disk_full = true;
+                }
+                Err(self.stopped(stop))
+            }
+            None => self.ended(&ended, &mut observer, &sources.plan.path),
+        };
+        self.observe(&observer);
+        result?;
+        self.image(store, files)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one call, each made elsewhere"
+    )]
+    fn call(
+        &self,
+        supervisor: &Supervisor,
+        store: &Store,
+        files: &BuildFiles,
+        sources: &Sources,
+        arguments: &Arguments<'_>,
+        step_variables: BTreeMap<&str, &str>,
+        namespace: Option<&NetworkNamespace>,
+    ) -> buildah::Invocation {
+        let mut plain_arguments = arguments.by_command_line.clone();
+        plain_arguments.extend(step_variables);
+        let secrets = self
+            .request
+            .variables
+            .iter()
+            .filter(|(_, variable)| variable.secret);
+        self.engine.buildah(store).build(&BuildCall {
+            dockerfile: &files.path("Dockerfile"),
+            context: &sources.context,
+            ignore_file: &files.path("ignore"),
+            image_id_file: &files.path("image-id"),
+            runtime_state: &files.path("runtime"),
+            cgroup: &supervisor.cgroup.step_path(),
+            target: self.request.target.as_deref(),
+            no_cache: self.request.force,
+            network: namespace,
+            arguments: arguments.by_environment.keys().copied().collect::<BTreeSet<_>>(),
+            argument_values: arguments.by_environment.clone(),
+            plain_arguments,
+            secrets: secrets
+                .map(|(name, _)| (name.as_str(), files.path("secrets").join(name)))
+                .collect(),
+            ca_bundle: self.engine.config.step_settings.ca_bundle.as_deref(),
+        })
+    }
+
+    fn stopped(&self, stop: Stop) -> DockerfileEnd {
+        match stop {
+            Stop::TimeLimit => DockerfileEnd::TimedOut,
+            Stop::Canceled => DockerfileEnd::Canceled,
+            Stop::Disk(exceeded) => DockerfileEnd::Failed(BuildFault::DiskBudget {
+                limit_bytes: self.request.limits.disk_bytes,
+                used_bytes: exceeded.used_bytes,
+            }),
+        }
+    }
+
+    /// What an end that we did not cause means.
+    fn ended(
+        &self,
+        ended: &Ended,
+        observer: &mut BuildObserver<'_>,
+        path: &str,
+    ) -> Result<(), DockerfileEnd> {
+        let now = Timestamp::now();
+        let (code, signal) = match ended.status {
+            Some(status) => (status.code(), status.signal()),
+            None => (None, None),
+        };
+        let progress = &mut observer.progress;
+        let killed_for_memory = progress.current().is_some_and(|step| !step.kills.is_empty())
+            || (progress.current().is_none() && !observer.kills_between.is_empty());
+        let by_kernel = Termination::Signaled {
+            signal: 9,
+            core_dumped: false,
+        };
+        match classify(code, signal, &ended.stderr_tail) {
+            Ending::Success => Ok(()),
+            Ending::Step(termination) => {
+                progress.fail_current(termination, now);
+                Err(DockerfileEnd::StepFailed)
+            }
+            // The kernel may also choose the runtime or buildah itself: the step failed of it all the same.
+            Ending::StepNotStarted { .. } | Ending::Engine { .. } | Ending::Killed { .. }
+                if killed_for_memory =>
+            {
+                progress.fail_current(by_kernel, now);
+                Err(DockerfileEnd::StepFailed)
+            }
+            Ending::StepNotStarted { message } | Ending::Engine { message } => {
+                Err(self.instruction_fault(progress, path, message))
+            }
+            Ending::Killed { signal } => Err(DockerfileEnd::Failed(BuildFault::Platform {
+                operation: "running the image builder".to_owned(),
+                error_chain: vec![format!("buildah was killed by signal {signal}")],
+            })),
+        }
+    }
+
+    fn instruction_fault(&self, progress: &Progress<'_>, path: &str, message: String) -> DockerfileEnd {
+        if message.contains("no space left on device") || message.contains("disk quota exceeded") {
+            return DockerfileEnd::Failed(BuildFault::DiskBudget {
+                limit_bytes: self.request.limits.disk_bytes,
+                used_bytes: self.request.limits.disk_bytes,
+            });
+        }
+        let Some(step) = progress.current() else {
+            return DockerfileEnd::Failed(BuildFault::ExportFailed { message });
+        };
+        let missing = missing_file(&message).map(|path| match step.instruction.keyword {
+            // A program of the image, not a file of the context.
+            Keyword::Run => path.to_owned(),
+            _ => path.trim_start_matches('/').to_owned(),
+        });
+        DockerfileEnd::Failed(BuildFault::DockerfileInstruction {
+            path: path.to_owned(),
+            line: Some(step.instruction.line),
+            instruction: step.instruction.text.clone(),
+            message,
+            missing,
+            ignored_by: None,
+        })
+    }
+
+    fn observe(&mut self, observer: &BuildObserver<'_>) {
+        let now = Timestamp::now();
+        let limit_bytes = self.request.limits.memory_bytes;
+        let steps = &observer.progress.steps;
+        let last = steps.len().saturating_sub(1);
+        for (position, step) in steps.iter().enumerate() {
+            let failed_or_stopped = position == last && step.termination.is_none_or(|t| !t.is_success());
+            let counts = step.is_run() || (failed_or_stopped && !step.kills.is_empty());
+            if counts {
+                self.observed.steps.push(step.facts(limit_bytes, now));
+            }
+        }
+        self.observed.kills = steps
+            .iter()
+            .flat_map(|step| step.kills.iter().cloned())
+            .chain(observer.kills_between.iter().cloned())
+            .collect();
+        self.observed.kills.sort_by_key(|kill| kill.at);
+    }
+
+    fn image(&self, store: &Store, files: &BuildFiles) -> Result<DockerfileImage, DockerfileEnd> {
+        let failed = |error: &dyn std::error::Error| {
+            DockerfileEnd::Failed(BuildFault::ExportFailed {
+                message: cleanup::chain(error),
+            })
+        };
+        let text = fs::read_to_string(files.path("image-id")).map_err(|error| failed(&error))?;
+        let id = text.trim().trim_start_matches("sha256:").to_owned();
+        let shared = self.engine.layout.shared();
+        let mut roots: Vec<&Path> = vec![&store.root];
+        roots.push(&shared.root);
+        // An image without an instruction of its own is the base image itself, and lies in the shared store.
+        let home = if storage::contains(&store.root, &id) {
+            &store.root
+        } else {
+            &shared.root
+        };
+        roots.sort_by_key(|root| *root != home.as_path());
+        let layers = storage::layer_directories(&roots, &id).map_err(|error| failed(&error))?;
+        let config = storage::config(home, &id).map_err(|error| failed(&error))?;
+        Ok(DockerfileImage {
+            store_image: id,
+            layers,
+            config: config.into_image_config(),
+        })
+    }
+
+    async fn clean_up(&self, cgroup: &BuildCgroup, store: &Store, files: &BuildFiles) -> Vec<String> {
+        let mut left = cleanup::remove_cgroup(cgroup).await;
+        left.extend(cleanup::clean_store(&self.engine.buildah(store)).await);
+        cleanup::unmount_below(&files.directory);
+        cleanup::remove_path(&files.directory);
+        left
+    }
+}
+
+/// Declared variables by the way they are handed over.
+#[derive(Debug, Default)]
+struct Arguments<'a> {
+    by_environment: BTreeMap<&'a str, &'a str>,
+    by_command_line: BTreeMap<&'a str, &'a str>,
+}
+
+/// The path in `copier: stat: "/nope": no such file or directory`.
+fn missing_file(message: &str) -> Option<&str> {
+    let (before, _) = message.split_once(": no such file or directory")?;
+    before.rsplit('"').nth(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_missing_file_is_found_in_the_message() {
+        let message =
+            "checking on sources under \"/ctx\": copier: stat: \"/nope\": no such file or directory";
+        assert_eq!(missing_file(message), Some("/nope"));
+        assert_eq!(missing_file("something else"), None);
+    }
+}

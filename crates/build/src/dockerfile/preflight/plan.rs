@@ -1,0 +1,84 @@
+//! The Dockerfile as it will be built: stages, instructions with their lines, image references. Pure data.
+
+use std::ops::Range;
+
+/// What will be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// As the user wrote the path, for messages.
+    pub path: String,
+    pub stages: Vec<Stage>,
+    /// Index of the stage that becomes the image.
+    pub target: usize,
+    /// Names that an `ARG` declares, in a used stage or at the head of the file.
+    pub declared_arguments: Vec<String>,
+    /// Images from registries or the shared store that the build needs, in order of first use.
+    pub images: Vec<ImageUse>,
+    /// Files of the build context that instructions name, with variables replaced.
+    pub context_uses: Vec<ContextUse>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stage {
+    pub name: Option<String>,
+    /// False: neither the target nor anything it needs; buildah skips it.
+    pub used: bool,
+    /// The first one is the `FROM`.
+    pub instructions: Vec<Instruction>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Instruction {
+    pub keyword: Keyword,
+    /// From 1.
+    pub line: u32,
+    /// On one line, without comments.
+    pub text: String,
+    /// Bytes of the file, line end excluded.
+    pub span: Range<usize>,
+    /// Bytes to leave out of what buildah reads: flags that change nothing here but that it does not know.
+    pub dropped: Vec<Range<usize>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keyword {
+    From,
+    Run,
+    Copy,
+    Add,
+    Other,
+}
+
+impl Instruction {
+    /// What buildah does after the last one; it has no line.
+    pub(crate) fn commit() -> Self {
+        Self {
+            keyword: Keyword::Other,
+            line: 0,
+            text: "saving the image".to_owned(),
+            span: 0..0,
+            dropped: Vec::new(),
+        }
+    }
+}
+
+/// An image that an instruction refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ImageUse {
+    /// With variables replaced.
+    pub reference: String,
+    pub line: u32,
+    /// Text of the instruction.
+    pub instruction: String,
+    /// `COPY --from=word`: a stage that does not exist, or an image with a short name; only a pull can tell.
+    pub may_be_stage: bool,
+}
+
+/// Source files of one `COPY`, `ADD` or bind mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ContextUse {
+    pub line: u32,
+    pub instruction: String,
+    /// As written, with variables replaced; patterns included.
+    pub sources: Vec<String>,
+}

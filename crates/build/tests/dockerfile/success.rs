@@ -1,0 +1,279 @@
+//! Builds that give an image.
+
+use std::{fs, process::Command};
+
+use mainstay_build::dockerfile::{NetworkNamespace, StepNetwork, StepSettings};
+use mainstay_shim::log::LogSource;
+use mainstay_spec::ids::BuildId;
+
+use crate::world::{World, can_run, plain, secret};
+
+const STAGES: &str = "FROM BASE AS build\nARG NAME\nRUN mkdir /out && echo \"hello $NAME\" > /out/x\nFROM BASE\n\
+    WORKDIR /app\nCOPY --link --from=build /out/x .\nCOPY a.txt b/ ./\nRUN rm /bin/vi\nUSER 1000:1000\nEXPOSE 8080 53/udp\n\
+    ENV MODE=test\nSTOPSIGNAL SIGINT\nENTRYPOINT [\"cat\"]\nCMD [\"x\"]\n";
+
+#[tokio::test]
+async fn layers_can_be_mounted_as_they_are_and_the_configuration_is_ours() {
+    if !can_run() {
+        return;
+    }
+    let world = World::new().await;
+    world.write("a.txt", "a");
+    world.write("b/c.txt", "c");
+    let report = world
+        .build_with(STAGES, |request| {
+            request.variables.insert("NAME".to_owned(), plain("world"));
+        })
+        .await;
+    let image = report
+        .result
+        .unwrap_or_else(|end| panic!("{end:?}\n{}", world.log.text()));
+    assert_eq!(image.config.entrypoint, ["cat"]);
+    assert_eq!(image.config.command, ["x"]);
+    assert_eq!(image.config.working_dir.as_deref(), Some("/app"));
+    assert_eq!(image.config.user.as_deref(), Some("1000:1000"));
+    assert_eq!(image.config.exposed_ports, [8080]);
+    assert_eq!(image.config.stop_signal.as_deref(), Some("SIGINT"));
+    assert_eq!(image.config.env["MODE"], "test");
+    let mounted = Overlay::mount(&world, &image.layers);
+    assert_eq!(mounted.read("app/x").as_deref(), Some("hello world\n"));
+    assert_eq!(mounted.read("app/a.txt").as_deref(), Some("a"));
+    assert_eq!(mounted.read("app/c.txt").as_deref(), Some("c"));
+    assert!(
+        mounted.exists("bin/ls") && !mounted.exists("bin/vi"),
+        "the whiteout is not in overlay's form"
+    );
+    assert_eq!(
+        report
+            .steps
+            .iter()
+            .map(|step| (step.line, step.text.as_str()))
+            .collect::<Vec<_>>(),
+        [
+            (Some(3), "RUN mkdir /out && echo \"hello $NAME\" > /out/x"),
+            (Some(8), "RUN rm /bin/vi")
+        ]
+    );
+    assert!(report.memory.peak_bytes.is_some_and(|peak| peak > 0));
+    assert!(world.log.has(LogSource::Platform, "Dockerfile:8  RUN rm /bin/vi"));
+}
+
+#[tokio::test]
+async fn an_unchanged_context_comes_from_the_cache_and_force_runs_it_again() {
+    if !can_run() {
+        return;
+    }
+    let world = World::new().await;
+    world.write("a.txt", "1");
+    let dockerfile = "FROM BASE\nRUN echo once\nCOPY a.txt /\nRUN cat /a.txt\n";
+    let first = world.build(dockerfile).await;
+    assert_eq!(first.steps.len(), 2);
+    world.write("a.txt", "1"); // A new file of the same content, as a fresh checkout makes it.
+    let second = world.build(dockerfile).await;
+    assert_eq!(second.steps.len(), 0, "{}", world.log.text());
+    assert_eq!(
+        first.result.unwrap().store_image,
+        second.result.unwrap().store_image
+    );
+    world.write("a.txt", "2");
+    assert_eq!(world.build(dockerfile).await.steps.len(), 1);
+    let forced = world.build_with(dockerfile, |request| request.force = true).await;
+    assert_eq!(forced.steps.len(), 2);
+    assert!(forced.result.is_ok());
+}
+
+#[tokio::test]
+async fn secrets_reach_the_step_but_no_command_line() {
+    if !can_run() {
+        return;
+    }
+    let world = World::new().await;
+    world.write(
+        "Dockerfile",
+        "FROM mainstay-test/base:1\nARG TOKEN\nRUN --mount=type=secret,id=TOKEN echo \"sum $(echo $TOKEN | md5sum)\" && \
+         cat /run/secrets/TOKEN | md5sum && echo ready && sleep 1000\n",
+    );
+    let mut request = world.request();
+    request
+        .variables
+        .insert("TOKEN".to_owned(), secret("tiny-secret-417"));
+    request
+        .variables
+        .insert("LD_PRELOAD".to_owned(), plain("/nonexistent.so"));
+    let observe = async {
+        world.log.wait_for("ready").await;
+        let seen = command_lines_with("tiny-secret-417");
+        world.cancel.send(true).unwrap();
+        seen
+    };
+    let (report, seen) = tokio::join!(world.run(request), observe);
+    assert_eq!(seen, Vec::<String>::new());
+    assert_eq!(
+        report.result,
+        Err(mainstay_build::dockerfile::DockerfileEnd::Canceled)
+    );
+    // md5 of the value with and without a newline.
+    let log = world.log.text();
+    assert!(log.contains("sum ") && log.matches("  -").count() == 2, "{log}");
+    assert!(
+        !log.contains("tiny-secret-417") && !log.contains("nonexistent.so"),
+        "{log}"
+    );
+    world.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn the_operators_settings_reach_steps_and_stay_out_of_the_image() {
+    if !can_run() {
+        return;
+    }
+    let bundle = tempfile::NamedTempFile::new().unwrap();
+    fs::write(bundle.path(), "certificates").unwrap();
+    let world = World::with(|config| {
+        config.step_settings = StepSettings {
+            ca_bundle: Some(bundle.path().to_owned()),
+            env: [
+                ("PIP_CERT", "/dev/mainstay-ca.crt"),
+                ("HTTPS_PROXY", "http://proxy:1"),
+            ]
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        };
+    })
+    .await;
+    let report = world
+        .build("FROM BASE\nRUN cat $PIP_CERT && echo && echo proxy=$HTTPS_PROXY\nENV PIP_CERT=own\nRUN echo mine=$PIP_CERT\n")
+        .await;
+    let image = report
+        .result
+        .unwrap_or_else(|end| panic!("{end:?}\n{}", world.log.text()));
+    for line in ["certificates", "proxy=http://proxy:1", "mine=own"] {
+        assert!(
+            world.log.has(LogSource::Stdout, line),
+            "{line}\n{}",
+            world.log.text()
+        );
+    }
+    assert_eq!(image.config.env["PIP_CERT"], "own");
+    assert!(!image.config.env.contains_key("HTTPS_PROXY"));
+    let mounted = Overlay::mount(&world, &image.layers);
+    assert!(!mounted.exists("dev/mainstay-ca.crt"));
+}
+
+#[tokio::test]
+async fn steps_run_in_the_network_namespace_of_the_build() {
+    if !can_run() {
+        return;
+    }
+    let network = std::sync::Arc::new(EmptyNetwork::start());
+    let given: std::sync::Arc<dyn mainstay_build::dockerfile::BuildNetwork> = network.clone();
+    let world = World::with(|config| config.network = StepNetwork::Namespace(given)).await;
+    let report = world
+        .build("FROM BASE\nRUN ls /sys/class/net && cat /etc/resolv.conf\n")
+        .await;
+    assert!(report.result.is_ok(), "{:?}\n{}", report.result, world.log.text());
+    assert!(world.log.has(LogSource::Stdout, "lo") && !world.log.has(LogSource::Stdout, "eth0"));
+    assert!(
+        world.log.has(LogSource::Stdout, "nameserver 10.9.8.7"),
+        "{}",
+        world.log.text()
+    );
+    assert_eq!(*network.left.lock().unwrap(), 1);
+}
+
+/// A namespace with nothing but a loopback interface, held by a sleeping process.
+#[derive(Debug)]
+struct EmptyNetwork {
+    holder: std::sync::Mutex<std::process::Child>,
+    left: std::sync::Mutex<u32>,
+}
+
+impl EmptyNetwork {
+    fn start() -> Self {
+        let holder = Command::new("unshare")
+            .args(["--net", "sleep", "600"])
+            .spawn()
+            .unwrap();
+        let own = fs::read_link("/proc/self/ns/net").unwrap();
+        let theirs = format!("/proc/{}/ns/net", holder.id());
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while fs::read_link(&theirs).is_ok_and(|link| link == own) {
+            assert!(std::time::Instant::now() < deadline, "unshare made no namespace");
+            std::thread::yield_now();
+        }
+        Self {
+            holder: std::sync::Mutex::new(holder),
+            left: std::sync::Mutex::default(),
+        }
+    }
+}
+
+impl Drop for EmptyNetwork {
+    fn drop(&mut self) {
+        let mut holder = self.holder.lock().unwrap();
+        let _ = holder.kill();
+        let _ = holder.wait();
+    }
+}
+
+#[async_trait::async_trait]
+impl mainstay_build::dockerfile::BuildNetwork for EmptyNetwork {
+    async fn enter(&self, _build: BuildId) -> std::io::Result<NetworkNamespace> {
+        let pid = self.holder.lock().unwrap().id();
+        Ok(NetworkNamespace {
+            path: format!("/proc/{pid}/ns/net").into(),
+            name_servers: vec!["10.9.8.7".parse().unwrap()],
+        })
+    }
+
+    async fn leave(&self, _build: BuildId) {
+        *self.left.lock().unwrap() += 1;
+    }
+}
+
+/// Processes whose command line shows the text; this test's own is not among them.
+fn command_lines_with(text: &str) -> Vec<String> {
+    fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
+        .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "))
+        .filter(|line| line.contains(text))
+        .collect()
+}
+
+/// Layers mounted read-only, unmounted on drop.
+struct Overlay(tempfile::TempDir);
+
+impl Overlay {
+    fn mount(world: &World, layers: &[std::path::PathBuf]) -> Self {
+        let point = tempfile::Builder::new()
+            .prefix("mounted-")
+            .tempdir_in(world.directory.path())
+            .unwrap();
+        let lower: Vec<&str> = layers.iter().rev().map(|path| path.to_str().unwrap()).collect();
+        let status = Command::new("mount")
+            .args(["-t", "overlay", "overlay", "-o"])
+            .arg(format!("ro,lowerdir={}", lower.join(":")))
+            .arg(point.path())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        Self(point)
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.0.path().join(path)).ok()
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        fs::symlink_metadata(self.0.path().join(path)).is_ok()
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(self.0.path(), rustix::mount::UnmountFlags::DETACH);
+    }
+}
