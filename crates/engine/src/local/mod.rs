@@ -18,8 +18,10 @@ mod instance;
 mod logs;
 mod lost;
 pub mod network;
+mod preflight;
 mod refusal;
 mod shim_client;
+mod sockets;
 mod start;
 mod users;
 
@@ -160,8 +162,15 @@ impl Engine for LocalEngine {
         )))
     }
 
-    async fn preflight(&self, _spec: &InstanceSpec) -> Result<(), PreflightError> {
-        Ok(())
+    async fn preflight(&self, spec: &InstanceSpec) -> Result<(), PreflightError> {
+        let operation = || format!("check the command of the instance {}", spec.id);
+        let owned = spec.clone();
+        let checked = tokio::task::spawn_blocking(move || preflight::check(&owned)).await;
+        let fault = checked
+            .map_err(EngineError::during(operation()))
+            .and_then(|fault| fault.map_err(EngineError::during(operation())))
+            .map_err(PreflightError::Engine)?;
+        fault.map_or(Ok(()), |fault| Err(PreflightError::Refused(Box::new(fault))))
     }
 
     async fn start(&self, spec: InstanceSpec) -> Result<InstanceStatus, StartError> {
@@ -228,13 +237,21 @@ impl Engine for LocalEngine {
     }
 
     async fn sockets(&self, id: InstanceId) -> Result<Vec<ListeningSocket>, EngineError> {
-        self.inner.get(id)?.running()?;
-        Ok(Vec::new())
+        let instance = self.inner.get(id)?;
+        let pid = instance.running()?.init.pid;
+        let cgroup = self.inner.cgroup(&instance.identity);
+        let read = tokio::task::spawn_blocking(move || sockets::listening(pid, &cgroup)).await;
+        read.map_err(EngineError::during(format!(
+            "read the sockets of the instance {id}"
+        )))
     }
 
     async fn outbound_failures(&self, id: InstanceId) -> Result<Vec<OutboundFailure>, EngineError> {
-        self.inner.get(id)?.running()?;
-        Ok(Vec::new())
+        let pid = self.inner.get(id)?.running()?.init.pid;
+        let read = tokio::task::spawn_blocking(move || sockets::unanswered(pid)).await;
+        read.map_err(EngineError::during(format!(
+            "read the connects of the instance {id}"
+        )))
     }
 
     async fn stats(&self, id: InstanceId) -> Result<InstanceStats, EngineError> {

@@ -233,3 +233,16 @@ pub(crate) fn signaled(signal: i32) -> Option<Termination> {
         core_dumped: false,
     })
 }
+
+/// Asks again until there is an answer.
+pub(crate) async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asked = tokio::time::timeout(DEADLINE, async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    asked.await.expect("the condition becomes true in time")
+}

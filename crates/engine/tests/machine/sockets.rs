@@ -1,0 +1,28 @@
+//! What an instance listens on and connects to, as seen from outside.
+
+use mainstay_engine::Engine;
+
+use crate::world::{DEADLINE, PROGRAMS, World, until};
+
+#[tokio::test]
+async fn listeners_are_seen_with_their_address_port_and_program() {
+    if !mainstay_testkit::can_run(&PROGRAMS) {
+        return;
+    }
+    let world = World::new().await;
+    let spec = world.shell("httpd -f -p 127.0.0.1:9000 & httpd -f -p 8080 & wait");
+    let id = spec.id;
+    world.engine.start(spec).await.unwrap();
+    let sockets = until(async || {
+        let sockets = world.engine.sockets(id).await.unwrap();
+        (sockets.len() == 2).then_some(sockets)
+    })
+    .await;
+    let loopback = sockets.iter().find(|socket| socket.port == 9000).unwrap();
+    assert!(loopback.is_loopback());
+    assert_eq!(loopback.program.as_deref(), Some("httpd"));
+    assert!(loopback.pid.is_some());
+    let open = sockets.iter().find(|socket| socket.port == 8080).unwrap();
+    assert!(!open.is_loopback());
+    world.stop(id, DEADLINE).await;
+}
