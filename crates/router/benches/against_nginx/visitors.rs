@@ -36,7 +36,7 @@ pub(crate) fn load(proxy: &Proxy, path: &str, connections: u32, seconds: u32) ->
             &format!("http://{}{path}", proxy.address),
         ])
         .output()?;
-    let cpu = proxy.cpu() - before;
+    let cpu = proxy.cpu().saturating_sub(before);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     sample(&text, cpu, seconds).ok_or_else(|| {
         io::Error::other(format!(

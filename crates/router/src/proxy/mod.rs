@@ -181,23 +181,3 @@ async fn pass_on(
     let tunnel = Tunnel { visitor, app, lease };
     Ok(response.map(|_| Source::Tunnel(Box::new(tunnel))))
 }
-
-#[cfg(test)]
-mod sizes {
-    #[test]
-    fn sizes() {
-        fn size<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
-            size_of::<F>()
-        }
-        println!("handle {}", size(super::handle));
-        println!("Response<AnswerBody> {}", size_of::<http::Response<super::AnswerBody>>());
-        println!("Source {}", size_of::<super::Source>());
-        println!("FileBody {}", size_of::<super::super::static_site::file_body::FileBody>());
-        println!("UpstreamBody {}", size_of::<super::UpstreamBody>());
-        println!("Incoming {}", size_of::<hyper::body::Incoming>());
-        println!("Lease {}", size_of::<super::pool::Lease>());
-        println!("Refusal {}", size_of::<super::Refusal>());
-        println!("Request {}", size_of::<http::Request<super::body::RequestBody>>());
-        println!("Result {}", size_of::<Result<http::Response<super::Source>, super::Refusal>>());
-    }
-}
