@@ -95,7 +95,11 @@ fn agrees(cause: Cause, exit: &ExitRecord) -> bool {
 }
 
 /// Holds the hit against the facts.
-fn settle(facts: &Facts, instance: &InstanceFacts, hit: Hit) -> Hit {
+fn settle(facts: &Facts, instance: &InstanceFacts, mut hit: Hit) -> Hit {
+    if hit.cause == Cause::MissingEnv {
+        // Settings classes name their fields in lower case and read the variable of the same name in upper case.
+        hit.subject = hit.subject.map(|name| name.to_ascii_uppercase());
+    }
     let cause = match hit.cause {
         Cause::MissingEnv => missing_env(facts, instance, hit.subject.as_deref()),
         Cause::ModuleNotFound | Cause::FileMissing if starts_entry(instance, hit.subject.as_deref()) => {
@@ -117,7 +121,11 @@ fn missing_env(facts: &Facts, instance: &InstanceFacts, name: Option<&str>) -> C
     let Some(name) = name else {
         return Cause::EnvRefused;
     };
-    if instance.variables.iter().any(|known| known == name) {
+    if instance
+        .variables
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
+    {
         Cause::EnvRefused
     } else if removed(facts, name).is_some() {
         Cause::ConfigurationRemoved

@@ -81,9 +81,7 @@ fn subject(pattern: &Pattern, lines: &[String], index: usize, lower: &str) -> Op
     let line = lines[index].as_str();
     let text = match pattern.subject {
         Subject::None => return None,
-        Subject::Quoted => {
-            quoted(&line[pattern.all.first().and_then(|word| lower.find(word)).unwrap_or(0)..])?
-        }
+        Subject::Quoted => quoted(&line[end_of_first_word(pattern, lower)..])?,
         Subject::After(marker) => word_after(line, lower, marker)?,
         Subject::Between(from, to) => between(line, lower, from, to)?,
         Subject::PartBefore(marker) => line[..lower.find(marker)?].rsplit(": ").next()?,
@@ -101,6 +99,15 @@ fn subject(pattern: &Pattern, lines: &[String], index: usize, lower: &str) -> Op
         && text.len() <= 200
         && (one_word || matches!(pattern.subject, Subject::Quoted | Subject::Between(..)));
     usable.then(|| text.to_owned())
+}
+
+/// Quotes count from here on: some words have an apostrophe themselves ("can't").
+fn end_of_first_word(pattern: &Pattern, lower: &str) -> usize {
+    pattern
+        .all
+        .first()
+        .and_then(|word| Some(lower.find(word)? + word.len()))
+        .unwrap_or(0)
 }
 
 fn quoted(text: &str) -> Option<&str> {

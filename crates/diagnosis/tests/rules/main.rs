@@ -4,6 +4,7 @@ mod any_facts;
 mod build;
 mod cards;
 mod document;
+mod failure_classes;
 mod instance;
 mod properties;
 mod world;

@@ -104,7 +104,7 @@ pub(super) const TABLE: &[Pattern] = &[
     strong(
         &["failed to build `"],
         Cause::DependencyNotCompilable,
-        Subject::Quoted,
+        Subject::Between("failed to build `", "`"),
     ),
     strong(
         &["gyp err!", "not found"],
@@ -152,15 +152,22 @@ pub(super) const TABLE: &[Pattern] = &[
         Subject::None,
     ),
     strong(&["error ts"], Cause::CompileError, Subject::None),
+    strong(&[": error cs"], Cause::CompileError, Subject::None),
+    strong(&[".java:", ": error:"], Cause::CompileError, Subject::None),
+    weak(&[".go:", ": "], Cause::CompileError, Subject::None),
     strong(&["type error:"], Cause::CompileError, Subject::None),
     strong(&["error[e0"], Cause::CompileError, Subject::None),
     strong(&["syntaxerror:"], Cause::SyntaxError, Subject::None),
     strong(
-        &["module not found: can't resolve"],
+        &["can't resolve", "module not found"],
         Cause::ModuleNotFound,
         Subject::Quoted,
     ),
-    strong(&["could not resolve \""], Cause::ModuleNotFound, Subject::Quoted),
+    strong(
+        &["could not resolve \""],
+        Cause::ModuleNotFound,
+        Subject::Between("could not resolve \"", "\""),
+    ),
     strong(
         &["failed to resolve import"],
         Cause::ModuleNotFound,

@@ -37,12 +37,17 @@ pub(super) const TABLE: &[Pattern] = &[
         Cause::DatabaseConnectionsExhausted,
         Subject::None,
     ),
-    strong(&["53300"], Cause::DatabaseConnectionsExhausted, Subject::None),
+    strong(&["'53300'"], Cause::DatabaseConnectionsExhausted, Subject::None),
+    strong(
+        &["sqlstate", "53300"],
+        Cause::DatabaseConnectionsExhausted,
+        Subject::None,
+    ),
     strong(&["unknown database"], Cause::DatabaseMissing, Subject::Quoted),
     strong(
-        &["database \"", "does not exist"],
+        &["database \"", "\" does not exist"],
         Cause::DatabaseMissing,
-        Subject::Quoted,
+        Subject::Between("database \"", "\""),
     ),
     strong(
         &["the database system is starting up"],

@@ -4,6 +4,7 @@ use super::{Cause, Pattern, Subject, strong, weak};
 
 pub(super) const TABLE: &[Pattern] = &[
     strong(&["${", ".", "}"], Cause::UnresolvedReference, Subject::Reference),
+    strong(&["key not found:"], Cause::MissingEnv, Subject::VariableName),
     strong(&["keyerror: '"], Cause::MissingEnv, Subject::VariableName),
     strong(
         &["environment variable", "not found"],
