@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf, sync::OnceLock, time::Duration};
 
 use reqwest::{Certificate, Client, NoProxy, Proxy, Response, StatusCode, header::HeaderMap};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use url::Url;
 
 use crate::settings::OperatorSettings;
@@ -12,7 +13,7 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const READ_DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
-const USER_AGENT: &str = concat!("mainstay/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("mainstay/", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -59,8 +60,8 @@ pub fn install_tls_provider() {
     });
 }
 
-/// The certificates of the operator's bundle; none if there is none.
-pub(crate) fn certificates(settings: &OperatorSettings) -> Result<Vec<Certificate>, HttpError> {
+/// The certificates of the operator's bundle (DER); none if there is none.
+pub(crate) fn certificates(settings: &OperatorSettings) -> Result<Vec<Vec<u8>>, HttpError> {
     let Some(path) = &settings.ca_bundle else {
         return Ok(Vec::new());
     };
@@ -68,10 +69,14 @@ pub(crate) fn certificates(settings: &OperatorSettings) -> Result<Vec<Certificat
         path: path.clone(),
         source,
     })?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(HttpError::CaBundleFormat { path: path.clone() }),
+    let certificates: Vec<Vec<u8>> = CertificateDer::pem_slice_iter(&pem)
+        .flatten()
+        .map(|certificate| certificate.to_vec())
+        .collect();
+    if certificates.is_empty() {
+        return Err(HttpError::CaBundleFormat { path: path.clone() });
     }
+    Ok(certificates)
 }
 
 /// A client by the operator's settings. Variables of the process are not looked at again.
@@ -84,7 +89,10 @@ pub(crate) fn client(settings: &OperatorSettings) -> Result<Client, HttpError> {
         .no_proxy();
     let certificates = certificates(settings)?;
     if !certificates.is_empty() {
-        builder = builder.tls_certs_only(certificates);
+        let roots = certificates
+            .iter()
+            .filter_map(|der| Certificate::from_der(der).ok());
+        builder = builder.tls_certs_only(roots);
     }
     let except = settings.variable("NO_PROXY").and_then(NoProxy::from_string);
     for variable in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"] {

@@ -8,13 +8,17 @@
 //!  http        the one HTTP client: those settings, ring as TLS provider, deadlines, retries
 //!  toolchains  npm packages and PyPI wheels as keyed layers
 //!  debian      Debian packages, with apt's state in directories of our own
+//!  registry    images pulled from OCI registries
+//!  unpack      archives of strangers into a directory, and nowhere else
 //!  stack       the base images `run` and `build`, made from Debian packages
 //! ```
 
 pub mod debian;
 pub mod http;
 mod mounts;
+mod oci;
 pub mod record;
+pub mod registry;
 pub mod settings;
 pub mod stack;
 pub mod store;

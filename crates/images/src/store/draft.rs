@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use jiff::Timestamp;
@@ -19,6 +20,7 @@ pub struct LayerDraft {
     id: LayerId,
     directory: PathBuf,
     layer: PathBuf,
+    diff_id: OnceLock<String>,
 }
 
 impl ImageStore {
@@ -31,6 +33,7 @@ impl ImageStore {
             id,
             layer: directory.join("layer"),
             directory: directory.clone(),
+            diff_id: OnceLock::new(),
         };
         files::create_directory(&directory, PASSAGE_MODE)?;
         files::create_directory(&draft.layer, LAYER_MODE)?;
@@ -51,18 +54,14 @@ impl LayerDraft {
         Ok(path)
     }
 
+    /// Notes that the draft was unpacked from the tar of that digest.
+    pub(crate) fn note_diff_id(&self, diff_id: &str) {
+        self.diff_id.get_or_init(|| diff_id.to_owned());
+    }
+
     /// Makes the draft a layer: flushes it to disk, moves it into place, records it. Blocks for one `syncfs`.
     /// A second layer with the same key takes the key over.
     pub fn commit(self, key: Option<LayerKey>) -> Result<LayerId, StoreError> {
-        self.commit_record(key, None)
-    }
-
-    /// The same for a layer of a registry or archive; `diff_id` is the digest of its tar.
-    pub(crate) fn commit_with_diff_id(self, key: LayerKey, diff_id: String) -> Result<LayerId, StoreError> {
-        self.commit_record(Some(key), Some(diff_id))
-    }
-
-    fn commit_record(self, key: Option<LayerKey>, diff_id: Option<String>) -> Result<LayerId, StoreError> {
         files::sync_file_system(&self.layer)?;
         let layers = self.store.inner.root.join("layers");
         let place = layers.join(&self.id.0);
@@ -72,7 +71,7 @@ impl LayerDraft {
         let record = LayerRecord {
             id: self.id.clone(),
             key,
-            diff_id,
+            diff_id: self.diff_id.get().cloned(),
             created_at: Timestamp::now(),
             location: LayerLocation::Store,
         };

@@ -247,15 +247,13 @@ impl<'r> EntryWriter<'r> {
 
     fn attributes<R: Read>(&self, entry: &mut Entry<'_, R>) -> Result<Attributes, UnpackError> {
         let header = entry.header();
-        let mode = header.mode().map_err(UnpackError::Archive)? & 0o7777;
-        let time = i64::try_from(header.mtime().map_err(UnpackError::Archive)?).unwrap_or(i64::MAX);
+        // Some writers leave fields empty; everybody reads that as zero.
+        let mode = header.mode().unwrap_or(0) & 0o7777;
+        let time = i64::try_from(header.mtime().unwrap_or(0)).unwrap_or(i64::MAX);
         let from_archive = self.rules.owners == Owners::Archive;
-        let id = |value: io::Result<u64>| value.map(|id| u32::try_from(id).unwrap_or(0));
+        let id = |value: io::Result<u64>| u32::try_from(value.unwrap_or(0)).unwrap_or(0);
         let (user, group) = if from_archive {
-            (
-                id(header.uid()).map_err(UnpackError::Archive)?,
-                id(header.gid()).map_err(UnpackError::Archive)?,
-            )
+            (id(header.uid()), id(header.gid()))
         } else {
             (0, 0)
         };

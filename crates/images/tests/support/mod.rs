@@ -1,6 +1,8 @@
 //! What the tests that need a real machine share.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub(crate) mod registry;
+
 use std::{path::Path, process::Command};
 
 /// Says why a test is not run. Returns true so that `if needs(…) { return; }` reads well.
