@@ -1,1 +1,55 @@
-//! Room `store`; see ARCHITECTURE.md.
+//! Rows and queries on SQLite, and the deployments' event log. Nothing else speaks SQL.
+//!
+//! One file in WAL mode with `synchronous=FULL`: what a call returned from is on disk.
+
+mod apps;
+mod builds;
+mod deployments;
+mod error;
+mod instances;
+mod reasons;
+mod schema;
+mod tokens;
+
+use std::path::Path;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+pub use apps::AppRow;
+pub use builds::BuildRow;
+pub use deployments::{DeploymentRow, NewDeployment};
+pub use error::StoreError;
+pub use instances::InstanceRow;
+pub use reasons::ReasonRow;
+
+/// The platform's memory.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: SqlitePool,
+}
+
+impl Store {
+    /// Opens the database, creating and migrating it as needed.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(std::time::Duration::from_secs(10));
+        // SQLite has one writer at a time; a handful of connections lets readers pass it.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(4)
+            .connect_with(options)
+            .await
+            .map_err(StoreError::during(format!("open the database {}", path.display())))?;
+        schema::migrate(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    /// Waits for running queries and closes the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,144 @@
+//! Apps.
+
+use jiff::Timestamp;
+use mainstay_spec::{
+    AppSpec,
+    ids::{AppId, DeploymentId},
+};
+use sqlx::{Row, sqlite::SqliteRow};
+
+use crate::{Store, StoreError};
+
+#[derive(Debug, Clone)]
+pub struct AppRow {
+    pub id: AppId,
+    pub name: String,
+    /// As last submitted.
+    pub spec: AppSpec,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// The deployment that serves.
+    pub active_deployment: Option<DeploymentId>,
+    /// Its parts are being taken down.
+    pub deleting: bool,
+}
+
+impl Store {
+    /// # Errors
+    /// [`StoreError::NameTaken`] when the name is in use.
+    pub async fn insert_app(&self, id: AppId, spec: &AppSpec, now: Timestamp) -> Result<(), StoreError> {
+        let json = serde_json::to_string(spec).map_err(StoreError::damaged("spec", id))?;
+        let inserted = sqlx::query("INSERT INTO apps (id, name, spec, created_at, updated_at) VALUES (?, ?, ?, ?, ?)")
+            .bind(id.to_string())
+            .bind(&spec.name)
+            .bind(json)
+            .bind(now.to_string())
+            .bind(now.to_string())
+            .execute(&self.pool)
+            .await;
+        match inserted {
+            Ok(_) => Ok(()),
+            Err(sqlx::Error::Database(refusal)) if refusal.is_unique_violation() => {
+                Err(StoreError::NameTaken { name: spec.name.clone() })
+            }
+            Err(source) => Err(StoreError::during(format!("store app {id}"))(source)),
+        }
+    }
+
+    pub async fn update_app_spec(&self, id: AppId, spec: &AppSpec, now: Timestamp) -> Result<(), StoreError> {
+        let json = serde_json::to_string(spec).map_err(StoreError::damaged("spec", id))?;
+        let updated = sqlx::query("UPDATE apps SET name = ?, spec = ?, updated_at = ? WHERE id = ?")
+            .bind(&spec.name)
+            .bind(json)
+            .bind(now.to_string())
+            .bind(id.to_string())
+            .execute(&self.pool)
+            .await;
+        match updated {
+            Ok(_) => Ok(()),
+            Err(sqlx::Error::Database(refusal)) if refusal.is_unique_violation() => {
+                Err(StoreError::NameTaken { name: spec.name.clone() })
+            }
+            Err(source) => Err(StoreError::during(format!("update app {id}"))(source)),
+        }
+    }
+
+    pub async fn app(&self, id: AppId) -> Result<Option<AppRow>, StoreError> {
+        let row = sqlx::query("SELECT * FROM apps WHERE id = ?")
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("read app {id}")))?;
+        row.as_ref().map(read).transpose()
+    }
+
+    pub async fn app_by_name(&self, name: &str) -> Result<Option<AppRow>, StoreError> {
+        let row = sqlx::query("SELECT * FROM apps WHERE name = ?")
+            .bind(name)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(StoreError::during("read an app by name"))?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Every app, those that are being deleted included.
+    pub async fn all_apps(&self) -> Result<Vec<AppRow>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM apps ORDER BY created_at, id")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during("list all apps"))?;
+        rows.iter().map(read).collect()
+    }
+
+    /// A page of apps, oldest first, and how many there are.
+    pub async fn apps(&self, offset: u64, limit: u64) -> Result<(Vec<AppRow>, u64), StoreError> {
+        let rows = sqlx::query("SELECT * FROM apps WHERE deleting = 0 ORDER BY created_at, id LIMIT ? OFFSET ?")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during("list the apps"))?;
+        let total: i64 = sqlx::query_scalar("SELECT count(*) FROM apps WHERE deleting = 0")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::during("count the apps"))?;
+        Ok((rows.iter().map(read).collect::<Result<_, _>>()?, u64::try_from(total).unwrap_or(0)))
+    }
+
+    /// From now on the app is not listed, and its name is free.
+    pub async fn mark_app_deleting(&self, id: AppId) -> Result<(), StoreError> {
+        sqlx::query("UPDATE apps SET deleting = 1, name = id WHERE id = ?")
+            .bind(id.to_string())
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("mark app {id} for deletion")))?;
+        Ok(())
+    }
+
+    /// Deletes the app with its deployments, builds, instances and reasons.
+    pub async fn delete_app(&self, id: AppId) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM apps WHERE id = ?")
+            .bind(id.to_string())
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("delete app {id}")))?;
+        Ok(())
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<AppRow, StoreError> {
+    let id: String = row.get("id");
+    Ok(AppRow {
+        id: id.parse().map_err(StoreError::damaged("id", &id))?,
+        name: row.get("name"),
+        spec: serde_json::from_str(row.get("spec")).map_err(StoreError::damaged("spec", &id))?,
+        created_at: row.get::<&str, _>("created_at").parse().map_err(StoreError::damaged("time", &id))?,
+        updated_at: row.get::<&str, _>("updated_at").parse().map_err(StoreError::damaged("time", &id))?,
+        active_deployment: row
+            .get::<Option<&str>, _>("active_deployment")
+            .map(str::parse)
+            .transpose()
+            .map_err(StoreError::damaged("active deployment", &id))?,
+        deleting: row.get("deleting"),
+    })
+}

@@ -1,0 +1,209 @@
+//! Deployments and their event log.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use mainstay_deploy::{Event, PhaseKind, Recorded};
+use mainstay_spec::{
+    AppSpec,
+    ids::{AppId, DeploymentId},
+};
+use sqlx::{Row, sqlite::SqliteRow};
+
+use crate::{Store, StoreError};
+
+#[derive(Debug, Clone)]
+pub struct NewDeployment {
+    pub id: DeploymentId,
+    pub app: AppId,
+    pub spec: AppSpec,
+    /// In words, as clients show it: "manual", "app spec updated".
+    pub cause: String,
+    /// `MANUAL`, `DEPLOY_ON_PUSH`, …
+    pub cause_kind: String,
+    pub previous: Option<DeploymentId>,
+    pub force_build: bool,
+    /// Component → revision to keep (a spec update alone keeps the commit of the previous deployment).
+    pub pinned_sources: BTreeMap<String, String>,
+    pub created_at: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+pub struct DeploymentRow {
+    pub id: DeploymentId,
+    pub app: AppId,
+    /// Counts up from 1 within the app.
+    pub number: u64,
+    pub spec: AppSpec,
+    pub cause: String,
+    pub cause_kind: String,
+    pub previous: Option<DeploymentId>,
+    pub force_build: bool,
+    pub pinned_sources: BTreeMap<String, String>,
+    pub phase: PhaseKind,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl Store {
+    pub async fn insert_deployment(&self, new: &NewDeployment) -> Result<(), StoreError> {
+        let spec = serde_json::to_string(&new.spec).map_err(StoreError::damaged("spec", new.id))?;
+        let pinned = serde_json::to_string(&new.pinned_sources).map_err(StoreError::damaged("sources", new.id))?;
+        sqlx::query(
+            "INSERT INTO deployments (id, app, number, spec, cause, cause_kind, previous, force_build, pinned_sources,
+                                      phase, settled, created_at, updated_at)
+             SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?10
+             FROM deployments WHERE app = ?2",
+        )
+        .bind(new.id.to_string())
+        .bind(new.app.to_string())
+        .bind(spec)
+        .bind(&new.cause)
+        .bind(&new.cause_kind)
+        .bind(new.previous.map(|id| id.to_string()))
+        .bind(new.force_build)
+        .bind(pinned)
+        .bind(phase_text(PhaseKind::PendingBuild))
+        .bind(new.created_at.to_string())
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::during(format!("store deployment {}", new.id)))?;
+        Ok(())
+    }
+
+    /// Appends the event and notes the phase it leads to (a deployment that became active is its app's active one), as one transaction. `sequence` counts from 0; a number that is taken is an
+    /// error, so that two writers can never both be right.
+    pub async fn append_event(
+        &self,
+        deployment: DeploymentId,
+        sequence: u64,
+        recorded: &Recorded,
+        phase: PhaseKind,
+        settled: bool,
+    ) -> Result<(), StoreError> {
+        let operation = || format!("append event {sequence} of deployment {deployment}");
+        let event = serde_json::to_string(&recorded.event).map_err(StoreError::damaged("event", deployment))?;
+        let mut transaction = self.pool.begin().await.map_err(StoreError::during(operation()))?;
+        sqlx::query("INSERT INTO deployment_events (deployment, sequence, at, event) VALUES (?, ?, ?, ?)")
+            .bind(deployment.to_string())
+            .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
+            .bind(recorded.at.to_string())
+            .bind(event)
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreError::during(operation()))?;
+        sqlx::query("UPDATE deployments SET phase = ?, settled = ?, updated_at = ? WHERE id = ?")
+            .bind(phase_text(phase))
+            .bind(settled)
+            .bind(recorded.at.to_string())
+            .bind(deployment.to_string())
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreError::during(operation()))?;
+        if phase == PhaseKind::Active {
+            sqlx::query("UPDATE apps SET active_deployment = ?1 WHERE id = (SELECT app FROM deployments WHERE id = ?1)")
+                .bind(deployment.to_string())
+                .execute(&mut *transaction)
+                .await
+                .map_err(StoreError::during(operation()))?;
+        }
+        transaction.commit().await.map_err(StoreError::during(operation()))
+    }
+
+    /// The event log of a deployment, oldest first.
+    pub async fn events(&self, deployment: DeploymentId) -> Result<Vec<Recorded>, StoreError> {
+        let rows = sqlx::query("SELECT at, event FROM deployment_events WHERE deployment = ? ORDER BY sequence")
+            .bind(deployment.to_string())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("read the events of deployment {deployment}")))?;
+        rows.iter()
+            .map(|row| {
+                let at = row.get::<&str, _>("at").parse().map_err(StoreError::damaged("event time", deployment))?;
+                let event: Event =
+                    serde_json::from_str(row.get("event")).map_err(StoreError::damaged("event", deployment))?;
+                Ok(Recorded { at, event })
+            })
+            .collect()
+    }
+
+    pub async fn deployment(&self, id: DeploymentId) -> Result<Option<DeploymentRow>, StoreError> {
+        let row = sqlx::query("SELECT * FROM deployments WHERE id = ?")
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("read deployment {id}")))?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// A page of an app's deployments, newest first, and how many there are.
+    pub async fn deployments(
+        &self,
+        app: AppId,
+        offset: u64,
+        limit: u64,
+    ) -> Result<(Vec<DeploymentRow>, u64), StoreError> {
+        let rows = sqlx::query("SELECT * FROM deployments WHERE app = ? ORDER BY number DESC LIMIT ? OFFSET ?")
+            .bind(app.to_string())
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("list the deployments of app {app}")))?;
+        let total: i64 = sqlx::query_scalar("SELECT count(*) FROM deployments WHERE app = ?")
+            .bind(app.to_string())
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("count the deployments of app {app}")))?;
+        Ok((rows.iter().map(read).collect::<Result<_, _>>()?, u64::try_from(total).unwrap_or(0)))
+    }
+
+    pub async fn deployments_in_phase(&self, app: AppId, phase: PhaseKind) -> Result<Vec<DeploymentId>, StoreError> {
+        let rows = sqlx::query("SELECT id FROM deployments WHERE app = ? AND phase = ?")
+            .bind(app.to_string())
+            .bind(phase_text(phase))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("list deployments of app {app} by phase")))?;
+        rows.iter()
+            .map(|row| row.get::<&str, _>("id").parse().map_err(StoreError::damaged("id", app)))
+            .collect()
+    }
+
+    /// What is not settled yet, oldest first.
+    pub async fn unsettled_deployments(&self, app: AppId) -> Result<Vec<DeploymentRow>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM deployments WHERE app = ? AND settled = 0 ORDER BY number")
+            .bind(app.to_string())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("list the unsettled deployments of app {app}")))?;
+        rows.iter().map(read).collect()
+    }
+}
+
+fn phase_text(phase: PhaseKind) -> String {
+    serde_json::to_value(phase).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn read(row: &SqliteRow) -> Result<DeploymentRow, StoreError> {
+    let id: String = row.get("id");
+    Ok(DeploymentRow {
+        id: id.parse().map_err(StoreError::damaged("id", &id))?,
+        app: row.get::<&str, _>("app").parse().map_err(StoreError::damaged("app id", &id))?,
+        number: u64::try_from(row.get::<i64, _>("number")).unwrap_or(0),
+        spec: serde_json::from_str(row.get("spec")).map_err(StoreError::damaged("spec", &id))?,
+        cause: row.get("cause"),
+        cause_kind: row.get("cause_kind"),
+        previous: row
+            .get::<Option<&str>, _>("previous")
+            .map(str::parse)
+            .transpose()
+            .map_err(StoreError::damaged("previous deployment", &id))?,
+        force_build: row.get("force_build"),
+        pinned_sources: serde_json::from_str(row.get("pinned_sources")).map_err(StoreError::damaged("sources", &id))?,
+        phase: serde_json::from_value(serde_json::Value::String(row.get("phase")))
+            .map_err(StoreError::damaged("phase", &id))?,
+        created_at: row.get::<&str, _>("created_at").parse().map_err(StoreError::damaged("time", &id))?,
+        updated_at: row.get::<&str, _>("updated_at").parse().map_err(StoreError::damaged("time", &id))?,
+    })
+}

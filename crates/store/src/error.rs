@@ -1,0 +1,36 @@
+//! The store's one error: which operation failed, and SQLite's reason.
+
+/// A query failed, or a stored value could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("could not {operation}")]
+    Query {
+        operation: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("the stored {what} of {id} cannot be read")]
+    Damaged {
+        what: &'static str,
+        id: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("an app named {name:?} exists already")]
+    NameTaken { name: String },
+}
+
+impl StoreError {
+    pub(crate) fn during(operation: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
+        let operation = operation.into();
+        move |source| Self::Query { operation, source }
+    }
+
+    pub(crate) fn damaged<E>(what: &'static str, id: impl ToString) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let id = id.to_string();
+        move |source| Self::Damaged { what, id, source: source.into() }
+    }
+}

@@ -1,0 +1,101 @@
+//! Instances: which exist, whose they are, and how they ended.
+
+use jiff::Timestamp;
+use mainstay_diagnosis::facts::ExitRecord;
+use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
+use sqlx::{Row, sqlite::SqliteRow};
+
+use crate::{Store, StoreError, builds::optional};
+
+#[derive(Debug, Clone)]
+pub struct InstanceRow {
+    pub id: InstanceId,
+    pub app: AppId,
+    pub deployment: DeploymentId,
+    pub component: String,
+    pub ordinal: u32,
+    pub created_at: Timestamp,
+    /// The engine holds nothing of it any more but its log.
+    pub removed: bool,
+    pub exit: Option<ExitRecord>,
+}
+
+impl InstanceRow {
+    /// The name people see: `web-0`.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.component, self.ordinal)
+    }
+}
+
+impl Store {
+    /// Stores the instance before it is started, so that nothing can run that nobody knows of.
+    pub async fn insert_instance(&self, row: &InstanceRow) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO instances (id, app, deployment, component, ordinal, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(row.id.to_string())
+        .bind(row.app.to_string())
+        .bind(row.deployment.to_string())
+        .bind(&row.component)
+        .bind(row.ordinal)
+        .bind(row.created_at.to_string())
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::during(format!("store instance {}", row.id)))?;
+        Ok(())
+    }
+
+    pub async fn set_instance_exit(&self, id: InstanceId, exit: &ExitRecord) -> Result<(), StoreError> {
+        let json = serde_json::to_string(exit).map_err(StoreError::damaged("exit record", id))?;
+        sqlx::query("UPDATE instances SET exit = ? WHERE id = ?")
+            .bind(json)
+            .bind(id.to_string())
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("store the exit of instance {id}")))?;
+        Ok(())
+    }
+
+    pub async fn mark_instance_removed(&self, id: InstanceId) -> Result<(), StoreError> {
+        sqlx::query("UPDATE instances SET removed = 1 WHERE id = ?")
+            .bind(id.to_string())
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("mark instance {id} as removed")))?;
+        Ok(())
+    }
+
+    /// Every instance of the deployment, oldest first, removed ones included.
+    pub async fn instances_of_deployment(&self, deployment: DeploymentId) -> Result<Vec<InstanceRow>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM instances WHERE deployment = ? ORDER BY created_at, id")
+            .bind(deployment.to_string())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("list the instances of deployment {deployment}")))?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The instances of the app that the engine may still hold.
+    pub async fn present_instances(&self, app: AppId) -> Result<Vec<InstanceRow>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM instances WHERE app = ? AND removed = 0 ORDER BY created_at, id")
+            .bind(app.to_string())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("list the instances of app {app}")))?;
+        rows.iter().map(read).collect()
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<InstanceRow, StoreError> {
+    let id: String = row.get("id");
+    Ok(InstanceRow {
+        id: id.parse().map_err(StoreError::damaged("id", &id))?,
+        app: row.get::<&str, _>("app").parse().map_err(StoreError::damaged("app id", &id))?,
+        deployment: row.get::<&str, _>("deployment").parse().map_err(StoreError::damaged("deployment", &id))?,
+        component: row.get("component"),
+        ordinal: row.get("ordinal"),
+        created_at: row.get::<&str, _>("created_at").parse().map_err(StoreError::damaged("time", &id))?,
+        removed: row.get("removed"),
+        exit: optional(row.get("exit"), "exit record", &id)?,
+    })
+}

@@ -1,0 +1,113 @@
+//! The tables, as a list of migrations that is only ever appended to.
+
+use sqlx::{Executor, SqlitePool, sqlite::SqliteRow, Row};
+
+use crate::StoreError;
+
+const MIGRATIONS: &[&str] = &[
+    "
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+
+    CREATE TABLE tokens (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        hash TEXT NOT NULL UNIQUE,
+        created_at TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE apps (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        spec TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        active_deployment TEXT,
+        deleting INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+
+    CREATE TABLE deployments (
+        id TEXT PRIMARY KEY,
+        app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        spec TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        cause_kind TEXT NOT NULL,
+        previous TEXT,
+        force_build INTEGER NOT NULL,
+        pinned_sources TEXT NOT NULL,
+        phase TEXT NOT NULL,
+        settled INTEGER NOT NULL,
+        created_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        UNIQUE (app, number)
+    ) STRICT;
+    CREATE INDEX deployments_unsettled ON deployments (app) WHERE settled = 0;
+
+    CREATE TABLE deployment_events (
+        deployment TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+        sequence INTEGER NOT NULL,
+        at TEXT NOT NULL,
+        event TEXT NOT NULL,
+        PRIMARY KEY (deployment, sequence)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE builds (
+        id TEXT PRIMARY KEY,
+        deployment TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+        component TEXT NOT NULL,
+        source TEXT NOT NULL,
+        output TEXT,
+        facts TEXT,
+        created_at TEXT NOT NULL,
+        UNIQUE (deployment, component)
+    ) STRICT;
+
+    CREATE TABLE instances (
+        id TEXT PRIMARY KEY,
+        app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+        deployment TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+        component TEXT NOT NULL,
+        ordinal INTEGER NOT NULL,
+        created_at TEXT NOT NULL,
+        removed INTEGER NOT NULL DEFAULT 0,
+        exit TEXT
+    ) STRICT;
+    CREATE INDEX instances_of_deployment ON instances (deployment);
+    CREATE INDEX instances_present ON instances (app) WHERE removed = 0;
+
+    CREATE TABLE reasons (
+        deployment TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+        component TEXT NOT NULL,
+        stage TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        observed_at TEXT NOT NULL,
+        resolved_at TEXT,
+        PRIMARY KEY (deployment, component, stage)
+    ) STRICT, WITHOUT ROWID;
+    ",
+];
+
+/// Brings the schema to this version's; a newer one than ours is refused.
+pub(crate) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
+    let row: SqliteRow = sqlx::query("PRAGMA user_version")
+        .fetch_one(pool)
+        .await
+        .map_err(StoreError::during("read the schema version"))?;
+    let version = usize::try_from(row.get::<i64, _>(0)).unwrap_or(0);
+    if version > MIGRATIONS.len() {
+        let newer = format!("schema version {version} is newer than this program's {}", MIGRATIONS.len());
+        return Err(StoreError::Damaged { what: "schema", id: "the database".into(), source: newer.into() });
+    }
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
+        let mut transaction = pool.begin().await.map_err(StoreError::during("begin a migration"))?;
+        let operation = format!("migrate to schema version {}", index + 1);
+        transaction.execute(sqlx::raw_sql(*migration)).await.map_err(StoreError::during(operation.clone()))?;
+        let stamp = format!("PRAGMA user_version = {}", index + 1);
+        transaction
+            .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(stamp)))
+            .await
+            .map_err(StoreError::during(operation.clone()))?;
+        transaction.commit().await.map_err(StoreError::during(operation))?;
+    }
+    Ok(())
+}
