@@ -81,8 +81,9 @@ pub(super) fn is_printable(text: &str) -> bool {
 }
 
 /// What git may be asked to clone: no option, no transport that runs commands.
+/// `upload://` names a folder that was uploaded to the platform.
 pub(super) fn is_clone_url(text: &str) -> bool {
-    let has_scheme = ["http://", "https://", "ssh://", "git://", "file://"]
+    let has_scheme = ["http://", "https://", "ssh://", "git://", "file://", "upload://"]
         .iter()
         .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme));
     let is_absolute_path = text.starts_with('/') && text.len() > 1;
