@@ -1,0 +1,203 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+const URL_DEFAULT: &str = "http://127.0.0.1:4400";
+const TOKEN_FILE_DEFAULT: &str = "/var/lib/mainstay/token";
+
+/// Deploys apps to Mainstay, and says why when they fail.
+#[derive(Debug, Parser)]
+#[command(name = "mainstay", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// Text for people, JSON for programs.
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+    /// Where the API is.
+    #[arg(long, global = true, env = "MAINSTAY_URL", default_value = URL_DEFAULT)]
+    pub api_url: String,
+    /// The API token is read from this file, unless `MAINSTAY_TOKEN` holds it.
+    #[arg(long, global = true, env = "MAINSTAY_TOKEN_FILE", default_value = TOKEN_FILE_DEFAULT)]
+    pub token_file: PathBuf,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Deploy a folder: uploads it, creates or updates the app, waits until it serves.
+    Deploy(Deploy),
+    /// Apps.
+    #[command(subcommand)]
+    Apps(Apps),
+    /// Deployments of an app.
+    #[command(subcommand)]
+    Deployments(Deployments),
+    /// Show the logs of an app.
+    Logs(Logs),
+    /// Run a command in an instance; without one, open a shell.
+    Exec(Exec),
+    /// Explain an error code, a cause, an exit code, or why a deployment failed.
+    Explain(Explain),
+    /// App specs.
+    #[command(subcommand)]
+    Spec(Spec),
+    /// Run the server (the program `mainstay-server` beside this one).
+    #[command(disable_help_flag = true)]
+    Server {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Deploy {
+    /// The folder with the source.
+    #[arg(default_value = ".")]
+    pub directory: PathBuf,
+    /// The app spec; `.do/app.yaml` in the folder when not given.
+    #[arg(long)]
+    pub spec: Option<PathBuf>,
+    /// Build even though nothing changed, without caches.
+    #[arg(long)]
+    pub force_build: bool,
+    /// Return as soon as the deployment is accepted.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Apps {
+    /// Create an app from a spec.
+    #[command(visible_alias = "c")]
+    Create {
+        /// The spec's file; `-` is standard input.
+        #[arg(long)]
+        spec: PathBuf,
+        /// Update the app when one of that name exists.
+        #[arg(long)]
+        upsert: bool,
+        /// Wait until it serves.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// List the apps.
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show an app.
+    #[command(visible_alias = "g")]
+    Get { app: String },
+    /// Replace the whole spec of an app.
+    #[command(visible_alias = "u")]
+    Update {
+        app: String,
+        #[arg(long)]
+        spec: PathBuf,
+        /// Take the newest commits too.
+        #[arg(long)]
+        update_sources: bool,
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Delete an app with everything of it.
+    #[command(visible_alias = "rm")]
+    Delete {
+        app: String,
+        /// Do not ask.
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Replace the instances by new ones of the same build.
+    Restart {
+        app: String,
+        #[arg(long)]
+        wait: bool,
+    },
+    /// List the running instances.
+    Instances { app: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Deployments {
+    /// List the deployments, newest first.
+    #[command(visible_alias = "ls")]
+    List { app: String },
+    /// Show a deployment, the newest one when none is named.
+    Get { app: String, deployment: Option<String> },
+    /// Deploy the newest source.
+    Create {
+        app: String,
+        #[arg(long)]
+        force_build: bool,
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Wait until the newest (or the named) deployment ended.
+    Wait { app: String, deployment: Option<String> },
+    /// Call a deployment off.
+    Cancel { app: String, deployment: String },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Logs {
+    pub app: String,
+    pub component: Option<String>,
+    /// Which logs: build, deploy, run, or the run before the last restart.
+    #[arg(long, value_enum, default_value_t = LogKind::Run)]
+    pub r#type: LogKind,
+    /// Of this deployment instead of the active one.
+    #[arg(long)]
+    pub deployment: Option<String>,
+    /// Go on as lines are written.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only the last lines.
+    #[arg(long)]
+    pub tail: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum LogKind {
+    Build,
+    Deploy,
+    Run,
+    RunRestarted,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Exec {
+    pub app: String,
+    pub component: String,
+    /// `web-0`; the first running instance when not given.
+    #[arg(long)]
+    pub instance: Option<String>,
+    /// The command and its arguments, after `--`.
+    #[arg(last = true)]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Explain {
+    /// A code, a cause, an exit code, a signal, or an app (with a deployment).
+    pub topic: String,
+    pub deployment: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Spec {
+    /// Check a spec without sending it anywhere.
+    Validate {
+        /// The spec's file; `-` is standard input.
+        file: PathBuf,
+    },
+    /// Print the spec of an app.
+    Get { app: String },
+}

@@ -1,0 +1,184 @@
+//! The API, call by call.
+
+use std::{path::Path, time::Duration};
+
+use mainstay_api::{
+    App, AppResponse, AppsResponse, Deployment, DeploymentResponse, DeploymentsResponse, ErrorBody, ExecResponse,
+    Instance, InstancesResponse, LogsResponse,
+};
+use mainstay_spec::AppSpec;
+use reqwest::{Body, Method, RequestBuilder, Response};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::error::CliError;
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const UPLOAD_WITHIN: Duration = Duration::from_secs(30 * 60);
+const PER_PAGE: u32 = 200;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    url: String,
+    token: String,
+    http: reqwest::Client,
+}
+
+#[derive(Debug, Deserialize)]
+struct UploadAnswer {
+    upload: Upload,
+}
+
+#[derive(Debug, Deserialize)]
+struct Upload {
+    source: String,
+}
+
+impl Client {
+    /// Reads the token; asks nothing yet.
+    pub(crate) fn new(url: &str, token_file: &Path) -> Result<Self, CliError> {
+        let token = match std::env::var("MAINSTAY_TOKEN") {
+            Ok(token) if !token.is_empty() => token,
+            _ => std::fs::read_to_string(token_file)
+                .map_err(|_| CliError::NoToken { file: token_file.to_owned() })?
+                .trim()
+                .to_owned(),
+        };
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_WITHIN)
+            .no_proxy()
+            .build()
+            .map_err(|error| CliError::NotUnderstood { message: error.to_string() })?;
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), token, http })
+    }
+
+    pub(crate) async fn apps(&self) -> Result<Vec<App>, CliError> {
+        let answer: AppsResponse = self.get(&format!("/v2/apps?per_page={PER_PAGE}")).await?;
+        Ok(answer.apps)
+    }
+
+    /// By id or name.
+    pub(crate) async fn app(&self, app: &str) -> Result<App, CliError> {
+        let answer: AppResponse = self.get(&format!("/v2/apps/{}", escaped(app))).await?;
+        Ok(answer.app)
+    }
+
+    pub(crate) async fn create_app(&self, spec: &AppSpec) -> Result<AppResponse, CliError> {
+        self.send(Method::POST, "/v2/apps", &json!({ "spec": spec })).await
+    }
+
+    pub(crate) async fn update_app(
+        &self,
+        app: &str,
+        spec: &AppSpec,
+        update_sources: bool,
+    ) -> Result<AppResponse, CliError> {
+        let body = json!({ "spec": spec, "update_all_source_versions": update_sources });
+        self.send(Method::PUT, &format!("/v2/apps/{app}"), &body).await
+    }
+
+    pub(crate) async fn delete_app(&self, app: &str) -> Result<Value, CliError> {
+        self.send(Method::DELETE, &format!("/v2/apps/{app}"), &Value::Null).await
+    }
+
+    pub(crate) async fn restart_app(&self, app: &str) -> Result<Deployment, CliError> {
+        let answer: DeploymentResponse = self.send(Method::POST, &format!("/v2/apps/{app}/restart"), &json!({})).await?;
+        Ok(answer.deployment)
+    }
+
+    pub(crate) async fn instances(&self, app: &str) -> Result<Vec<Instance>, CliError> {
+        let answer: InstancesResponse = self.get(&format!("/v2/apps/{app}/instances")).await?;
+        Ok(answer.instances)
+    }
+
+    pub(crate) async fn deployments(&self, app: &str) -> Result<Vec<Deployment>, CliError> {
+        let answer: DeploymentsResponse = self.get(&format!("/v2/apps/{app}/deployments?per_page=50")).await?;
+        Ok(answer.deployments)
+    }
+
+    pub(crate) async fn deployment(&self, app: &str, deployment: &str) -> Result<Deployment, CliError> {
+        let path = format!("/v2/apps/{app}/deployments/{}", escaped(deployment));
+        let answer: DeploymentResponse = self.get(&path).await?;
+        Ok(answer.deployment)
+    }
+
+    pub(crate) async fn create_deployment(&self, app: &str, force_build: bool) -> Result<Deployment, CliError> {
+        let body = json!({ "force_build": force_build });
+        let answer: DeploymentResponse =
+            self.send(Method::POST, &format!("/v2/apps/{app}/deployments"), &body).await?;
+        Ok(answer.deployment)
+    }
+
+    pub(crate) async fn cancel_deployment(&self, app: &str, deployment: &str) -> Result<Deployment, CliError> {
+        let path = format!("/v2/apps/{app}/deployments/{}/cancel", escaped(deployment));
+        let answer: DeploymentResponse = self.send(Method::POST, &path, &json!({})).await?;
+        Ok(answer.deployment)
+    }
+
+    /// `path` is everything after the app, with its query.
+    pub(crate) async fn log_links(&self, app: &str, path: &str) -> Result<LogsResponse, CliError> {
+        self.get(&format!("/v2/apps/{app}{path}")).await
+    }
+
+    pub(crate) async fn console_link(
+        &self,
+        app: &str,
+        component: &str,
+        instance: Option<&str>,
+    ) -> Result<ExecResponse, CliError> {
+        let query = instance.map(|name| format!("?instance_name={}", escaped(name))).unwrap_or_default();
+        self.get(&format!("/v2/apps/{app}/components/{}/exec{query}", escaped(component))).await
+    }
+
+    /// Opens a link that the API gave; its body streams.
+    pub(crate) async fn open(&self, link: &str) -> Result<Response, CliError> {
+        self.checked(self.http.get(link)).await
+    }
+
+    /// Uploads a packed folder; gives what a spec calls it.
+    pub(crate) async fn upload(&self, archive: Vec<u8>) -> Result<String, CliError> {
+        let request = self.request(Method::POST, "/v2/mainstay/uploads").timeout(UPLOAD_WITHIN);
+        let answer: UploadAnswer = decoded(self.checked(request.body(Body::from(archive))).await?).await?;
+        Ok(answer.upload.source)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        decoded(self.checked(self.request(Method::GET, path).timeout(ANSWER_WITHIN)).await?).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: &Value) -> Result<T, CliError> {
+        let request = self.request(method, path).timeout(ANSWER_WITHIN);
+        let request = if body.is_null() { request } else { request.json(body) };
+        decoded(self.checked(request).await?).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
+    }
+
+    /// Sends; an answer that is no success becomes the error that it tells.
+    async fn checked(&self, request: RequestBuilder) -> Result<Response, CliError> {
+        let unreachable = |error: reqwest::Error| CliError::Unreachable { url: self.url.clone(), source: Box::new(error) };
+        let response = request.send().await.map_err(unreachable)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let text = response.text().await.map_err(unreachable)?;
+        match serde_json::from_str::<ErrorBody>(&text) {
+            Ok(body) => Err(CliError::Refused { body: Box::new(body) }),
+            Err(_) => Err(CliError::NotUnderstood { message: format!("{status}: {text}") }),
+        }
+    }
+}
+
+async fn decoded<T: DeserializeOwned>(response: Response) -> Result<T, CliError> {
+    let text = response.text().await.map_err(|error| CliError::NotUnderstood { message: error.to_string() })?;
+    serde_json::from_str(&text).map_err(|error| CliError::NotUnderstood { message: error.to_string() })
+}
+
+/// One segment of a path, or one value of a query.
+pub(crate) fn escaped(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}

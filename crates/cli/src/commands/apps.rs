@@ -1,0 +1,147 @@
+//! `mainstay apps`.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use mainstay_api::{App, AppResponse, Deployment, ErrorId};
+use mainstay_spec::Sources;
+
+use super::{deploy::newest, follow, spec::load};
+use crate::{
+    args::Apps,
+    client::Client,
+    error::CliError,
+    output::{Output, card, table},
+};
+
+pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Result<ExitCode, CliError> {
+    match command {
+        Apps::Create { spec, upsert, wait } => {
+            let spec = load(&spec, Sources::Required)?.spec;
+            let created = match client.create_app(&spec).await {
+                Err(CliError::Refused { body }) if upsert && body.id == ErrorId::Conflict => {
+                    let app = client.app(&spec.name).await?;
+                    client.update_app(&app.id, &spec, true).await?
+                }
+                other => other?,
+            };
+            accepted(client, output, &created, wait).await
+        }
+        Apps::Update { app, spec, update_sources, wait } => {
+            let spec = load(&spec, Sources::Required)?.spec;
+            let app = client.app(&app).await?;
+            let updated = client.update_app(&app.id, &spec, update_sources).await?;
+            accepted(client, output, &updated, wait).await
+        }
+        Apps::List => list(client, output).await,
+        Apps::Get { app } => {
+            let app = client.app(&app).await?;
+            output.data(&[&app], || describe(&app));
+            Ok(ExitCode::SUCCESS)
+        }
+        Apps::Delete { app, force } => delete(client, output, &app, force).await,
+        Apps::Restart { app, wait } => {
+            let app = client.app(&app).await?;
+            let deployment = client.restart_app(&app.id).await?;
+            if wait {
+                return follow(client, output, &app.id, &deployment.id).await;
+            }
+            output.data(&deployment, || deployment.id.clone());
+            Ok(ExitCode::SUCCESS)
+        }
+        Apps::Instances { app } => instances(client, output, &app).await,
+    }
+}
+
+async fn accepted(client: &Client, output: &Output, answer: &AppResponse, wait: bool) -> Result<ExitCode, CliError> {
+    eprint!("{}", mainstay_spec::render_warnings(&answer.warnings, "spec"));
+    if wait {
+        return follow(client, output, &answer.app.id, &newest(answer)).await;
+    }
+    output.data(&[&answer.app], || describe(&answer.app));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    let apps = client.apps().await?;
+    output.data(&apps, || {
+        let rows: Vec<Vec<String>> = apps.iter().map(row).collect();
+        table(&["ID", "NAME", "STATE", "URL", "UPDATED"], &rows)
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(app: &App) -> Vec<String> {
+    let updated = app.updated_at.map(|at| at.strftime("%F %T").to_string()).unwrap_or_default();
+    vec![app.id.clone(), app.spec.name.clone(), state(app), app.default_ingress.clone(), updated]
+}
+
+fn state(app: &App) -> String {
+    let at_work = app.in_progress_deployment.as_ref().or(app.pending_deployment.as_ref());
+    let word = |deployment: &Deployment| deployment.phase.as_str().to_lowercase().replace('_', " ");
+    match (&app.active_deployment, at_work) {
+        (Some(_), None) => "active".into(),
+        (Some(_), Some(deployment)) => format!("active, {}", word(deployment)),
+        (None, Some(deployment)) => word(deployment),
+        (None, None) => "never active".into(),
+    }
+}
+
+fn describe(app: &App) -> String {
+    let id = |deployment: &Option<Deployment>| deployment.as_ref().map_or("-".to_owned(), |found| found.id.clone());
+    let rows = [
+        ("ID", app.id.clone()),
+        ("Name", app.spec.name.clone()),
+        ("State", state(app)),
+        ("URL", app.default_ingress.clone()),
+        ("Active", id(&app.active_deployment)),
+        ("In progress", id(&app.in_progress_deployment)),
+        ("Pending", id(&app.pending_deployment)),
+    ];
+    rows.iter().map(|(label, value)| format!("{label:<12} {value}\n")).collect()
+}
+
+async fn delete(client: &Client, output: &Output, app: &str, force: bool) -> Result<ExitCode, CliError> {
+    let app = client.app(app).await?;
+    if !force && !confirmed(&format!("Delete app {} with all its deployments and logs?", app.spec.name))? {
+        return Err(CliError::Usage("nothing was deleted".into()));
+    }
+    let answer = client.delete_app(&app.id).await?;
+    output.data(&answer, || format!("{} is being deleted", app.spec.name));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn confirmed(question: &str) -> Result<bool, CliError> {
+    if !io::stdin().is_terminal() {
+        return Err(CliError::Usage("give --force to delete without being asked".into()));
+    }
+    eprint!("{question} [y/N] ");
+    io::stderr().flush().map_err(CliError::io("ask"))?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).map_err(CliError::io("read the answer"))?;
+    Ok(answer.trim().eq_ignore_ascii_case("y"))
+}
+
+async fn instances(client: &Client, output: &Output, app: &str) -> Result<ExitCode, CliError> {
+    let app = client.app(app).await?;
+    let instances = client.instances(&app.id).await?;
+    output.data(&instances, || {
+        let row = |instance: &mainstay_api::Instance| {
+            let started = instance.started_at.map(|at| at.strftime("%F %T").to_string()).unwrap_or_default();
+            vec![
+                instance.instance_alias.clone(),
+                instance.component_name.clone(),
+                instance.state.as_str().to_lowercase(),
+                started,
+                instance.instance_id.clone(),
+            ]
+        };
+        let rows: Vec<_> = instances.iter().map(row).collect();
+        let reasons = instances.iter().filter_map(|instance| instance.reason.as_ref());
+        let open = reasons.filter(|reason| reason.resolved_at.is_none()).map(card);
+        table(&["NAME", "COMPONENT", "STATE", "STARTED", "ID"], &rows) + &open.collect::<String>()
+    });
+    Ok(ExitCode::SUCCESS)
+}

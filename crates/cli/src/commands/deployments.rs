@@ -1,0 +1,77 @@
+//! `mainstay deployments`.
+
+use std::process::ExitCode;
+
+use mainstay_api::Deployment;
+
+use super::{follow, outcome};
+use crate::{
+    args::Deployments,
+    client::Client,
+    error::CliError,
+    output::{Output, table},
+};
+
+pub(super) async fn run(client: &Client, output: &Output, command: Deployments) -> Result<ExitCode, CliError> {
+    match command {
+        Deployments::List { app } => {
+            let app = client.app(&app).await?;
+            let deployments = client.deployments(&app.id).await?;
+            output.data(&deployments, || {
+                let rows: Vec<_> = deployments.iter().map(row).collect();
+                table(&["ID", "CAUSE", "PROGRESS", "PHASE", "REASON", "CREATED"], &rows)
+            });
+            Ok(ExitCode::SUCCESS)
+        }
+        Deployments::Get { app, deployment } => {
+            let app = client.app(&app).await?;
+            let found = find(client, &app.id, deployment.as_deref()).await?;
+            output.data(&found, || outcome(&found));
+            Ok(ExitCode::SUCCESS)
+        }
+        Deployments::Create { app, force_build, wait } => {
+            let app = client.app(&app).await?;
+            let created = client.create_deployment(&app.id, force_build).await?;
+            if wait {
+                return follow(client, output, &app.id, &created.id).await;
+            }
+            output.data(&created, || created.id.clone());
+            Ok(ExitCode::SUCCESS)
+        }
+        Deployments::Wait { app, deployment } => {
+            let app = client.app(&app).await?;
+            let found = find(client, &app.id, deployment.as_deref()).await?;
+            follow(client, output, &app.id, &found.id).await
+        }
+        Deployments::Cancel { app, deployment } => {
+            let app = client.app(&app).await?;
+            let canceled = client.cancel_deployment(&app.id, &deployment).await?;
+            output.data(&canceled, || outcome(&canceled));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The named deployment, or the newest.
+pub(super) async fn find(client: &Client, app: &str, deployment: Option<&str>) -> Result<Deployment, CliError> {
+    match deployment {
+        Some(id) => client.deployment(app, id).await,
+        None => {
+            let newest = client.deployments(app).await?.into_iter().next();
+            newest.ok_or_else(|| CliError::Usage("the app has no deployment".into()))
+        }
+    }
+}
+
+fn row(deployment: &Deployment) -> Vec<String> {
+    let progress = deployment.progress.clone().unwrap_or_default();
+    let errors = if progress.error_steps > 0 { format!(" (errors: {})", progress.error_steps) } else { String::new() };
+    vec![
+        deployment.id.clone(),
+        deployment.cause.clone(),
+        format!("{}/{}{errors}", progress.success_steps, progress.total_steps),
+        deployment.phase.as_str().to_owned(),
+        deployment.reason.as_ref().map(|reason| format!("{} ({})", reason.code, reason.cause)).unwrap_or_default(),
+        deployment.created_at.map(|at| at.strftime("%F %T").to_string()).unwrap_or_default(),
+    ]
+}

@@ -1,0 +1,53 @@
+//! `mainstay logs`.
+
+use std::{io::Write, process::ExitCode};
+
+use futures_util::StreamExt;
+
+use crate::{
+    args::{LogKind, Logs},
+    client::{Client, escaped},
+    error::CliError,
+    output::Output,
+};
+
+pub(super) async fn logs(client: &Client, output: &Output, wish: Logs) -> Result<ExitCode, CliError> {
+    let app = client.app(&wish.app).await?;
+    let links = client.log_links(&app.id, &path(&wish)).await?;
+    let link = if wish.follow { Some(&links.live_url) } else { links.historic_urls.first() };
+    let Some(link) = link.filter(|link| !link.is_empty()) else {
+        return Err(CliError::Usage("there is no such log".into()));
+    };
+    if output.is_json() {
+        output.data(&links, String::new);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut body = client.open(link).await?.bytes_stream();
+    let mut stdout = std::io::stdout();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| CliError::NotUnderstood { message: error.to_string() })?;
+        // A reader that went away (`| head`) wants no more.
+        if stdout.write_all(&chunk).and_then(|()| stdout.flush()).is_err() {
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn path(wish: &Logs) -> String {
+    let mut path = String::new();
+    if let Some(deployment) = &wish.deployment {
+        path += &format!("/deployments/{}", escaped(deployment));
+    }
+    if let Some(component) = &wish.component {
+        path += &format!("/components/{}", escaped(component));
+    }
+    let kind = match wish.r#type {
+        LogKind::Build => "BUILD",
+        LogKind::Deploy => "DEPLOY",
+        LogKind::Run => "RUN",
+        LogKind::RunRestarted => "RUN_RESTARTED",
+    };
+    let tail = wish.tail.map(|lines| format!("&tail_lines={lines}")).unwrap_or_default();
+    format!("{path}/logs?type={kind}&follow={}{tail}", wish.follow)
+}

@@ -1,0 +1,93 @@
+//! One file per group of commands.
+
+mod apps;
+mod deploy;
+mod deployments;
+mod exec;
+mod explain;
+mod logs;
+mod spec;
+
+use std::{
+    os::unix::process::CommandExt,
+    path::Path,
+    process::ExitCode,
+};
+
+use mainstay_api::{Deployment, Phase};
+use mainstay_diagnosis::Severity;
+
+use crate::{
+    args::{Arguments, Command},
+    client::Client,
+    error::CliError,
+    output::{Output, card},
+    progress,
+};
+
+pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError> {
+    let client = || Client::new(&arguments.api_url, &arguments.token_file);
+    match arguments.command {
+        Command::Deploy(deploy) => deploy::deploy(&client()?, output, deploy).await,
+        Command::Apps(apps) => apps::run(&client()?, output, apps).await,
+        Command::Deployments(deployments) => deployments::run(&client()?, output, deployments).await,
+        Command::Logs(logs) => logs::logs(&client()?, output, logs).await,
+        Command::Exec(exec) => exec::exec(&client()?, exec).await,
+        Command::Explain(explain) => explain::explain(client, output, explain).await,
+        Command::Spec(spec) => spec::run(client, output, spec).await,
+        Command::Server { arguments } => Err(server(&arguments)),
+    }
+}
+
+/// Becomes the server.
+fn server(arguments: &[String]) -> CliError {
+    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("mainstay-server")));
+    let program = beside.filter(|path| path.exists()).unwrap_or_else(|| "mainstay-server".into());
+    let source = std::process::Command::new(&program).args(arguments).exec();
+    CliError::Io { operation: format!("start {}", program.display()), source }
+}
+
+/// Waits for the deployment and says how it ended; a failure is the reason's card and an exit status of 1.
+async fn follow(client: &Client, output: &Output, app: &str, deployment: &str) -> Result<ExitCode, CliError> {
+    let ended = progress::wait(client, app, deployment, output.is_json()).await?;
+    output.data(&ended, || outcome(&ended));
+    Ok(exit_code(&ended))
+}
+
+fn exit_code(deployment: &Deployment) -> ExitCode {
+    if deployment.phase == Phase::Active { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// How a deployment ended, for people.
+fn outcome(deployment: &Deployment) -> String {
+    match deployment.phase {
+        Phase::Error => failures(deployment),
+        Phase::Superseded => {
+            format!("Deployment {} was superseded by {}.", deployment.id, deployment.superseded_by)
+        }
+        Phase::Canceled => format!("Deployment {} was canceled.", deployment.id),
+        Phase::Active => format!("Deployment {} is active.", deployment.id),
+        other => format!("Deployment {} is {}.", deployment.id, other.as_str().to_lowercase()),
+    }
+}
+
+/// The cards of all failed steps, the first cause first.
+fn failures(deployment: &Deployment) -> String {
+    let steps = deployment.progress.iter().flat_map(|progress| &progress.steps);
+    let reasons = steps.flat_map(mainstay_api::Step::leaves).filter_map(|leaf| leaf.reason.as_ref());
+    let failed = reasons.filter(|reason| reason.code().is_none_or(|code| code.severity() == Severity::Failure));
+    let cards: Vec<String> = failed.map(card).collect();
+    match (cards.is_empty(), &deployment.reason) {
+        (false, _) => cards.join("\n"),
+        (true, Some(reason)) => card(reason),
+        (true, None) => format!("Deployment {} failed.", deployment.id),
+    }
+}
+
+/// The text of a file; `-` is standard input.
+fn read(file: &Path) -> Result<String, CliError> {
+    if file == Path::new("-") {
+        return std::io::read_to_string(std::io::stdin()).map_err(CliError::io("read standard input"));
+    }
+    std::fs::read_to_string(file).map_err(CliError::io(format!("read {}", file.display())))
+}

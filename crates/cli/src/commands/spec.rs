@@ -1,0 +1,40 @@
+//! `mainstay spec`.
+
+use std::{path::Path, process::ExitCode};
+
+use mainstay_spec::{Format, ParsedSpec, Sources, parse_with, render_errors, render_warnings, unsupported};
+
+use super::read;
+use crate::{args::Spec, client::Client, error::CliError, output::Output};
+
+pub(super) async fn run(
+    client: impl Fn() -> Result<Client, CliError>,
+    output: &Output,
+    command: Spec,
+) -> Result<ExitCode, CliError> {
+    match command {
+        Spec::Validate { file } => validate(output, &file),
+        Spec::Get { app } => {
+            let app = client()?.app(&app).await?;
+            output.data(&app.spec, || app.spec.to_yaml());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn validate(output: &Output, file: &Path) -> Result<ExitCode, CliError> {
+    let parsed = load(file, Sources::Required)?;
+    eprint!("{}", render_warnings(&parsed.warnings, &file.display().to_string()));
+    output.data(&parsed.spec, || parsed.spec.to_yaml());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a spec; everything that is wrong with it, or that this version cannot run, is one error.
+pub(super) fn load(file: &Path, sources: Sources) -> Result<ParsedSpec, CliError> {
+    let text = read(file)?;
+    let name = file.display().to_string();
+    let parsed = parse_with(&text, Format::Auto, sources)
+        .map_err(|errors| CliError::Spec(render_errors(errors.as_slice(), &name)))?;
+    let refused = parsed.located(unsupported(&parsed.spec));
+    if refused.is_empty() { Ok(parsed) } else { Err(CliError::Spec(render_errors(&refused, &name))) }
+}

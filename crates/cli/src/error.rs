@@ -1,0 +1,47 @@
+//! What can go wrong between the command line and the API.
+
+use std::{io, path::PathBuf};
+
+use mainstay_api::ErrorBody;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    #[error("could not reach the API at {url}; is the server running? ({source})")]
+    Unreachable {
+        url: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{}", .body.message)]
+    Refused { body: Box<ErrorBody> },
+    #[error("the API answered what this version does not understand: {message}")]
+    NotUnderstood { message: String },
+    #[error("could not {operation}")]
+    Io {
+        operation: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("no API token: set MAINSTAY_TOKEN, or make {} readable", .file.display())]
+    NoToken { file: PathBuf },
+    #[error("{0}")]
+    Usage(String),
+    /// All bad fields, rendered.
+    #[error("{0}")]
+    Spec(String),
+}
+
+impl CliError {
+    pub(crate) fn io(operation: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let operation = operation.into();
+        move |source| Self::Io { operation, source }
+    }
+
+    /// 2: the question was wrong; 1: everything else.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Spec(_) => 2,
+            _ => 1,
+        }
+    }
+}
