@@ -1,0 +1,79 @@
+//! Debian's packages: what is missing is installed with one call.
+
+use std::process::Command;
+
+use crate::{
+    command::{run, run_quietly},
+    step::step,
+};
+
+/// What running Mainstay needs.
+const TO_RUN: [&str; 12] = [
+    "buildah",
+    "ca-certificates",
+    "e2fsprogs",
+    "git",
+    "iproute2",
+    "libc6-dev",
+    "gcc",
+    "mmdebstrap",
+    "mount",
+    "nftables",
+    "openssh-client",
+    "runc",
+];
+
+/// What the tests need besides: a registry, and a host's own certificates and tools.
+const TO_TEST: [&str; 4] = ["busybox-static", "curl", "docker-registry", "python3-venv"];
+
+/// What the benchmarks compare with.
+const TO_BENCH: [&str; 3] = ["docker.io", "nginx-light", "wrk"];
+
+pub(crate) fn install_to_run() -> Result<(), String> {
+    install(&TO_RUN)
+}
+
+pub(crate) fn install_to_test() -> Result<(), String> {
+    install(&[&TO_RUN[..], &TO_TEST[..]].concat())
+}
+
+pub(crate) fn install_to_bench() -> Result<(), String> {
+    install(&[&TO_RUN[..], &TO_BENCH[..]].concat())
+}
+
+fn install(wanted: &[&str]) -> Result<(), String> {
+    let missing: Vec<&str> = wanted.iter().copied().filter(|package| !is_installed(package)).collect();
+    if missing.is_empty() {
+        println!("✔ all {} Debian packages are there", wanted.len());
+        return Ok(());
+    }
+    step(&format!("install from Debian: {}", missing.join(" ")), || {
+        run_quietly(apt().arg("update"))?;
+        run_quietly(apt().args(["install", "--yes", "--no-install-recommends"]).args(&missing)).map(|_| ())
+    })
+}
+
+fn apt() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    // A package's service must not start: tests and platform start what they need.
+    command.args(["-o", "Dpkg::Options::=--force-confdef", "-o", "Acquire::Retries=3"]);
+    command.env("RUNLEVEL", "1");
+    command
+}
+
+fn is_installed(package: &str) -> bool {
+    let status = run_quietly(Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Abbrev}", package]));
+    status.is_ok_and(|text| text.starts_with("ii"))
+}
+
+/// The house cannot be built or run by anybody else.
+pub(crate) fn require_root() -> Result<(), String> {
+    let id = run_quietly(Command::new("id").arg("--user"))?;
+    if id.trim() == "0" { Ok(()) } else { Err("this command makes containers and networks: run it as root".into()) }
+}
+
+/// Adds a Rust component where the toolchain has none yet.
+pub(crate) fn ensure_rust_component(component: &str) -> Result<(), String> {
+    run(Command::new("rustup").args(["component", "add", component]))
+}
