@@ -13,6 +13,7 @@ mod adopt;
 mod config;
 mod connectivity;
 mod environment;
+mod exec;
 mod id_blocks;
 mod instance;
 mod logs;
@@ -23,6 +24,7 @@ mod refusal;
 mod shim_client;
 mod sockets;
 mod start;
+mod sweep;
 mod users;
 
 use std::{
@@ -131,6 +133,31 @@ impl Inner {
         blocks
             .base(app)
             .map_err(EngineError::during("give the app a block of host ids"))
+    }
+
+    /// Apps with ids, but neither wanted nor with an instance.
+    fn forgotten_apps(&self, wanted: &HashSet<AppId>) -> Vec<AppId> {
+        let in_use = self.apps_in_use();
+        let blocks = self.id_blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks
+            .apps()
+            .filter(|app| !wanted.contains(app) && !in_use.contains(app))
+            .collect()
+    }
+
+    fn retain_ids(&self, wanted: &HashSet<AppId>) -> Result<(), EngineError> {
+        let in_use = self.apps_in_use();
+        let mut blocks = self.id_blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks
+            .retain(|app| wanted.contains(&app) || in_use.contains(&app))
+            .map_err(EngineError::during("free blocks of host ids"))
+    }
+
+    fn apps_in_use(&self) -> HashSet<AppId> {
+        self.instances()
+            .values()
+            .map(|instance| instance.identity.app())
+            .collect()
     }
 
     /// Asks the shim of a running instance one thing.
@@ -273,16 +300,15 @@ impl Engine for LocalEngine {
         logs::open(&self.inner, id, query).await
     }
 
-    async fn exec(&self, id: InstanceId, _request: ExecRequest) -> Result<ExecSession, EngineError> {
-        self.inner.get(id)?.running()?;
-        Err(EngineError::plain("exec is not there yet"))
+    async fn exec(&self, id: InstanceId, request: ExecRequest) -> Result<ExecSession, EngineError> {
+        exec::exec(&self.inner, id, request).await
     }
 
     async fn sweep(
         &self,
-        _keep: &HashSet<InstanceId>,
-        _apps: &HashSet<AppId>,
+        keep: &HashSet<InstanceId>,
+        apps: &HashSet<AppId>,
     ) -> Result<SweepReport, EngineError> {
-        Ok(SweepReport::default())
+        sweep::sweep(&self.inner, keep, apps).await
     }
 }

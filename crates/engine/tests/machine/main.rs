@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a world that cannot be built fails the test")]
 
+mod adoption;
+mod exec;
+mod isolation;
 mod life;
+mod limits;
 mod sockets;
 mod world;

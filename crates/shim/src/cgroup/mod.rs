@@ -172,6 +172,29 @@ impl Cgroup {
         }
     }
 
+    /// The names of the cgroups in it.
+    pub fn children(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .directories
+            .iter()
+            .flat_map(|directory| child_directories(directory))
+            .filter_map(|child| Some(child.file_name()?.to_str()?.to_owned()))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Removes it if nothing is in it or below it.
+    pub fn remove_empty(&self) -> io::Result<()> {
+        self.directories
+            .iter()
+            .try_for_each(|directory| match fs::remove_dir(directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            })
+    }
+
     /// Removes it with everything below it. It must be empty of processes; what does not exist is removed already.
     pub fn remove(&self) -> Result<(), CgroupError> {
         self.directories
