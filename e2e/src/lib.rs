@@ -1,1 +1,29 @@
-//! End-to-end tests on the real machine.
+//! End-to-end tests on the real machine: the programs as users run them, spoken to by the command line and by visitors' requests alone.
+//!
+//! ```text
+//!  scenario ──▶ Folder (files + spec) ──▶ `mainstay deploy` ──▶ server ──▶ builds, instances
+//!     └──────── Platform::get, visitors ───────────────────▶ router ──▶ the app
+//! ```
+//!
+//! A [`Platform`] is a whole Mainstay beside everything else that runs on the machine: own names, networks, ports and directories. When it
+//! is dropped it takes everything down, and fails the test if anything is left.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a test's world that cannot be built fails the test"
+)]
+#![allow(clippy::print_stderr, reason = "a test says on standard error how far it is")]
+
+mod deployment;
+pub mod faults;
+mod folder;
+mod platform;
+mod run;
+mod visit;
+mod wait;
+
+pub use deployment::Deployment;
+pub use folder::{Folder, python_hello};
+pub use platform::{Platform, Programs};
+pub use run::Answer;
+pub use visit::{Page, Visiting};
+pub use wait::wait_until;

@@ -1,0 +1,135 @@
+//! What a platform must not leave behind: processes, mounts, cgroups, devices, nft tables.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use walkdir::WalkDir;
+
+use super::setup::Setup;
+use crate::{run::run, wait_until};
+
+/// Of the kernel's own cleaning up after the last process ended.
+const SETTLES_WITHIN: Duration = Duration::from_secs(5);
+const TOOL_WITHIN: Duration = Duration::from_secs(10);
+/// `/sys/fs/cgroup/<controller>/<name>/<app>/<instance>`.
+const CGROUP_DEPTH_MAX: usize = 5;
+
+/// One line for each thing that is still there.
+pub(super) fn of(setup: &Setup) -> Vec<String> {
+    let mut left = Vec::new();
+    wait_until(SETTLES_WITHIN, || {
+        left = look(setup);
+        left.is_empty()
+    });
+    left
+}
+
+fn look(setup: &Setup) -> Vec<String> {
+    let processes = processes(setup)
+        .into_iter()
+        .map(|(pid, command)| format!("process {} {command}", pid.as_raw_nonzero()));
+    let mounts = mounts(setup).into_iter().map(|path| format!("mount {path}"));
+    let cgroups = cgroups(setup)
+        .into_iter()
+        .map(|path| format!("cgroup {}", path.display()));
+    let devices = devices(setup).into_iter().map(|name| format!("device {name}"));
+    let tables = tables(setup).into_iter().map(|table| format!("nft {table}"));
+    processes
+        .chain(mounts)
+        .chain(cgroups)
+        .chain(devices)
+        .chain(tables)
+        .collect()
+}
+
+/// Removes what is left, so that one failure is not the next one's cause.
+pub(super) fn scrub(setup: &Setup) {
+    for (pid, _) in processes(setup) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    wait_until(SETTLES_WITHIN, || processes(setup).is_empty());
+    for path in mounts(setup).iter().rev() {
+        tool("umount", &["--lazy", path]);
+    }
+    for cgroup in cgroups(setup).iter().rev() {
+        drop(fs::remove_dir(cgroup));
+    }
+    for device in devices(setup) {
+        tool("ip", &["link", "delete", &device]);
+    }
+    for table in tables(setup) {
+        let words: Vec<&str> = table.split_whitespace().collect();
+        tool("nft", &[&["delete"], words.as_slice()].concat());
+    }
+}
+
+/// Processes in one of the platform's cgroups, or with one of its paths in their arguments.
+fn processes(setup: &Setup) -> Vec<(Pid, String)> {
+    let paths = [setup.root(), setup.run_dir()].map(|path| path.display().to_string());
+    let cgroup = format!(":/{}/", setup.name);
+    let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    let pids = entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    pids.filter_map(|pid| {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", pid.as_raw_nonzero())).ok();
+        let command = read("cmdline")?.replace('\0', " ");
+        let ours = paths.iter().any(|path| command.contains(path)) || read("cgroup")?.contains(&cgroup);
+        (ours && !command.is_empty()).then_some((pid, command))
+    })
+    .collect()
+}
+
+fn mounts(setup: &Setup) -> Vec<String> {
+    let paths = [setup.root(), setup.run_dir()].map(|path| path.display().to_string());
+    let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let places = table.lines().filter_map(|line| line.split(' ').nth(1));
+    places
+        .filter(|place| paths.iter().any(|path| place.starts_with(path)))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Parents before children.
+fn cgroups(setup: &Setup) -> Vec<PathBuf> {
+    let ours = |path: &Path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().contains(&setup.name))
+    };
+    let walk = WalkDir::new("/sys/fs/cgroup")
+        .max_depth(CGROUP_DEPTH_MAX)
+        .into_iter()
+        .filter_map(Result::ok);
+    walk.filter(|entry| entry.file_type().is_dir() && entry.path().ancestors().any(ours))
+        .map(walkdir::DirEntry::into_path)
+        .collect()
+}
+
+fn devices(setup: &Setup) -> Vec<String> {
+    let entries = fs::read_dir("/sys/class/net")
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(&setup.prefix)).collect()
+}
+
+/// "table inet <name>".
+fn tables(setup: &Setup) -> Vec<String> {
+    let listed = run(Command::new("nft").args(["list", "tables"]), TOOL_WITHIN).stdout;
+    listed
+        .lines()
+        .filter(|line| line.contains(&setup.name))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn tool(program: &str, arguments: &[&str]) {
+    let answer = run(Command::new(program).args(arguments), TOOL_WITHIN);
+    if !answer.is_success() {
+        eprintln!("{program} {}: {}", arguments.join(" "), answer.stderr);
+    }
+}

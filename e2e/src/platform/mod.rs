@@ -1,0 +1,302 @@
+//! A whole Mainstay of its own, beside everything else on the machine.
+
+mod leftovers;
+mod programs;
+mod setup;
+mod stack;
+
+use std::{
+    fs::{self, File},
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+pub use programs::Programs;
+
+use self::setup::Setup;
+use crate::{
+    Deployment, Folder,
+    run::{Answer, run},
+    visit::{self, Page, Visiting},
+    wait_until,
+};
+
+const STARTS_WITHIN: Duration = Duration::from_mins(1);
+const ENDS_WITHIN: Duration = Duration::from_secs(30);
+const DOWN_WITHIN: Duration = Duration::from_mins(2);
+const ANSWERS_WITHIN: Duration = Duration::from_mins(1);
+/// Toolchains and packages come from the network the first time.
+const DEPLOYS_WITHIN: Duration = Duration::from_mins(5);
+
+/// A running platform. Dropping it takes it down and fails the test if anything is left of it.
+#[derive(Debug)]
+pub struct Platform {
+    setup: Setup,
+    programs: Programs,
+    server: Option<Child>,
+}
+
+impl Platform {
+    /// Starts a server with an empty database and a stack that is kept between runs.
+    pub fn start(programs: Programs) -> Self {
+        let setup = Setup::make();
+        stack::provide(&setup.images_dir());
+        let mut platform = Self {
+            setup,
+            programs,
+            server: None,
+        };
+        platform.start_server();
+        platform
+    }
+
+    /// Starts the server and waits until it answers.
+    pub fn start_server(&mut self) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .expect("our own directory");
+        let mut command = Command::new(self.programs.path("mainstay-server"));
+        command.args(["run", "--config"]).arg(self.setup.config_path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.server = Some(command.spawn().expect("the server is a program"));
+        let api = self.setup.api;
+        let answers =
+            || visit::get(api, "localhost", "/v2/mainstay/health").is_ok_and(|page| page.status == 200);
+        let healthy = wait_until(STARTS_WITHIN, || self.server_ended() || answers()) && answers();
+        assert!(
+            healthy,
+            "the server does not answer; its log:\n{}",
+            self.server_log()
+        );
+    }
+
+    /// `kill -9`: nothing is put in order.
+    pub fn kill_server(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill().expect("our own child");
+            server.wait().expect("our own child");
+        }
+    }
+
+    /// Ends the server as an upgrade does.
+    pub fn stop_server(&mut self) {
+        let Some(mut server) = self.server.take() else {
+            return;
+        };
+        let pid = Pid::from_child(&server);
+        // It may have ended by itself.
+        let _ = kill_process(pid, Signal::TERM);
+        if !wait_until(ENDS_WITHIN, || matches!(server.try_wait(), Ok(Some(_)))) {
+            eprintln!("the server did not end within {ENDS_WITHIN:?} and is killed");
+            drop(server.kill());
+            drop(server.wait());
+        }
+    }
+
+    /// Starts a server if none runs.
+    pub fn ensure_server(&mut self) {
+        if self.server_ended() {
+            self.start_server();
+        }
+    }
+
+    fn server_ended(&mut self) -> bool {
+        self.server
+            .as_mut()
+            .is_none_or(|server| matches!(server.try_wait(), Ok(Some(_))))
+    }
+
+    /// Runs `mainstay`, with JSON as output.
+    pub fn json(&self, arguments: &[&str]) -> Answer {
+        self.cli(&[&["--output", "json"], arguments].concat(), ANSWERS_WITHIN)
+    }
+
+    /// The same for what waits until a deployment ended.
+    pub fn long_json(&self, arguments: &[&str]) -> Answer {
+        self.cli(&[&["--output", "json"], arguments].concat(), DEPLOYS_WITHIN)
+    }
+
+    /// Runs `mainstay` as a person does.
+    pub fn text(&self, arguments: &[&str]) -> Answer {
+        self.cli(arguments, ANSWERS_WITHIN)
+    }
+
+    /// Runs `mainstay`; one that takes longer is killed.
+    pub fn cli(&self, arguments: &[&str], within: Duration) -> Answer {
+        let mut command = Command::new(self.programs.path("mainstay"));
+        command.arg("--api-url").arg(format!("http://{}", self.setup.api));
+        command
+            .arg("--token-file")
+            .arg(self.setup.data_dir().join("token"));
+        command.args(arguments).env_remove("MAINSTAY_TOKEN");
+        run(&mut command, within)
+    }
+
+    /// `mainstay deploy`: uploads the folder and waits for the end, whatever it is.
+    pub fn deploy(&self, folder: &Folder) -> Deployment {
+        let directory = folder.on_disk();
+        let path = directory.path().display().to_string();
+        let answer = self.cli(&["--output", "json", "deploy", &path], DEPLOYS_WITHIN);
+        let json = answer.json();
+        assert!(
+            json["phase"].is_string(),
+            "the deploy was not accepted: {}\n{}",
+            answer.stdout,
+            answer.stderr
+        );
+        let deployment = Deployment { json };
+        let active = deployment.phase() == "ACTIVE";
+        assert_eq!(
+            answer.is_success(),
+            active,
+            "exit status {:?} of {deployment}",
+            answer.status
+        );
+        deployment
+    }
+
+    /// Deploys what has to succeed.
+    pub fn deploy_active(&self, folder: &Folder) -> Deployment {
+        let deployment = self.deploy(folder);
+        assert_eq!(
+            deployment.phase(),
+            "ACTIVE",
+            "{deployment}\n{}",
+            self.build_log(folder.name(), deployment.id())
+        );
+        deployment
+    }
+
+    /// Uploads the folder and returns as soon as the deployment is accepted.
+    pub fn deploy_without_waiting(&self, folder: &Folder) {
+        let directory = folder.on_disk();
+        let path = directory.path().display().to_string();
+        let _ = self
+            .cli(&["deploy", "--no-wait", &path], ANSWERS_WITHIN)
+            .expect_success("mainstay deploy --no-wait");
+    }
+
+    /// The newest deployment as it is now.
+    pub fn newest_deployment(&self, app: &str) -> Deployment {
+        let answer = self
+            .json(&["deployments", "get", app])
+            .expect_success("mainstay deployments get");
+        Deployment { json: answer.json() }
+    }
+
+    pub fn build_log(&self, app: &str, deployment: &str) -> String {
+        self.log(app, deployment, "build")
+    }
+
+    /// One kind of log of one deployment: "build", "deploy" or "run".
+    pub fn log(&self, app: &str, deployment: &str, kind: &str) -> String {
+        self.text(&["logs", app, "--deployment", deployment, "--type", kind])
+            .stdout
+    }
+
+    /// Ids of the app's running instances.
+    pub fn instances(&self, app: &str) -> Vec<String> {
+        let answer = self
+            .json(&["apps", "instances", app])
+            .expect_success("mainstay apps instances");
+        let json = answer.json();
+        let ids = json
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|instance| instance["instance_id"].as_str());
+        ids.map(str::to_owned).collect()
+    }
+
+    pub fn delete(&self, app: &str) {
+        let _ = self
+            .text(&["apps", "delete", app, "--force"])
+            .expect_success("mainstay apps delete");
+    }
+
+    /// Asks an app through the router.
+    pub fn get(&self, app: &str, path: &str) -> io::Result<Page> {
+        visit::get(self.setup.router, &self.host(app), path)
+    }
+
+    /// Fails the test unless the app answers 200 with these words.
+    pub fn expect_page(&self, app: &str, path: &str, words: &str) {
+        let page = self
+            .get(app, path)
+            .unwrap_or_else(|error| panic!("{app} does not answer: {error}"));
+        assert!(
+            page.status == 200 && page.text.contains(words),
+            "{app}{path} should say {words:?}: {}",
+            page.text
+        );
+    }
+
+    /// Visitors of an app, evenly spread.
+    pub fn visitors(&self, app: &str, per_second: f64) -> Visiting {
+        Visiting::start(self.setup.router, &self.host(app), per_second)
+    }
+
+    fn host(&self, app: &str) -> String {
+        format!("{app}.localhost:{}", self.setup.router.port())
+    }
+
+    pub fn router(&self) -> SocketAddr {
+        self.setup.router
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.setup.root().join("server.log")
+    }
+
+    pub fn server_log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// `mainstay-server down`: whether it said that all went well.
+    fn take_down(&self) -> bool {
+        let mut command = Command::new(self.programs.path("mainstay-server"));
+        command.args(["down", "--config"]).arg(self.setup.config_path());
+        let answer = run(&mut command, DOWN_WITHIN);
+        if !answer.is_success() {
+            eprintln!(
+                "mainstay-server down ended with {:?}:\n{}",
+                answer.status, answer.stderr
+            );
+        }
+        answer.is_success()
+    }
+
+    /// Where a server's log is kept when a test failed, if somebody asked for it.
+    fn keep_log(&self) {
+        let Some(path) = std::env::var_os("MAINSTAY_E2E_LOG") else {
+            return;
+        };
+        if let Err(error) = fs::copy(self.log_path(), Path::new(&path)) {
+            eprintln!("could not keep the server's log: {error}");
+        }
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        self.stop_server();
+        let down = self.take_down();
+        self.keep_log();
+        let left = leftovers::of(&self.setup);
+        if left.is_empty() && down {
+            return;
+        }
+        leftovers::scrub(&self.setup);
+        let message = format!("taking the platform down left behind:\n  {}", left.join("\n  "));
+        // A second panic would hide why the test failed.
+        assert!(std::thread::panicking(), "{message}");
+        eprintln!("{message}");
+    }
+}

@@ -1,0 +1,74 @@
+//! The stack image is made once and kept between runs: making it takes the better part of a minute.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use mainstay_images::{ImageStore, settings::OperatorSettings, stack};
+use rustix::fs::{FlockOperation, flock};
+use sha2::{Digest, Sha256};
+use walkdir::WalkDir;
+
+use crate::run::run;
+
+const CACHE: &str = "/var/cache/mainstay-tests";
+const COPIES_WITHIN: Duration = Duration::from_mins(2);
+
+/// Gives an image store that has the stack to a platform that has none yet.
+pub(super) fn provide(images: &Path) {
+    let cached = cached();
+    let mut command = Command::new("cp");
+    // Files of layers and records are never changed in place, so that links will do.
+    command
+        .args(["--archive", "--link", "--no-target-directory"])
+        .arg(&cached)
+        .arg(images);
+    let _ = run(&mut command, COPIES_WITHIN).expect_success("cp");
+}
+
+/// A store with nothing but the stack, made by the code under test.
+fn cached() -> PathBuf {
+    fs::create_dir_all(CACHE).expect("root may");
+    let lock = File::create(Path::new(CACHE).join("lock")).expect("root may");
+    // Several test processes may come here at once; one makes it.
+    flock(&lock, FlockOperation::LockExclusive).expect("a lock can be waited for");
+    let name = format!("images-{}", fingerprint());
+    forget_others(&name);
+    let store_path = Path::new(CACHE).join(name);
+    let store = ImageStore::open(&store_path).unwrap_or_else(|error| panic!("the kept image store: {error}"));
+    let settings = OperatorSettings::from_environment();
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be made");
+    let made = runtime.block_on(stack::ensure(&store, &settings, |line| eprintln!("{line}")));
+    made.unwrap_or_else(|error| panic!("the stack image cannot be made: {error:?}"));
+    store_path
+}
+
+/// Of the sources that decide how a store looks and what a stack has.
+fn fingerprint() -> String {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/images/src");
+    let mut hash = Sha256::new();
+    for entry in WalkDir::new(sources)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_map(Result::ok)
+    {
+        if entry.file_type().is_file() {
+            hash.update(fs::read(entry.path()).unwrap_or_default());
+        }
+    }
+    data_encoding::HEXLOWER.encode(&hash.finalize()[..6])
+}
+
+/// Stores of earlier sources; whoever still uses one has linked it.
+fn forget_others(name: &str) {
+    for entry in fs::read_dir(CACHE).into_iter().flatten().filter_map(Result::ok) {
+        let other = entry.file_name() != name && entry.file_name().to_string_lossy().starts_with("images-");
+        if other {
+            // What stays now goes the next time.
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}

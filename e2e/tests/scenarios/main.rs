@@ -1,0 +1,97 @@
+//! What a user can do, one scenario after the other, on one platform: starting one for each would take longer than the scenarios.
+//!
+//! `MAINSTAY_E2E=faults,static` runs those with such a name alone.
+#![allow(clippy::print_stderr, reason = "a test says on standard error how far it is")]
+
+mod apps;
+mod broken;
+mod killed;
+mod load;
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
+
+use mainstay_e2e::{Platform, Programs};
+
+type Scenario = (&'static str, fn(&mut Platform));
+
+const SCENARIOS: &[Scenario] = &[
+    (
+        "the_example_serves_and_an_unchanged_build_is_reused",
+        apps::the_example_serves_and_an_unchanged_build_is_reused,
+    ),
+    ("a_static_site_serves", apps::a_static_site_serves),
+    ("a_node_app_serves", apps::a_node_app_serves),
+    (
+        "a_git_repository_is_cloned_by_its_path",
+        apps::a_git_repository_is_cloned_by_its_path,
+    ),
+    (
+        "faults_are_explained_while_the_version_before_serves",
+        broken::faults_are_explained_while_the_version_before_serves,
+    ),
+    ("redeploys_lose_no_request", load::redeploys_lose_no_request),
+    (
+        "apps_outlive_a_killed_server",
+        killed::apps_outlive_a_killed_server,
+    ),
+    (
+        "a_build_ends_although_the_server_was_killed",
+        killed::a_build_ends_although_the_server_was_killed,
+    ),
+    (
+        "a_rollout_ends_although_the_server_was_killed",
+        killed::a_rollout_ends_although_the_server_was_killed,
+    ),
+];
+
+#[test]
+fn scenarios() {
+    let Some(programs) = Programs::find() else { return };
+    let mut platform = Platform::start(programs);
+    let failed: Vec<String> = chosen()
+        .into_iter()
+        .filter_map(|scenario| attempt(&mut platform, scenario))
+        .collect();
+    // Whatever is left of the platform is a failure of its own.
+    drop(platform);
+    assert!(
+        failed.is_empty(),
+        "{} scenarios failed:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+}
+
+fn chosen() -> Vec<Scenario> {
+    let wanted = std::env::var("MAINSTAY_E2E").unwrap_or_default();
+    let wanted: Vec<&str> = wanted.split(',').filter(|word| !word.is_empty()).collect();
+    let fits = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
+    let chosen: Vec<Scenario> = SCENARIOS.iter().copied().filter(|(name, _)| fits(name)).collect();
+    assert!(!chosen.is_empty(), "no scenario is called like {wanted:?}");
+    chosen
+}
+
+/// The scenario's name and complaint, if it failed. The next one gets a running server in any case.
+fn attempt(platform: &mut Platform, (name, scenario): Scenario) -> Option<String> {
+    let started = Instant::now();
+    let result = catch_unwind(AssertUnwindSafe(|| scenario(platform)));
+    let took = started.elapsed().as_secs_f64();
+    let Err(panic) = result else {
+        eprintln!("✔ {name} ({took:.1} s)");
+        return None;
+    };
+    let complaint = complaint(&*panic);
+    eprintln!("✘ {name} ({took:.1} s): {complaint}");
+    platform.ensure_server();
+    Some(format!("{name}: {complaint}"))
+}
+
+fn complaint(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "panicked".into())
+}
