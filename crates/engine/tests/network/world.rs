@@ -14,11 +14,7 @@ use std::{
 use mainstay_engine::local::network::{Attachment, NetworkConfig, Networks, Tenant};
 use mainstay_spec::ids::{AppId, InstanceId};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-    sync::oneshot,
-};
+use tokio::{io::AsyncWriteExt, net::TcpListener, sync::oneshot};
 use uuid::Uuid;
 
 pub(crate) const INTERNET: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
@@ -27,7 +23,7 @@ pub(crate) const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 const OUTWARD_MTU: &str = "1400";
 /// How long a probe waits for an answer; what is refused is refused in far less.
 pub(crate) const PROBE_DEADLINE: Duration = Duration::from_secs(3);
-const TOOLS: [&str; 4] = ["unshare", "nsenter", "ip", "nft"];
+const TOOLS: [&str; 5] = ["unshare", "nsenter", "ip", "nft", "iptables"];
 
 /// A process that only holds a network namespace; it ends with this value.
 #[derive(Debug)]
@@ -126,7 +122,7 @@ pub(crate) fn on_host<F: Future<Output = ()>>(test: impl FnOnce(Host) -> F + Sen
     }
 }
 
-fn cannot_run() -> Option<String> {
+pub(crate) fn cannot_run() -> Option<String> {
     let is_root = std::fs::read_to_string("/proc/self/status")
         .unwrap()
         .contains("\nUid:\t0\t0\t");
@@ -178,8 +174,8 @@ impl Host {
         Networks::open(self.config()).await.unwrap()
     }
 
-    /// What of ours is on the host: devices, routes, addresses and tables, one a line.
-    pub(crate) fn traces(&self) -> BTreeSet<String> {
+    /// What of ours is on the host that this thread is on: devices, routes, addresses and tables, one a line.
+    pub(crate) fn traces() -> BTreeSet<String> {
         let listings = [
             run("ip", &["-o", "link"]),
             run("ip", &["route", "show", "table", "all"]),

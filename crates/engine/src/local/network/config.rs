@@ -12,6 +12,10 @@ const TABLE_LENGTH_MAX: usize = 31;
 /// Subnet of the gateway, subnet of the builds, and at least one app.
 const SUBNETS_MIN: u32 = 3;
 
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// systemd-resolved keeps the servers that it really asks here, and a loopback stub in `/etc/resolv.conf`.
+const RESOLV_CONF_UPSTREAM: &str = "/run/systemd/resolve/resolv.conf";
+
 /// Settings of [`super::Networks`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkConfig {
@@ -27,6 +31,8 @@ pub struct NetworkConfig {
     pub app_prefix_length: u8,
     /// Keeps which app has which subnet and which component which address.
     pub state_file: PathBuf,
+    /// The host's nameservers: those of the first file, or of the next one if a container cannot reach any of them.
+    pub resolv_conf_files: Vec<PathBuf>,
     /// Used when the host itself has none that a container could reach.
     pub fallback_nameservers: Vec<Ipv4Addr>,
     /// TCP ports of the host that instances may reach: the router's, so that an app can call its own public URL.
@@ -43,6 +49,7 @@ impl NetworkConfig {
             service_pool: Ipv4Net::new_assert(Ipv4Addr::new(10, 211, 0, 0), 16),
             app_prefix_length: 24,
             state_file,
+            resolv_conf_files: [RESOLV_CONF, RESOLV_CONF_UPSTREAM].map(PathBuf::from).to_vec(),
             fallback_nameservers: vec![Ipv4Addr::new(9, 9, 9, 9), Ipv4Addr::new(1, 1, 1, 1)],
             open_host_ports: Vec::new(),
         }
@@ -81,27 +88,27 @@ impl NetworkConfig {
     fn validate_pools(&self) -> Result<(), NetworkError> {
         for (field, pool) in [("pool", self.pool), ("service_pool", self.service_pool)] {
             if pool.trunc() != pool {
-                return Err(refused(field, pool, "has bits set behind its prefix length"));
+                return Err(refused(field, &pool, "has bits set behind its prefix length"));
             }
         }
         if self.pool.prefix_len() != self.service_pool.prefix_len() {
             return Err(refused(
                 "service_pool",
-                self.service_pool,
+                &self.service_pool,
                 "must be as large as pool",
             ));
         }
         if self.pool.contains(&self.service_pool) {
             return Err(refused(
                 "service_pool",
-                self.service_pool,
+                &self.service_pool,
                 "must not overlap pool",
             ));
         }
         let length = self.app_prefix_length;
         if !(self.pool.prefix_len() + 2..=29).contains(&length) || self.subnet_count() < SUBNETS_MIN {
             let rule = "must be at least 2 longer than the pool's prefix length and at most 29";
-            return Err(refused("app_prefix_length", length, rule));
+            return Err(refused("app_prefix_length", &length, rule));
         }
         Ok(())
     }
@@ -112,7 +119,7 @@ impl NetworkConfig {
     }
 }
 
-fn refused(field: &'static str, value: impl ToString, rule: &'static str) -> NetworkError {
+fn refused(field: &'static str, value: &impl ToString, rule: &'static str) -> NetworkError {
     NetworkError::Config {
         field,
         value: value.to_string(),

@@ -51,9 +51,10 @@ impl Namespace {
         };
         let (theirs, their_inode) = open(format!("/proc/{pid}/ns/net"))?;
         let (_, our_inode) = open("/proc/thread-self/ns/net".to_owned())?;
-        match their_inode == our_inode {
-            true => Err(NetworkError::HostNamespace { pid }),
-            false => Ok(Self(theirs.into())),
+        if their_inode == our_inode {
+            Err(NetworkError::HostNamespace { pid })
+        } else {
+            Ok(Self(theirs.into()))
         }
     }
 

@@ -84,6 +84,14 @@ impl Leases {
         self.taken.contains(&address)
     }
 
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.taken.iter().copied()
+    }
+
+    pub(super) fn find(&self, wanted: impl Fn(&Lease) -> bool) -> Option<Lease> {
+        self.by_instance.values().copied().find(|lease| wanted(lease))
+    }
+
     /// Every instance for which `wanted` is true.
     pub(super) fn instances(&self, wanted: impl Fn(InstanceId, Lease) -> bool) -> Vec<InstanceId> {
         let all = self.by_instance.iter();
@@ -154,7 +162,7 @@ mod tests {
         assert_eq!(read_back.get(instance(1)), Some(first));
         assert_eq!(read_back.get(instance(2)), Some(second));
         assert_eq!(strays, ["ms-0ad20209"]);
-        assert_eq!(device_name("mainst", Ipv4Addr::new(255, 255, 255, 255)).len(), 15);
+        assert_eq!(device_name("mainst", Ipv4Addr::BROADCAST).len(), 15);
     }
 
     #[test]

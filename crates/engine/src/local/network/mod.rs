@@ -16,13 +16,16 @@
 mod allocations;
 mod config;
 mod error;
+mod forward_policy;
 mod instance_side;
 mod leases;
 mod name_files;
 mod netlink;
 mod nft;
+mod rule_set;
 mod rules;
 mod state_file;
+mod upkeep;
 
 use std::{
     collections::BTreeSet,
@@ -32,7 +35,6 @@ use std::{
 };
 
 use mainstay_spec::ids::{AppId, InstanceId};
-use rtnetlink::packet_route::address::AddressScope;
 use tokio::time::timeout;
 
 use self::{
@@ -40,10 +42,11 @@ use self::{
     instance_side::{Addressing, Namespace},
     leases::{Lease, Leases, device_label, device_name},
     name_files::Resolvers,
-    netlink::{LOOPBACK_INDEX, Netlink, route_to_device, route_to_nowhere},
-    rules::{RuleInputs, RuleSet},
+    netlink::Netlink,
+    rule_set::RuleSet,
+    rules::RuleInputs,
 };
-pub use self::{config::NetworkConfig, error::NetworkError, leases::Tenant};
+pub use self::{config::NetworkConfig, error::NetworkError, leases::Tenant, upkeep::Recheck};
 use crate::api::InternalService;
 
 /// Netlink answers in microseconds; a device that is being removed can hold others up for some tens of milliseconds.
@@ -104,6 +107,9 @@ impl Networks {
             .await?;
         networks.publish(&policy, allocations).await?;
         drop(policy);
+        for obstacle in forward_policy::open(&networks.config).await?.obstacles {
+            tracing::warn!(obstacle, "the host may keep apps from the network");
+        }
         Ok(networks)
     }
 
@@ -122,12 +128,7 @@ impl Networks {
 
     /// Detaches what is left of the app's instances and gives its subnet back.
     pub async fn remove_app(&self, app: AppId) -> Result<(), NetworkError> {
-        let left = self
-            .leases()
-            .instances(|_, lease| lease.tenant == Tenant::App(app));
-        for instance in left {
-            self.detach(instance).await?;
-        }
+        self.detach_all(Tenant::App(app)).await?;
         let policy = self.policy.lock().await;
         let mut allocations = self.current().as_ref().clone();
         match allocations.apps.remove(&app) {
@@ -194,9 +195,10 @@ impl Networks {
             let leases = self.leases();
             allocations.retain_addresses(|address| leases.has(address));
         }
-        match allocations == *self.current() {
-            true => Ok(()),
-            false => self.publish(&policy, allocations).await,
+        if allocations == *self.current() {
+            Ok(())
+        } else {
+            self.publish(&policy, allocations).await
         }
     }
 
@@ -221,29 +223,17 @@ impl Networks {
         let refused = self.refused_nameservers(&Netlink::open()?, &resolvers).await?;
         let mut policy = self.policy.lock().await;
         if policy.resolvers != refused {
-            policy.resolvers = refused;
-            self.publish(&policy, self.current().as_ref().clone()).await?;
+            let changed = Policy { resolvers: refused };
+            self.publish(&changed, self.current().as_ref().clone()).await?;
+            *policy = changed;
         }
         Ok(resolvers.resolv_conf())
     }
 }
 
-// === the host's part ===
+// === one instance ===
 
 impl Networks {
-    /// The gateway's address, routes that keep unused addresses of ours in, and forwarding.
-    async fn prepare_host(&self, netlink: &Netlink) -> Result<(), NetworkError> {
-        let gateway = gateway(&self.config);
-        // Of link scope, so that the host never chooses it as its own address towards others.
-        netlink
-            .add_address(LOOPBACK_INDEX, gateway, AddressScope::Link)
-            .await?;
-        for pool in [self.config.pool, self.config.service_pool] {
-            netlink.put_route(route_to_nowhere(pool)).await?;
-        }
-        std::fs::write(IP_FORWARD, "1").map_err(NetworkError::io(format!("write 1 to {IP_FORWARD}")))
-    }
-
     async fn connect(
         &self,
         instance: InstanceId,
@@ -263,9 +253,7 @@ impl Networks {
             .label(&device, &device_label(instance, lease.tenant))
             .await?;
         netlink.raise(&device).await?;
-        let index = netlink.device_index(&device).await?;
-        let route = route_to_device(lease.address, index).pref_source(gateway).build();
-        netlink.put_route(route).await?;
+        self.add_host_route(&netlink, lease).await?;
         instance_side::set_up(
             namespace,
             Addressing {
@@ -282,7 +270,7 @@ impl Networks {
     }
 
     fn host_resolvers(&self) -> Resolvers {
-        Resolvers::of_host(&self.config.fallback_nameservers)
+        Resolvers::from_files(&self.config.resolv_conf_files, &self.config.fallback_nameservers)
     }
 
     /// Those nameservers that the rules would refuse without an exception.
@@ -308,8 +296,12 @@ impl Networks {
             state_file::save(&self.config.state_file, &self.current())?;
             return Err(error);
         }
-        *self.allocations.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(allocations);
+        self.show(allocations);
         Ok(())
+    }
+
+    fn show(&self, allocations: Allocations) {
+        *self.allocations.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(allocations);
     }
 
     fn rules(&self, policy: &Policy, allocations: &Allocations) -> RuleSet {
@@ -329,9 +321,10 @@ impl Networks {
         }
         let policy = self.policy.lock().await;
         let mut allocations = self.current().as_ref().clone();
-        match allocations.forget_address(address) {
-            true => self.publish(&policy, allocations).await,
-            false => Ok(()),
+        if allocations.forget_address(address) {
+            self.publish(&policy, allocations).await
+        } else {
+            Ok(())
         }
     }
 

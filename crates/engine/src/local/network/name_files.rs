@@ -2,16 +2,11 @@
 
 use std::{
     fmt::Write as _,
-    io,
     net::{IpAddr, Ipv4Addr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{allocations::AppNetwork, config::NetworkConfig};
-
-/// systemd-resolved keeps the servers that it really asks here, and a loopback stub in `/etc/resolv.conf`.
-const RESOLV_CONF_UPSTREAM: &str = "/run/systemd/resolve/resolv.conf";
-const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// The hosts file: loopback, the instance itself, then every component of the app.
 pub(super) fn hosts(
@@ -36,7 +31,7 @@ pub(super) fn hosts(
 }
 
 /// What a container should ask for names outside the app.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Resolvers {
     pub(super) nameservers: Vec<Ipv4Addr>,
     search: Vec<String>,
@@ -44,23 +39,17 @@ pub(super) struct Resolvers {
 }
 
 impl Resolvers {
-    /// The host's, without those that only the host can reach (loopback) and those that an IPv4 network cannot (IPv6).
-    pub(super) fn of_host(fallback: &[Ipv4Addr]) -> Self {
-        Self::from_files([RESOLV_CONF, RESOLV_CONF_UPSTREAM].map(Path::new), fallback)
-    }
-
-    fn from_files(paths: [&Path; 2], fallback: &[Ipv4Addr]) -> Self {
-        let files = paths.map(|path| {
-            std::fs::read_to_string(path)
-                .or_else(empty_if_missing)
-                .unwrap_or_default()
-        });
-        let candidates = files.iter().map(|text| Self::parse(text));
-        let mut chosen = Self::parse(&files[0]);
-        let reachable = candidates
-            .map(|file| file.nameservers)
-            .find(|nameservers| !nameservers.is_empty());
-        chosen.nameservers = reachable.unwrap_or_else(|| fallback.to_vec());
+    /// The host's, without those that only the host can reach (loopback) and those that an IPv4 network cannot (IPv6). The first
+    /// file also says which domains to search.
+    pub(super) fn from_files(paths: &[PathBuf], fallback: &[Ipv4Addr]) -> Self {
+        let mut files = paths.iter().map(|path| Self::parse(&read_if_there(path)));
+        let mut chosen = files.next().unwrap_or_default();
+        if chosen.nameservers.is_empty() {
+            let upstream = files
+                .map(|file| file.nameservers)
+                .find(|nameservers| !nameservers.is_empty());
+            chosen.nameservers = upstream.unwrap_or_else(|| fallback.to_vec());
+        }
         chosen
     }
 
@@ -99,9 +88,11 @@ impl Resolvers {
     }
 }
 
-fn empty_if_missing(error: io::Error) -> io::Result<String> {
-    tracing::debug!(%error, "a resolv.conf of the host cannot be read");
-    Ok(String::new())
+fn read_if_there(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| {
+        tracing::debug!(path = %path.display(), %error, "no nameservers from this file");
+        String::new()
+    })
 }
 
 fn container_nameserver(word: &str) -> Option<Ipv4Addr> {
@@ -113,8 +104,6 @@ fn container_nameserver(word: &str) -> Option<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     const FALLBACK: [Ipv4Addr; 1] = [Ipv4Addr::new(9, 9, 9, 9)];
@@ -127,8 +116,7 @@ mod tests {
         if let Some(text) = upstream {
             std::fs::write(&paths[1], text).unwrap();
         }
-        let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
-        Resolvers::from_files([paths[0], paths[1]], &FALLBACK).resolv_conf()
+        Resolvers::from_files(&paths, &FALLBACK).resolv_conf()
     }
 
     #[test]

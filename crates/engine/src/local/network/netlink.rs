@@ -1,6 +1,7 @@
 //! Devices, addresses and routes through the kernel's netlink socket, in our own words.
 
 use std::{
+    collections::HashSet,
     net::Ipv4Addr,
     os::fd::{AsRawFd, BorrowedFd},
 };
@@ -201,6 +202,16 @@ impl Netlink {
             }
         }
         Ok(None)
+    }
+
+    /// Every single address (not net) that the host's main table has a route to.
+    pub(super) async fn single_destinations(&self) -> Result<HashSet<Ipv4Addr>, NetworkError> {
+        let routes = self.routes().await?;
+        let main = routes
+            .iter()
+            .filter(|route| route.header.table == RouteHeader::RT_TABLE_MAIN);
+        let singles = main.filter_map(destination).filter(|net| net.prefix_len() == 32);
+        Ok(singles.map(|net| net.addr()).collect())
     }
 
     /// Every IPv4 address of this host.

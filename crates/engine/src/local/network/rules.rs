@@ -1,7 +1,4 @@
-//! The whole packet policy as one nftables table. Pure: the same allocations always give the same text.
-//!
-//! The table is replaced as a whole in one transaction, so there is no half-applied state, and nothing to repair piece by piece.
-//! Established connections are not touched by that: where they lead is kept by connection tracking, not by the rules.
+//! The whole packet policy. Pure: the same allocations always give the same rules.
 //!
 //! ```text
 //! from an instance ─▶ guard (mangle) ─▶ services (dstnat) ─▶ unserved ─▶ route ─▶ between (forward) ─▶ outward (srcnat)
@@ -11,17 +8,16 @@
 //! ```
 //!
 //! Refusals answer (reset or "prohibited") instead of dropping: an app that tries fails in microseconds, not after minutes.
+//!
+//! What differs between apps is written as plain rules, dispatched by subnet, not as maps or named sets: the kernel switches the
+//! rules of a chain at one instant, but the elements of a map at another, and a connect in between would find neither.
 
-use std::{
-    collections::BTreeSet,
-    fmt::Write as _,
-    hash::{DefaultHasher, Hasher},
-    net::Ipv4Addr,
-};
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use super::{
     allocations::{Allocations, AppNetwork, gateway},
     config::NetworkConfig,
+    rule_set::{Chain, RuleSet},
 };
 use crate::api::InternalService;
 
@@ -34,147 +30,133 @@ pub(super) struct RuleInputs<'a> {
     pub(super) resolvers: &'a BTreeSet<Ipv4Addr>,
 }
 
-/// The transaction for `nft -f -`, and a fingerprint that [`super::nft`] finds again in the kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RuleSet {
-    pub(super) text: String,
-    pub(super) fingerprint: String,
-}
-
 impl RuleInputs<'_> {
     pub(super) fn render(&self) -> RuleSet {
-        let body = self.body();
-        let mut hasher = DefaultHasher::new();
-        hasher.write(body.as_bytes());
-        let fingerprint = format!("rules {:016x}", hasher.finish());
-        let table = &self.config.table;
-        // The first line makes the second succeed when there is no table yet.
-        let text = format!(
-            "table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n  comment \"{fingerprint}\"\n{body}}}\n"
-        );
-        RuleSet { text, fingerprint }
+        let mut chains = self.guard();
+        chains.extend(self.services());
+        chains.extend(self.forward());
+        chains.extend(self.source_nat());
+        RuleSet {
+            table: self.config.table.clone(),
+            chains,
+        }
     }
 
-    fn body(&self) -> String {
-        let mut text = self.neighbours();
-        text += &self.guard();
-        text += &self.services();
-        text += &self.forward();
-        text += &self.source_nat();
-        text
-    }
-
-    /// Who may speak to whom: every app to its own instances and names.
-    fn neighbours(&self) -> String {
-        let pairs = self.allocations.apps.values().flat_map(|network| {
-            let own = network.subnet(self.config);
-            [
-                format!("{own} . {own}"),
-                format!("{own} . {}", network.service_subnet(self.config)),
-            ]
-        });
-        named_set("neighbours", "ipv4_addr . ipv4_addr; flags interval", pairs)
-    }
-
-    fn guard(&self) -> String {
+    fn guard(&self) -> Vec<Chain> {
         let NetworkConfig {
             prefix,
             pool,
             service_pool,
-            open_host_ports,
             ..
         } = self.config;
-        let mut allowed = String::new();
-        if !self.resolvers.is_empty() {
-            let list = join(self.resolvers);
-            let _ = writeln!(
-                allowed,
-                "    ip daddr {{ {list} }} meta l4proto {{ tcp, udp }} th dport 53 accept"
-            );
-        }
-        if !open_host_ports.is_empty() {
-            let list = join(open_host_ports);
-            let _ = writeln!(allowed, "    fib daddr type local tcp dport {{ {list} }} accept");
-        }
-        format!(
-            "  chain guard {{
-    type filter hook prerouting priority mangle; policy accept;
-    iifname \"{prefix}-*\" jump from_instance
-  }}
-  chain from_instance {{
-    meta nfproto ipv6 drop
-    fib saddr . iif oif missing drop
-    ct state invalid drop
-    ct state established,related accept
-{allowed}    ip daddr 169.254.0.0/16 goto refuse
-    fib daddr type != unicast goto refuse
-    ip saddr . ip daddr @neighbours accept
-    ip daddr {{ {pool}, {service_pool} }} goto refuse
-  }}
-  chain refuse {{
-    meta l4proto tcp reject with tcp reset
-    reject with icmpx type admin-prohibited
-  }}
-"
-        )
+        let mut from_instance = vec![
+            "meta nfproto ipv6 drop".to_owned(),
+            "fib saddr . iif oif missing drop".to_owned(),
+            "ct state invalid drop".to_owned(),
+            "ct state established,related accept".to_owned(),
+        ];
+        from_instance.extend(self.exceptions());
+        from_instance.extend([
+            "ip daddr 169.254.0.0/16 goto refuse".to_owned(),
+            "fib daddr type != unicast goto refuse".to_owned(),
+            format!("ip daddr {pool} goto same_app"),
+            format!("ip daddr {service_pool} goto same_app"),
+        ]);
+        vec![
+            Chain::hooked(
+                "guard",
+                "type filter hook prerouting priority mangle",
+                vec![format!("iifname \"{prefix}-*\" jump from_instance")],
+            ),
+            Chain::plain("from_instance", from_instance),
+            Chain::plain("same_app", self.same_app()),
+            Chain::plain(
+                "refuse",
+                vec![
+                    "meta l4proto tcp reject with tcp reset".to_owned(),
+                    "reject with icmpx type admin-prohibited".to_owned(),
+                ],
+            ),
+        ]
+    }
+
+    /// What of the host an instance may reach.
+    fn exceptions(&self) -> Vec<String> {
+        let ports = &self.config.open_host_ports;
+        let names = self.resolvers.iter().flat_map(|resolver| {
+            ["tcp", "udp"].map(|protocol| format!("ip daddr {resolver} {protocol} dport 53 accept"))
+        });
+        names
+            .chain(
+                ports
+                    .iter()
+                    .map(|port| format!("fib daddr type local tcp dport {port} accept")),
+            )
+            .collect()
+    }
+
+    /// Who may speak to whom: every app to its own instances and names.
+    fn same_app(&self) -> Vec<String> {
+        let apps = self.allocations.apps.values();
+        let mut rules: Vec<String> = apps
+            .flat_map(|network| {
+                let own = network.subnet(self.config);
+                [own, network.service_subnet(self.config)]
+                    .map(|reachable| format!("ip saddr {own} ip daddr {reachable} accept"))
+            })
+            .collect();
+        rules.push("goto refuse".to_owned());
+        rules
     }
 
     /// Names: from a component's stable address to its ready instances, in turn. Who finds none ready, or nobody behind an
     /// address of the pool, is refused at once.
-    fn services(&self) -> String {
+    fn services(&self) -> Vec<Chain> {
         let NetworkConfig {
             prefix,
             pool,
             service_pool,
             ..
         } = self.config;
-        let mut chains = String::new();
-        let mut jumps = Vec::new();
+        let mut chains = Vec::new();
+        let mut dispatch = Vec::new();
         for network in self.allocations.apps.values() {
             let rules = self.service_rules(network);
             if !rules.is_empty() {
-                let chain = format!("app_{}", network.place);
-                let _ = write!(chains, "  chain {chain} {{\n{rules}  }}\n");
-                jumps.push(format!("{} : goto {chain}", network.service_subnet(self.config)));
+                let name = format!("services_{}", network.place);
+                let subnet = network.service_subnet(self.config);
+                dispatch.push(format!("iifname \"{prefix}-*\" ip daddr {subnet} goto {name}"));
+                chains.push(Chain::plain(name, rules));
             }
         }
-        let dispatch = match jumps.is_empty() {
-            true => String::new(),
-            false => {
-                format!(
-                    "    iifname \"{prefix}-*\" ip daddr vmap {{ {} }}\n",
-                    jumps.join(",\n      ")
-                )
-            }
-        };
-        format!(
-            "{chains}  chain services {{
-    type nat hook prerouting priority dstnat; policy accept;
-{dispatch}  }}
-  chain unserved {{
-    type filter hook prerouting priority dstnat + 1; policy accept;
-    iifname \"{prefix}-*\" ip daddr {service_pool} goto refuse
-    iifname \"{prefix}-*\" ip daddr {pool} fib daddr type != local fib daddr oif missing goto refuse
-  }}
-"
-        )
+        chains.push(Chain::hooked(
+            "services",
+            "type nat hook prerouting priority dstnat",
+            dispatch,
+        ));
+        let gone = "fib daddr type != local fib daddr oif missing";
+        chains.push(Chain::hooked(
+            "unserved",
+            "type filter hook prerouting priority dstnat + 1",
+            vec![
+                format!("iifname \"{prefix}-*\" ip daddr {service_pool} goto refuse"),
+                format!("iifname \"{prefix}-*\" ip daddr {pool} {gone} goto refuse"),
+            ],
+        ));
+        chains
     }
 
-    fn service_rules(&self, network: &AppNetwork) -> String {
-        let mut rules = String::new();
-        for service in network
-            .services
-            .iter()
-            .filter(|service| !service.addresses.is_empty())
-        {
-            let Some(address) = network.service_address(&service.component, self.config) else {
+    fn service_rules(&self, network: &AppNetwork) -> Vec<String> {
+        let mut rules = Vec::new();
+        for service in &network.services {
+            let Some(stable) = network.service_address(&service.component, self.config) else {
                 continue;
             };
             for (asked, port) in &service.ports {
-                let leads_to = destination(service, *port);
-                let _ = writeln!(
-                    rules,
-                    "    ip daddr {address} tcp dport {asked} dnat ip to {leads_to}"
+                let asked = format!("ip daddr {stable} tcp dport {asked}");
+                rules.extend(
+                    in_turn(service)
+                        .map(|(turn, address)| format!("{asked} {turn}dnat ip to {address}:{port}")),
                 );
             }
         }
@@ -183,82 +165,148 @@ impl RuleInputs<'_> {
 
     /// What was already checked in `guard` is checked again where it would arrive, now also for packets that come from elsewhere:
     /// the host's neighbours may not use it as a road into an app.
-    fn forward(&self) -> String {
+    fn forward(&self) -> Vec<Chain> {
         let prefix = &self.config.prefix;
-        format!(
-            "  chain between {{
-    type filter hook forward priority filter; policy accept;
-    oifname \"{prefix}-*\" jump to_instance
-  }}
-  chain to_instance {{
-    ct state established,related accept
-    iifname \"{prefix}-*\" ip saddr . ip daddr @neighbours accept
-    drop
-  }}
-  chain answers {{
-    type filter hook output priority filter; policy accept;
-    oifname \"{prefix}-*\" icmp type redirect drop
-  }}
-"
-        )
+        vec![
+            Chain::hooked(
+                "between",
+                "type filter hook forward priority filter",
+                vec![format!("oifname \"{prefix}-*\" jump to_instance")],
+            ),
+            Chain::plain(
+                "to_instance",
+                vec![
+                    "ct state established,related accept".to_owned(),
+                    format!("iifname \"{prefix}-*\" goto same_app"),
+                    "drop".to_owned(),
+                ],
+            ),
+            // An instance that is led to itself would be told of a shorter way.
+            Chain::hooked(
+                "answers",
+                "type filter hook output priority filter",
+                vec![format!("oifname \"{prefix}-*\" icmp type redirect drop")],
+            ),
+        ]
     }
 
-    fn source_nat(&self) -> String {
+    /// Outward, an instance is seen as the host. And one that was chosen to answer its own call is shown the gateway as the
+    /// caller: a packet that comes from itself it would drop.
+    fn source_nat(&self) -> Vec<Chain> {
         let NetworkConfig { prefix, pool, .. } = self.config;
         let gateway = gateway(self.config);
-        let addresses: BTreeSet<Ipv4Addr> = self
-            .allocations
-            .apps
-            .values()
-            .flat_map(|network| &network.services)
-            .flat_map(|service| service.addresses.iter().copied())
-            .collect();
-        // An instance that was chosen to answer its own call would see a packet from itself, and drop it.
-        let own_call = named_set(
-            "own_call",
-            "ipv4_addr . ipv4_addr",
-            addresses.iter().map(|address| format!("{address} . {address}")),
-        );
-        format!(
-            "{own_call}  chain outward {{
-    type nat hook postrouting priority srcnat; policy accept;
-    ip saddr . ip daddr @own_call snat ip to {gateway}
-    ip saddr {pool} oifname != \"{prefix}-*\" masquerade
-  }}
-"
-        )
-    }
-}
-
-fn destination(service: &InternalService, port: u16) -> String {
-    match service.addresses.as_slice() {
-        [only] => format!("{only}:{port}"),
-        several => {
-            let places = several
+        let mut chains = Vec::new();
+        let mut outward = Vec::new();
+        for network in self.allocations.apps.values() {
+            let addresses: BTreeSet<Ipv4Addr> = network
+                .services
                 .iter()
-                .enumerate()
-                .map(|(place, address)| format!("{place} : {address} . {port}"));
-            let places = places.collect::<Vec<_>>().join(", ");
-            format!("numgen inc mod {} map {{ {places} }}", several.len())
+                .flat_map(|service| service.addresses.iter().copied())
+                .collect();
+            if !addresses.is_empty() {
+                let (name, own) = (
+                    format!("own_calls_{}", network.place),
+                    network.subnet(self.config),
+                );
+                let rule = |address| format!("ip saddr {address} ip daddr {address} snat ip to {gateway}");
+                chains.push(Chain::plain(&name, addresses.iter().map(rule).collect()));
+                outward.push(format!("ip saddr {own} ip daddr {own} goto {name}"));
+            }
         }
+        outward.push(format!("ip saddr {pool} oifname != \"{prefix}-*\" masquerade"));
+        chains.push(Chain::hooked(
+            "outward",
+            "type nat hook postrouting priority srcnat",
+            outward,
+        ));
+        chains
     }
 }
 
-fn named_set(name: &str, kind: &str, elements: impl Iterator<Item = String>) -> String {
-    let elements = elements.collect::<Vec<_>>().join(",\n      ");
-    // nft refuses an empty list of elements.
-    match elements.is_empty() {
-        true => format!("  set {name} {{\n    type {kind};\n  }}\n"),
-        false => {
-            format!("  set {name} {{\n    type {kind};\n    elements = {{\n      {elements}\n    }}\n  }}\n")
-        }
-    }
+/// Each ready address with the condition that gives it its share, when the rules are asked one after the other: every third, of
+/// the rest every second, then all.
+fn in_turn(service: &InternalService) -> impl Iterator<Item = (String, Ipv4Addr)> {
+    let count = service.addresses.len();
+    service
+        .addresses
+        .iter()
+        .enumerate()
+        .map(move |(place, address)| match count - place {
+            1 => (String::new(), *address),
+            left => (format!("numgen inc mod {left} == 0 "), *address),
+        })
 }
 
-fn join<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
-    items
-        .into_iter()
-        .map(|item| item.to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use mainstay_spec::ids::AppId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn golden(name: &str, text: &str) {
+        insta::with_settings!({ snapshot_path => "../../../tests/golden", prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!(name, text);
+        });
+    }
+
+    fn service(component: &str, ports: &[(u16, u16)], places: &[u8]) -> InternalService {
+        InternalService {
+            component: component.to_owned(),
+            ports: ports.to_vec(),
+            addresses: places
+                .iter()
+                .map(|place| Ipv4Addr::new(10, 210, 2, *place))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn an_empty_host_has_a_table_that_lets_nobody_in() {
+        let config = NetworkConfig::new(PathBuf::new());
+        let inputs = RuleInputs {
+            config: &config,
+            allocations: &Allocations::default(),
+            resolvers: &BTreeSet::new(),
+        };
+        golden(
+            "network_rules_empty",
+            &inputs.render().transaction(&BTreeSet::new()),
+        );
+    }
+
+    #[test]
+    fn two_apps_with_names_and_exceptions() {
+        let config = NetworkConfig {
+            open_host_ports: vec![80, 443],
+            ..NetworkConfig::new(PathBuf::new())
+        };
+        let mut allocations = Allocations::default();
+        let [shop, blog] = [1, 2].map(|number| AppId::from_uuid(Uuid::from_u128(number)));
+        allocations.ensure_app(shop, &config).unwrap();
+        allocations.ensure_app(blog, &config).unwrap();
+        let services = [
+            service("web", &[(80, 8080), (9000, 9000)], &[2, 3, 4]),
+            service("api", &[(80, 3000)], &[5]),
+            service("cache", &[(6379, 6379)], &[]),
+        ];
+        allocations.set_services(shop, &services, &config).unwrap();
+        let resolvers = BTreeSet::from([Ipv4Addr::new(192, 168, 1, 1)]);
+        let inputs = RuleInputs {
+            config: &config,
+            allocations: &allocations,
+            resolvers: &resolvers,
+        };
+        golden(
+            "network_rules_two_apps",
+            &inputs.render().transaction(&BTreeSet::new()),
+        );
+        assert_eq!(
+            inputs.render(),
+            inputs.render(),
+            "the same inputs give the same text"
+        );
+    }
 }

@@ -34,6 +34,17 @@ pub(super) fn load(path: &Path) -> Result<Allocations, NetworkError> {
         path: path.to_owned(),
         source,
     })?;
+    if document.version != VERSION {
+        let operation = format!(
+            "read {}: it is of version {}, this is {VERSION}",
+            path.display(),
+            document.version
+        );
+        return Err(NetworkError::Io {
+            operation,
+            source: ErrorKind::Unsupported.into(),
+        });
+    }
     Ok(document.allocations)
 }
 
