@@ -7,8 +7,9 @@ use crate::{
     Cause,
     exit_codes::EndedBy,
     facts::{
-        BuildFault, BuilderChoice, CommandFacts, DetectionVerdict, ExecFault, ListeningSocket, MemoryKill,
-        OutboundFailure, ProbeFacts, QueuePosition, ReusedBuild, SourceFacts, StepFacts, ToolFinding,
+        BuildFault, BuilderChoice, CommandFacts, DatabaseFacts, DetectionVerdict, ExecFault, ListeningSocket,
+        MemoryKill, OutboundFailure, ProbeFacts, QueuePosition, QuotaFacts, ReusedBuild, SourceFacts,
+        StepFacts, ToolFinding,
     },
 };
 
@@ -66,6 +67,9 @@ pub enum Evidence {
     Changes {
         sentences: Vec<String>,
     },
+    /// A database as the platform's own probe saw it.
+    Database(DatabaseFacts),
+    Quota(QuotaFacts),
     /// The platform's own incident.
     Incident(IncidentEvidence),
     /// The end of the component's log.

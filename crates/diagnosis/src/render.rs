@@ -80,7 +80,7 @@ fn retried(retry: Retry) -> &'static str {
     match retry {
         Retry::No => "no; something has to be changed first",
         Retry::Bounded => "a few times by itself, then it ends here; deploying again is safe",
-        Retry::UntilDeadline => "by itself, until the deployment's deadline",
+        Retry::UntilDeadline => "by itself, with back-off, until the deployment's deadline",
         Retry::Always => "by itself",
     }
 }

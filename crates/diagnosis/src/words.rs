@@ -137,6 +137,17 @@ pub(crate) fn socket_owner(socket: &ListeningSocket) -> String {
     }
 }
 
+/// The most similar of the names, where one is similar enough to be meant.
+pub(crate) fn nearest<'a>(wanted: &str, existing: &'a [String]) -> Option<&'a String> {
+    let plain = |path: &str| path.trim_start_matches("./").trim_matches('/').to_owned();
+    existing
+        .iter()
+        .map(|name| (strsim::jaro_winkler(&plain(wanted), &plain(name)), name))
+        .filter(|(similarity, _)| *similarity >= 0.8)
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, name)| name)
+}
+
 /// "404 Not Found", "418".
 pub(crate) fn http_status(status: u16) -> String {
     let phrase = match status {

@@ -70,9 +70,9 @@ fn using(cause: Cause) -> Option<CausePage> {
             "Grant the right, or use the owner of the schema.",
         ),
         Cause::DatabaseMissing => app(
-            "The database does not exist on the server",
-            "The server was reached, but has no database of that name.",
-            "The server's own error (SQLSTATE 3D000, MySQL 1049).",
+            "The database does not exist",
+            "The spec refers to a database that is not there, or the server was reached and has no database of that name.",
+            "The reference in the spec, or the server's own error (SQLSTATE 3D000, MySQL 1049).",
             "Correct the name, or create the database.",
         ),
         Cause::DatabaseConnectionsExhausted => app(

@@ -5,7 +5,12 @@ mod instance;
 
 use jiff::Timestamp;
 
-use crate::{Evidence, words};
+use crate::{
+    Evidence,
+    facts::{DatabaseFacts, DatabaseOutcome, QuotaFacts},
+    rules::quota::amount,
+    words,
+};
 
 impl Evidence {
     /// The spelling of the kind on the wire.
@@ -33,6 +38,8 @@ impl Evidence {
             Self::LogHint(_) => "log_hint",
             Self::Variables { .. } => "variables",
             Self::Changes { .. } => "changes",
+            Self::Database(_) => "database",
+            Self::Quota(_) => "quota",
             Self::Incident(_) => "incident",
             Self::LogTail { .. } => "log_tail",
         }
@@ -63,6 +70,8 @@ impl Evidence {
             Self::LogHint(_) => "log line",
             Self::Variables { .. } => "variables",
             Self::Changes { .. } => "changed",
+            Self::Database(_) => "database",
+            Self::Quota(_) => "quota",
             Self::Incident(_) => "incident",
             Self::LogTail { .. } => "log",
         }
@@ -122,6 +131,8 @@ impl Evidence {
             Self::LogHint(hint) => vec![hint.line.clone()],
             Self::Variables { names } => vec![names.join(", ")],
             Self::Changes { sentences } => sentences.clone(),
+            Self::Database(database) => database_lines(database),
+            Self::Quota(quota) => quota_lines(quota),
             Self::Incident(incident) => {
                 let id = incident
                     .incident_id
@@ -154,4 +165,58 @@ fn cores(millis: u32) -> String {
     } else {
         format!("{:.2} cores", f64::from(millis) / 1000.0)
     }
+}
+
+fn database_lines(database: &DatabaseFacts) -> Vec<String> {
+    let attempts = count(u64::from(database.attempts), "attempt");
+    let mut lines = vec![format!(
+        "{} ({}) at {}, {attempts}",
+        database.name, database.engine, database.address
+    )];
+    match &database.outcome {
+        DatabaseOutcome::Available => {}
+        DatabaseOutcome::NotAvailable {
+            problem,
+            server_code,
+            message,
+        } => {
+            lines.push(format!("failing layer: {}", problem.layer()));
+            lines.extend(
+                server_code
+                    .as_ref()
+                    .map(|code| format!("the server's code: {code}")),
+            );
+            lines.push(message.clone());
+        }
+        DatabaseOutcome::NotFound {
+            reference,
+            place,
+            existing,
+        } => {
+            lines.push(format!("{reference} in {place}"));
+            lines.push(format!("existing: {}", words::list(existing, 10)));
+        }
+        DatabaseOutcome::LimitExceeded { users, .. } => {
+            lines.extend(users.iter().map(|(name, used)| format!("{name}: {used}")));
+        }
+    }
+    lines
+}
+
+fn quota_lines(quota: &QuotaFacts) -> Vec<String> {
+    let show = |number: u64| amount(quota.unit, number);
+    let mut lines = vec![format!(
+        "{}: limit {}, used {}, asked {}",
+        quota.resource,
+        show(quota.limit),
+        show(quota.used),
+        show(quota.asked)
+    )];
+    lines.extend(
+        quota
+            .biggest
+            .iter()
+            .map(|(name, used)| format!("{name}: {}", show(*used))),
+    );
+    lines
 }

@@ -2,12 +2,16 @@
 //! a field that was not observed is `None` or empty.
 
 mod build;
+mod database;
 mod instance;
 mod process;
+mod quota;
 
 pub use build::*;
+pub use database::*;
 pub use instance::*;
 pub use process::*;
+pub use quota::*;
 
 use jiff::Timestamp;
 use mainstay_spec::kind::ComponentKind;
@@ -33,6 +37,10 @@ pub enum Subject {
     Build(BuildFacts),
     /// The start of a service, worker or job was refused or failed, or a running one ended or never became healthy.
     Instance(InstanceFacts),
+    /// A database that the platform knows could not be used, or does not exist.
+    Database(DatabaseFacts),
+    /// A limit of the account or the node would be passed.
+    Quota(QuotaFacts),
     Internal(InternalFacts),
 }
 

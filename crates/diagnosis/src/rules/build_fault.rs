@@ -191,21 +191,11 @@ fn place(path: &str, line: Option<u32>) -> String {
 
 /// The most similar name, or a few of those that exist.
 fn closest(wanted: &str, existing: &[String]) -> String {
-    match nearest(wanted, existing) {
+    match words::nearest(wanted, existing) {
         Some(name) => format!("; did you mean `{name}`?"),
         None if existing.is_empty() => String::new(),
         None => format!("; it has {}", words::quoted_list(existing, NAMES_MAX)),
     }
-}
-
-fn nearest<'a>(wanted: &str, existing: &'a [String]) -> Option<&'a String> {
-    let plain = |path: &str| path.trim_start_matches("./").trim_matches('/').to_owned();
-    existing
-        .iter()
-        .map(|name| (strsim::jaro_winkler(&plain(wanted), &plain(name)), name))
-        .filter(|(similarity, _)| *similarity >= 0.8)
-        .max_by(|left, right| left.0.total_cmp(&right.0))
-        .map(|(_, name)| name)
 }
 
 fn nothing_detected(source_dir: &str, files: &[String], elsewhere: &[String]) -> String {
@@ -293,7 +283,7 @@ fn next_steps(facts: &Facts, fault: &BuildFault) -> Vec<NextStep> {
         vec![NextStep::new(text).with_spec(words::spec_lines(facts, &[&field]))]
     };
     match fault {
-        BuildFault::BranchMissing { branch, existing, .. } => nearest(branch, existing)
+        BuildFault::BranchMissing { branch, existing, .. } => words::nearest(branch, existing)
             .or(existing.first())
             .map_or_else(Vec::new, |name| {
                 set(
@@ -301,7 +291,7 @@ fn next_steps(facts: &Facts, fault: &BuildFault) -> Vec<NextStep> {
                     format!("git:\n  branch: {name}"),
                 )
             }),
-        BuildFault::SourceDirMissing { source_dir, existing } => nearest(source_dir, existing)
+        BuildFault::SourceDirMissing { source_dir, existing } => words::nearest(source_dir, existing)
             .or(existing.first())
             .map_or_else(Vec::new, |name| {
                 set(
@@ -312,7 +302,7 @@ fn next_steps(facts: &Facts, fault: &BuildFault) -> Vec<NextStep> {
         BuildFault::NothingDetected {
             manifests_elsewhere, ..
         } => nothing_detected_steps(facts, manifests_elsewhere),
-        BuildFault::DockerfileMissing { path, existing } => nearest(path, existing)
+        BuildFault::DockerfileMissing { path, existing } => words::nearest(path, existing)
             .or(existing.first())
             .map_or_else(Vec::new, |name| {
                 set(

@@ -3,6 +3,7 @@
 
 mod build;
 mod build_fault;
+mod database;
 mod exec;
 mod exit;
 mod internal;
@@ -10,6 +11,7 @@ mod memory;
 mod probe_sockets;
 mod probe_status;
 mod probes;
+pub(crate) mod quota;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -30,6 +32,8 @@ pub fn diagnose(facts: &Facts) -> Verdict {
     match &facts.subject {
         Subject::Build(build) => build::diagnose(facts, build),
         Subject::Instance(instance) => diagnose_instance(facts, instance),
+        Subject::Database(database) => database::diagnose(facts, database),
+        Subject::Quota(quota) => quota::diagnose(facts, quota),
         Subject::Internal(internal) => Verdict::Failure(internal::fault(facts, internal).into_reason(facts)),
     }
 }

@@ -105,6 +105,8 @@ fn subject() -> impl Strategy<Value = Subject> {
     prop_oneof![
         6 => instance().prop_map(Subject::Instance),
         4 => build().prop_map(Subject::Build),
+        1 => database().prop_map(Subject::Database),
+        1 => quota().prop_map(Subject::Quota),
         1 => internal,
     ]
 }
@@ -560,4 +562,74 @@ fn build_fault() -> impl Strategy<Value = BuildFault> {
             error_chain: Vec::new()
         }),
     ]
+}
+
+fn database() -> impl Strategy<Value = DatabaseFacts> {
+    let problem = prop_oneof![
+        Just(DatabaseProblem::HostNotFound),
+        Just(DatabaseProblem::Refused),
+        Just(DatabaseProblem::CertificateUntrusted),
+        Just(DatabaseProblem::LoginRefused),
+        Just(DatabaseProblem::Starting),
+        Just(DatabaseProblem::Other),
+    ];
+    let limit = prop_oneof![
+        Just(DatabaseLimit::Databases),
+        Just(DatabaseLimit::Connections),
+        Just(DatabaseLimit::StorageBytes),
+        Just(DatabaseLimit::Users),
+    ];
+    let outcome = prop_oneof![
+        Just(DatabaseOutcome::Available),
+        (problem, option::of(text()), text()).prop_map(|(problem, server_code, message)| {
+            DatabaseOutcome::NotAvailable {
+                problem,
+                server_code,
+                message,
+            }
+        }),
+        (text(), text(), texts()).prop_map(|(reference, place, existing)| DatabaseOutcome::NotFound {
+            reference,
+            place,
+            existing
+        }),
+        (limit, any::<u64>(), any::<u64>(), option::of(any::<u64>())).prop_map(
+            |(limit, maximum, used, asked)| DatabaseOutcome::LimitExceeded {
+                limit,
+                maximum,
+                used,
+                asked,
+                users: Vec::new()
+            }
+        ),
+    ];
+    (outcome, any::<u32>(), any::<bool>()).prop_map(|(outcome, attempts, deadline_passed)| DatabaseFacts {
+        name: "db".into(),
+        engine: "PostgreSQL".into(),
+        address: "db.internal:5432".into(),
+        attempts,
+        deadline_passed,
+        outcome,
+    })
+}
+
+fn quota() -> impl Strategy<Value = QuotaFacts> {
+    let scope = prop_oneof![Just(QuotaScope::Account), Just(QuotaScope::Node)];
+    let unit = prop_oneof![
+        Just(QuotaUnit::Count),
+        Just(QuotaUnit::Bytes),
+        Just(QuotaUnit::CpuMillis)
+    ];
+    (scope, unit, any::<(u64, u64, u64)>(), any::<bool>()).prop_map(
+        |(scope, unit, (limit, used, asked), waiting)| QuotaFacts {
+            resource: "memory".into(),
+            scope,
+            unit,
+            limit,
+            used,
+            asked,
+            biggest: Vec::new(),
+            waiting,
+        },
+    )
 }

@@ -3,6 +3,7 @@
 mod any_facts;
 mod build;
 mod cards;
+mod databases;
 mod document;
 mod failure_classes;
 mod instance;

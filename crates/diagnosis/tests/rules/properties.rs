@@ -42,7 +42,7 @@ proptest! {
                 build.variables = variables;
                 build.findings.clear();
             }
-            Subject::Internal(_) => {}
+            Subject::Internal(_) | Subject::Database(_) | Subject::Quota(_) => {}
         }
         prop_assert_eq!(outline(&diagnose(&facts)), outline(&diagnose(&other)));
     }
@@ -135,6 +135,8 @@ fn follows_from(reason: &Reason, facts: &Facts) -> Result<(), TestCaseError> {
             prop_assert!(!has(Code::BuildJobExitNonZero) || build.outcome == BuildOutcome::StepFailed);
         }
         Subject::Internal(_) => prop_assert!(has(Code::InternalError)),
+        Subject::Database(database) => prop_assert!(database.outcome != DatabaseOutcome::Available),
+        Subject::Quota(_) => prop_assert!(has(Code::ResourceExhausted)),
     }
     prop_assert!(!has(Code::InternalError) || reason.blame == Blame::Platform);
     let internals = reason

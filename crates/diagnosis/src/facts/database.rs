@@ -1,0 +1,86 @@
+//! Facts about a database that the platform knows: what its own probe with the component's credentials met.
+
+use serde::{Deserialize, Serialize};
+
+/// One database as seen for one component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseFacts {
+    /// The database component's name in the spec.
+    pub name: String,
+    /// "PostgreSQL", "MySQL", "Valkey".
+    pub engine: String,
+    /// Host and port without credentials: "db.internal:5432".
+    pub address: String,
+    pub attempts: u32,
+    /// True once the deployment's deadline passed; until then the platform goes on trying.
+    pub deadline_passed: bool,
+    pub outcome: DatabaseOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum DatabaseOutcome {
+    /// A session could be had.
+    Available,
+    NotAvailable {
+        problem: DatabaseProblem,
+        /// The server's own code: "28P01", "1045".
+        server_code: Option<String>,
+        /// The server's or the system's words; secrets masked.
+        message: String,
+    },
+    NotFound {
+        /// What was asked for: "${db.DATABASE_URL}", "cluster_name: main".
+        reference: String,
+        /// Where it stands in the spec: "services[web].envs[DATABASE_URL]".
+        place: String,
+        existing: Vec<String>,
+    },
+    LimitExceeded {
+        limit: DatabaseLimit,
+        maximum: u64,
+        used: u64,
+        asked: Option<u64>,
+        /// Who uses it: ("web", 40).
+        users: Vec<(String, u64)>,
+    },
+}
+
+/// Why no session could be had; each is met in one layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatabaseProblem {
+    HostNotFound,
+    Refused,
+    TimedOut,
+    Unreachable,
+    CertificateUntrusted,
+    LoginRefused,
+    Starting,
+    ReadOnly,
+    StorageFull,
+    Other,
+}
+
+impl DatabaseProblem {
+    /// The layer that failed: "name lookup", "TCP", "TLS", "login", "query".
+    pub fn layer(self) -> &'static str {
+        match self {
+            Self::HostNotFound => "name lookup",
+            Self::Refused | Self::TimedOut | Self::Unreachable => "TCP",
+            Self::CertificateUntrusted => "TLS",
+            Self::LoginRefused | Self::Starting => "login",
+            Self::ReadOnly | Self::StorageFull | Self::Other => "query",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatabaseLimit {
+    /// How many databases the account may have.
+    Databases,
+    Connections,
+    StorageBytes,
+    Users,
+}

@@ -1,0 +1,172 @@
+//! Databases that the platform knows: its own probe decides.
+
+use super::Finding;
+use crate::{
+    Cause, Code, Evidence, NextStep, Retry, Verdict,
+    facts::{DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, Facts},
+    words,
+};
+
+pub(super) fn diagnose(facts: &Facts, database: &DatabaseFacts) -> Verdict {
+    let (finding, is_retried) = match &database.outcome {
+        DatabaseOutcome::Available => return Verdict::NoFailure,
+        DatabaseOutcome::NotAvailable {
+            problem,
+            server_code,
+            message,
+        } => (
+            not_available(facts, database, *problem, server_code.as_deref(), message),
+            true,
+        ),
+        DatabaseOutcome::NotFound {
+            reference,
+            place,
+            existing,
+        } => (not_found(facts, database, reference, place, existing), false),
+        DatabaseOutcome::LimitExceeded {
+            limit,
+            maximum,
+            used,
+            asked,
+            users,
+        } => (
+            limit_exceeded(facts, database, *limit, (*maximum, *used, *asked), users),
+            *limit == DatabaseLimit::Connections,
+        ),
+    };
+    let goes_on = is_retried && !database.deadline_passed;
+    let retry = if goes_on { Retry::UntilDeadline } else { Retry::No };
+    let reason = finding
+        .evidence(Evidence::Database(database.clone()))
+        .retry(retry)
+        .into_reason(facts);
+    if goes_on {
+        Verdict::Waiting(reason)
+    } else {
+        Verdict::Failure(reason)
+    }
+}
+
+fn not_available(
+    facts: &Facts,
+    database: &DatabaseFacts,
+    problem: DatabaseProblem,
+    server_code: Option<&str>,
+    message: &str,
+) -> Finding {
+    let code = server_code.map_or(String::new(), |code| format!(", code {code}"));
+    let said = words::excerpt(message, 120);
+    let said = if said.is_empty() {
+        String::new()
+    } else {
+        format!(" ({said}{code})")
+    };
+    let text = format!(
+        "{} cannot use database `{}`: {} at {} {}{said}, after {} attempts.",
+        words::component_at_start(facts),
+        database.name,
+        database.engine,
+        database.address,
+        problem_words(problem),
+        database.attempts,
+    );
+    Finding::new(Code::DatabaseNotAvailable, problem_cause(problem), text)
+}
+
+fn problem_cause(problem: DatabaseProblem) -> Cause {
+    match problem {
+        DatabaseProblem::HostNotFound => Cause::DatabaseHostNotFound,
+        DatabaseProblem::Refused => Cause::DatabaseRefused,
+        DatabaseProblem::TimedOut => Cause::DatabaseTimedOut,
+        DatabaseProblem::Unreachable => Cause::DatabaseUnreachable,
+        DatabaseProblem::CertificateUntrusted => Cause::DatabaseTlsUntrusted,
+        DatabaseProblem::LoginRefused => Cause::DatabaseAuth,
+        DatabaseProblem::Starting => Cause::DatabaseStarting,
+        DatabaseProblem::ReadOnly => Cause::DatabaseReadOnly,
+        DatabaseProblem::StorageFull => Cause::DatabaseStorageFull,
+        DatabaseProblem::Other => Cause::NotDetermined,
+    }
+}
+
+fn problem_words(problem: DatabaseProblem) -> &'static str {
+    match problem {
+        DatabaseProblem::HostNotFound => "has a host name that does not resolve",
+        DatabaseProblem::Refused => "refuses the connection",
+        DatabaseProblem::TimedOut => "does not answer the connection",
+        DatabaseProblem::Unreachable => "cannot be reached from here",
+        DatabaseProblem::CertificateUntrusted => "shows a certificate that is not trusted",
+        DatabaseProblem::LoginRefused => "refuses the login",
+        DatabaseProblem::Starting => "is still starting",
+        DatabaseProblem::ReadOnly => "is read-only",
+        DatabaseProblem::StorageFull => "has no space left",
+        DatabaseProblem::Other => "answers with an error",
+    }
+}
+
+fn not_found(
+    facts: &Facts,
+    database: &DatabaseFacts,
+    reference: &str,
+    place: &str,
+    existing: &[String],
+) -> Finding {
+    let names = if existing.is_empty() {
+        "there is none".to_owned()
+    } else {
+        format!("there are {}", words::quoted_list(existing, 5))
+    };
+    let text = format!(
+        "{} asks for database `{}`, which does not exist: `{reference}` in {place}; {names}.",
+        words::component_at_start(facts),
+        database.name,
+    );
+    let closest = words::nearest(&database.name, existing);
+    let step = match closest {
+        Some(name) => NextStep::new(format!("If `{name}` is meant, write it in {place}.")),
+        None => NextStep::new("Add the database to the spec, or correct the reference.")
+            .with_spec(format!("databases:\n- name: {}\n  engine: PG", database.name)),
+    };
+    Finding::new(Code::DatabaseNotFound, Cause::DatabaseMissing, text).next(step)
+}
+
+/// `numbers` are the maximum, what is used, and what was asked for.
+fn limit_exceeded(
+    facts: &Facts,
+    database: &DatabaseFacts,
+    limit: DatabaseLimit,
+    numbers: (u64, u64, Option<u64>),
+    users: &[(String, u64)],
+) -> Finding {
+    let (maximum, used, asked) = numbers;
+    let show = |amount: u64| {
+        if limit == DatabaseLimit::StorageBytes {
+            words::bytes(amount)
+        } else {
+            amount.to_string()
+        }
+    };
+    let (what, cause) = match limit {
+        DatabaseLimit::Databases => ("databases of the account", Cause::DatabaseQuota),
+        DatabaseLimit::Connections => ("connections", Cause::DatabaseConnectionsExhausted),
+        DatabaseLimit::StorageBytes => ("storage", Cause::DatabaseStorageFull),
+        DatabaseLimit::Users => ("users", Cause::DatabaseQuota),
+    };
+    let asked = asked.map_or(String::new(), |asked| format!(", {} more asked for", show(asked)));
+    let who: Vec<String> = users
+        .iter()
+        .map(|(name, amount)| format!("{name} {}", show(*amount)))
+        .collect();
+    let who = if who.is_empty() {
+        String::new()
+    } else {
+        format!(" (used by {})", words::list(&who, 4))
+    };
+    let text = format!(
+        "{} met a limit of database `{}`: {} of {} {what} are in use{who}{asked}.",
+        words::component_at_start(facts),
+        database.name,
+        show(used),
+        show(maximum),
+    );
+    Finding::new(Code::DatabaseLimitExceeded, cause, text)
+}
