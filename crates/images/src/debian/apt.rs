@@ -12,8 +12,8 @@ use crate::{
     store::{StoreError, files},
 };
 
-const UPDATE_DEADLINE: Duration = Duration::from_secs(5 * 60);
-const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(20 * 60);
+const UPDATE_DEADLINE: Duration = Duration::from_mins(5);
+const DOWNLOAD_DEADLINE: Duration = Duration::from_mins(20);
 
 /// A directory with apt's configuration, lists and downloaded packages.
 #[derive(Debug)]
@@ -125,10 +125,11 @@ impl AptRoot {
         if self.sources.is_snapshot() {
             options.push(("Acquire::Check-Valid-Until", "false".to_owned()));
         }
-        options
+        let lines: Vec<String> = options
             .iter()
             .map(|(name, value)| format!("{name} \"{value}\";\n"))
-            .collect()
+            .collect();
+        lines.concat()
     }
 
     /// apt tells of an unknown package in words only.

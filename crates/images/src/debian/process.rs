@@ -246,7 +246,7 @@ mod tests {
         let mut lines = Vec::new();
         let long = "x".repeat(5000);
         read_lines(format!("10%\r20%\r30%\n\n{long}\nend").as_bytes(), |line| {
-            lines.push(line)
+            lines.push(line);
         });
         assert_eq!(lines[0], "30%");
         assert_eq!((lines[1].len(), lines[2].len()), (4096, 904));

@@ -35,9 +35,11 @@ impl RegistryClient {
     ) -> Result<Self, RegistryError> {
         http::install_tls_provider();
         let host = reference.resolve_registry();
-        let protocol = match is_loopback(host) {
-            true => ClientProtocol::HttpsExcept(vec![host.to_owned()]),
-            false => ClientProtocol::Https,
+        let is_local = is_loopback(host);
+        let plain = if is_local {
+            vec![host.to_owned()]
+        } else {
+            Vec::new()
         };
         let proxy = |variable: &str| {
             settings
@@ -45,9 +47,8 @@ impl RegistryClient {
                 .or_else(|| settings.variable("ALL_PROXY"))
                 .map(str::to_owned)
         };
-        let is_local = matches!(protocol, ClientProtocol::HttpsExcept(_));
         let config = ClientConfig {
-            protocol,
+            protocol: ClientProtocol::HttpsExcept(plain),
             tls_certs_only: certificates(settings)?,
             connect_timeout: Some(CONNECT_DEADLINE),
             read_timeout: Some(READ_DEADLINE),

@@ -97,13 +97,13 @@ impl RegistryError {
         match self {
             Self::BadReference { reference, .. } => not_pullable(reference, String::new(), None, 0),
             Self::NotFound { reference, host } => not_pullable(reference, host, Some(404), 1),
+            Self::RateLimited { reference, host } => not_pullable(reference, host, Some(429), 1),
             Self::Unauthorized {
                 reference,
                 host,
                 status,
-            } => not_pullable(reference, host, Some(status), 1),
-            Self::RateLimited { reference, host } => not_pullable(reference, host, Some(429), 1),
-            Self::Refused {
+            }
+            | Self::Refused {
                 reference,
                 host,
                 status,
@@ -238,7 +238,8 @@ fn classify_code(code: &OciErrorCode) -> Class {
 fn is_digest_mismatch(error: &io::Error) -> bool {
     error
         .get_ref()
-        .is_some_and(|inner| inner.is::<oci_client::errors::DigestError>())
+        .and_then(|inner| inner.downcast_ref::<oci_client::errors::DigestError>())
+        .is_some()
 }
 
 /// Registries answer with whole pages at times.

@@ -28,9 +28,9 @@ use crate::{
 /// Layers fetched at the same time.
 const PARALLEL: usize = 3;
 /// For one image, all tries included.
-const DEADLINE: Duration = Duration::from_secs(20 * 60);
+const DEADLINE: Duration = Duration::from_mins(20);
 /// For questions that move no layers.
-const SHORT_DEADLINE: Duration = Duration::from_secs(60);
+const SHORT_DEADLINE: Duration = Duration::from_mins(1);
 
 /// User and password (or token) for a registry.
 #[derive(Clone, PartialEq, Eq)]
@@ -93,6 +93,7 @@ impl Registry {
         let origin = origin(&reference, &digest);
         let known = |image: &ImageRecord| image.digest.as_deref() == Some(&digest) && image.origin == origin;
         if let Some(image) = self.store.images().into_iter().find(known) {
+            self.store.mark_image_used(&image.id);
             return Ok(image);
         }
         within(DEADLINE, &reference, self.pull_digest(&client, digest, origin)).await

@@ -10,7 +10,7 @@ use crate::{
     store::{LayerDraft, StoreError},
 };
 
-const DEADLINE: Duration = Duration::from_secs(30 * 60);
+const DEADLINE: Duration = Duration::from_mins(30);
 
 /// Installs the run set into the draft.
 pub(super) async fn fill(

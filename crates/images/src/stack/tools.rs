@@ -13,7 +13,7 @@ use crate::{
     store::{LayerDraft, StoreError, files},
 };
 
-const DEADLINE: Duration = Duration::from_secs(30 * 60);
+const DEADLINE: Duration = Duration::from_mins(30);
 /// An empty directory of every Debian system; apt's state is shown there.
 const APT_INSIDE: &str = "/mnt";
 /// Traces of the installation that say nothing about what is installed.

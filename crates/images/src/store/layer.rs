@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ImageStore, LayerKey, StoreError, files, random_id};
+use super::{ImageStore, LayerKey, StoreError, collect::mark_used, files, random_id};
 use crate::record::{ImageId, ImageRecord, LayerId};
 
 /// What the store knows about a layer.
@@ -30,9 +30,12 @@ pub enum LayerLocation {
 }
 
 impl ImageStore {
-    /// The layer made for `key`, if there is one.
+    /// The layer made for `key`, if there is one. Asking is a use: it keeps the layer from being collected for a while.
     pub fn layer_by_key(&self, key: &LayerKey) -> Option<LayerId> {
-        self.catalogue().keys.get(key).cloned()
+        let catalogue = self.catalogue();
+        let id = catalogue.keys.get(key).cloned()?;
+        mark_used(&self.layer_record_path(&id));
+        Some(id)
     }
 
     pub fn layer(&self, id: &LayerId) -> Result<LayerRecord, StoreError> {
@@ -45,10 +48,14 @@ impl ImageStore {
 
     /// The directory that holds the layer's files. Read-only for everybody.
     pub fn layer_path(&self, id: &LayerId) -> Result<PathBuf, StoreError> {
-        Ok(match self.layer(id)?.location {
-            LayerLocation::Store => self.inner.root.join("layers").join(&id.0),
-            LayerLocation::External { path, .. } => path,
-        })
+        Ok(self.place(&self.layer(id)?))
+    }
+
+    pub(super) fn place(&self, layer: &LayerRecord) -> PathBuf {
+        match &layer.location {
+            LayerLocation::Store => self.inner.root.join("layers").join(&layer.id.0),
+            LayerLocation::External { path, .. } => path.clone(),
+        }
     }
 
     /// The directories of an image's layers, bottom first (overlay's `lowerdir` wants the top first).
@@ -119,16 +126,19 @@ impl ImageStore {
 
     /// Keeps an image. All its layers must be there.
     pub fn put_image(&self, image: &ImageRecord) -> Result<(), StoreError> {
-        if let Some(missing) = image
-            .layers
-            .iter()
-            .find(|id| !self.catalogue().layers.contains_key(*id))
-        {
+        // Held while the record is written: a collection in between could take a layer away.
+        let mut catalogue = self.catalogue();
+        if let Some(missing) = image.layers.iter().find(|id| !catalogue.layers.contains_key(*id)) {
             return Err(StoreError::UnknownLayer { id: missing.clone() });
         }
         files::write_record(&self.image_record_path(&image.id), image)?;
-        self.catalogue().images.insert(image.id.clone(), image.clone());
+        catalogue.images.insert(image.id.clone(), image.clone());
         Ok(())
+    }
+
+    /// Notes that an image is used, which keeps it from being collected for a while.
+    pub fn mark_image_used(&self, id: &ImageId) {
+        mark_used(&self.image_record_path(id));
     }
 
     pub fn image(&self, id: &ImageId) -> Result<ImageRecord, StoreError> {

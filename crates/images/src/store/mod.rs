@@ -14,6 +14,7 @@
 //!
 //! Calls block for as long as the disk takes (a record: one fsync; a layer's commit: one `syncfs`).
 
+mod collect;
 mod draft;
 mod error;
 pub(crate) mod files;
@@ -21,6 +22,7 @@ mod key;
 mod keyed;
 mod layer;
 mod pin;
+mod usage;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -31,11 +33,13 @@ use std::{
 
 use self::files::{LAYER_MODE, PASSAGE_MODE};
 pub use self::{
+    collect::{CollectPolicy, Collected, Released},
     draft::LayerDraft,
     error::StoreError,
     key::LayerKey,
     layer::{LayerLocation, LayerRecord},
     pin::{Pin, Pinned},
+    usage::DiskUsage,
 };
 use crate::record::{ImageId, ImageRecord, LayerId};
 
@@ -62,6 +66,8 @@ struct Catalogue {
     keys: HashMap<LayerKey, LayerId>,
     images: BTreeMap<ImageId, ImageRecord>,
     pins: BTreeMap<String, Pin>,
+    /// Of layers that have been measured.
+    sizes: BTreeMap<LayerId, u64>,
 }
 
 impl ImageStore {
@@ -126,6 +132,7 @@ impl Catalogue {
                 .into_iter()
                 .map(|image| (image.id.clone(), image))
                 .collect(),
+            sizes: BTreeMap::new(),
             pins: pins.into_iter().map(|pin| (pin.name.clone(), pin)).collect(),
         })
     }

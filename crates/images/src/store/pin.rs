@@ -35,18 +35,28 @@ pub struct Pin {
 impl ImageStore {
     /// Sets the pin `name`; what it held before and does not hold now becomes free.
     pub fn pin(&self, name: &str, pinned: Pinned) -> Result<(), StoreError> {
-        for id in &pinned.images {
-            self.image(id)?;
+        // Held while the record is written: a collection in between could take away what is pinned.
+        let mut catalogue = self.catalogue();
+        if let Some(id) = pinned
+            .images
+            .iter()
+            .find(|id| !catalogue.images.contains_key(*id))
+        {
+            return Err(StoreError::UnknownImage { id: id.clone() });
         }
-        for id in &pinned.layers {
-            self.layer(id)?;
+        if let Some(id) = pinned
+            .layers
+            .iter()
+            .find(|id| !catalogue.layers.contains_key(*id))
+        {
+            return Err(StoreError::UnknownLayer { id: id.clone() });
         }
         let pin = Pin {
             name: name.to_owned(),
             pinned,
         };
         files::write_record(&self.pin_path(name), &pin)?;
-        self.catalogue().pins.insert(pin.name.clone(), pin);
+        catalogue.pins.insert(pin.name.clone(), pin);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::{http, store::StoreError};
 /// Largest archive: Go's has 75 MB, a JDK's 200.
 const LIMIT_BYTES: u64 = 1 << 30;
 /// For the whole download of one archive, retries included.
-const DEADLINE: Duration = Duration::from_secs(15 * 60);
+const DEADLINE: Duration = Duration::from_mins(15);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Fetches `url` into the new file `place`. A connection that breaks is tried again from the start, three times in all.

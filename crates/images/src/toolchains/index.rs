@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long an index is believed without asking.
-const FRESH: Duration = Duration::from_secs(15 * 60);
+const FRESH: Duration = Duration::from_mins(15);
 /// Largest index: npm's largest packages have 30 MB.
 const LIMIT_BYTES: usize = 128 << 20;
 

@@ -46,8 +46,8 @@ struct Wheel {
     /// As the index has it; may be relative to the page.
     url: String,
     digest: Digest,
-    /// Minor version of the glibc that it needs; `None`: any.
-    glibc_minor: Option<u32>,
+    /// Minor version of the glibc that it needs; 0: any.
+    glibc_minor: u32,
     yanked: bool,
 }
 
@@ -151,10 +151,10 @@ fn usable_wheel(file: PageFile) -> Option<Wheel> {
     })
 }
 
-/// The glibc that a platform tag needs; `Some(None)`: none; `None`: it does not run here.
-fn needed_glibc(platform: &str) -> Option<Option<u32>> {
+/// The glibc that a platform tag needs (0: any); `None`: it does not run here.
+fn needed_glibc(platform: &str) -> Option<u32> {
     let minor = match platform {
-        "any" => return Some(None),
+        "any" => 0,
         "manylinux1_x86_64" => 5,
         "manylinux2010_x86_64" => 12,
         "manylinux2014_x86_64" => 17,
@@ -164,7 +164,7 @@ fn needed_glibc(platform: &str) -> Option<Option<u32>> {
             .parse()
             .ok()?,
     };
-    (minor <= GLIBC_MINOR_MAX).then_some(Some(minor))
+    (minor <= GLIBC_MINOR_MAX).then_some(minor)
 }
 
 /// The wheel of the highest version that is wanted; of several, the one that needs the oldest glibc.
@@ -261,7 +261,7 @@ mod tests {
         ]);
         assert_eq!(
             choose(&wheels, &VersionSpecifiers::empty()).unwrap().glibc_minor,
-            Some(17)
+            17
         );
     }
 

@@ -82,7 +82,7 @@ fn installed_path(path: &Path) -> PathBuf {
         .next()
         .map(|first| first.as_os_str().to_string_lossy().into_owned())
         .unwrap_or_default();
-    if !first.ends_with(".data") {
+    if !is_data(&first) {
         return Path::new("lib").join(path);
     }
     match components
@@ -97,6 +97,11 @@ fn installed_path(path: &Path) -> PathBuf {
     }
 }
 
+/// `name-version.data`, spelled so by the format.
+fn is_data(component: &str) -> bool {
+    component.rsplit_once('.').is_some_and(|(_, kind)| kind == "data")
+}
+
 fn is_script(path: &Path) -> bool {
     path.components()
         .nth(1)
@@ -104,7 +109,7 @@ fn is_script(path: &Path) -> bool {
         && path
             .iter()
             .next()
-            .is_some_and(|first| first.to_string_lossy().ends_with(".data"))
+            .is_some_and(|first| is_data(&first.to_string_lossy()))
 }
 
 #[cfg(test)]
