@@ -15,7 +15,7 @@ use super::{
 impl Inner {
     pub(super) fn networks(&self) -> Result<&Networks, EngineError> {
         self.networks
-            .as_ref()
+            .as_deref()
             .ok_or_else(|| EngineError::plain("this engine was opened without networks"))
     }
 

@@ -67,7 +67,7 @@ struct Inner {
     config: LocalConfig,
     instances: Mutex<HashMap<InstanceId, Arc<Instance>>>,
     id_blocks: Mutex<IdBlocks>,
-    networks: Option<Networks>,
+    networks: Option<Arc<Networks>>,
 }
 
 impl LocalEngine {
@@ -79,7 +79,8 @@ impl LocalEngine {
         let networks = match &config.network {
             Some(network) => {
                 let opened = Networks::open(network.clone()).await;
-                Some(opened.map_err(EngineError::during("set up the networks of the apps"))?)
+                let opened = opened.map_err(EngineError::during("set up the networks of the apps"))?;
+                Some(Arc::new(opened))
             }
             None => None,
         };
@@ -91,6 +92,11 @@ impl LocalEngine {
         });
         adopt::adopt_all(&inner).await?;
         Ok(Self { inner })
+    }
+
+    /// The networks, for what is no instance but needs one: image builds. `None` when it was opened without.
+    pub fn networks(&self) -> Option<Arc<Networks>> {
+        self.inner.networks.clone()
     }
 }
 
