@@ -1,7 +1,7 @@
 //! One build from request to report. All branching and state of a build is here; the other files are its parts.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
@@ -371,7 +371,7 @@ impl<'a> Build<'a> {
         namespace: Option<&NetworkNamespace>,
     ) -> Result<DockerfileImage, DockerfileEnd> {
         let step_variables = buildah::declared_step_variables(&self.engine.config);
-        let names: Vec<&str> = step_variables.keys().copied().collect();
+        let names: Vec<&str> = step_variables.keys().map(String::as_str).collect();
         let rewritten = rewrite(&sources.plan, &sources.text, &names);
         buildah::write_private(&files.path("Dockerfile"), &rewritten.text)
             .map_err(|error| platform("writing the build's Dockerfile", &error))?;
@@ -381,7 +381,7 @@ impl<'a> Build<'a> {
             files,
             sources,
             arguments,
-            step_variables,
+            &step_variables,
             namespace,
         );
         let mut observer = BuildObserver::new(
@@ -416,11 +416,20 @@ impl<'a> Build<'a> {
         files: &BuildFiles,
         sources: &Sources,
         arguments: &Arguments<'_>,
-        step_variables: BTreeMap<&str, &str>,
+        step_variables: &BTreeMap<String, String>,
         namespace: Option<&NetworkNamespace>,
     ) -> buildah::Invocation {
         let mut plain_arguments = arguments.by_command_line.clone();
-        plain_arguments.extend(step_variables);
+        let mut environment_arguments = arguments.by_environment.clone();
+        for (name, value) in step_variables {
+            // A package index may be reached with a password; where the certificates are is no secret.
+            let side = if buildah::is_reserved(name) {
+                &mut plain_arguments
+            } else {
+                &mut environment_arguments
+            };
+            side.entry(name).or_insert(value);
+        }
         let secrets = self
             .request
             .variables
@@ -436,13 +445,12 @@ impl<'a> Build<'a> {
             target: self.request.target.as_deref(),
             no_cache: self.request.force,
             network: namespace,
-            arguments: arguments.by_environment.keys().copied().collect::<BTreeSet<_>>(),
-            argument_values: arguments.by_environment.clone(),
+            arguments: environment_arguments,
             plain_arguments,
             secrets: secrets
                 .map(|(name, _)| (name.as_str(), files.path("secrets").join(name)))
                 .collect(),
-            ca_bundle: self.engine.config.step_settings.ca_bundle.as_deref(),
+            ca_bundle: self.engine.config.operator.ca_bundle.as_deref(),
         })
     }
 

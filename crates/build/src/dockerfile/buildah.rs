@@ -1,15 +1,17 @@
 //! buildah's command lines, as data. Nothing else in Mainstay knows its flags.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     ffi::OsString,
     fs, io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
+use mainstay_images::settings::CONTAINER_CA_BUNDLE;
+
 use super::{
-    config::{DockerfileConfig, NetworkNamespace, StepNetwork},
+    config::{CA_BUNDLE_IN_STEP, DockerfileConfig, NetworkNamespace, StepNetwork},
     layout::{Store, create_private},
 };
 
@@ -168,9 +170,8 @@ pub(crate) struct BuildCall<'a> {
     pub target: Option<&'a str>,
     pub no_cache: bool,
     pub network: Option<&'a NetworkNamespace>,
-    /// Names whose values are in `argument_values`.
-    pub arguments: BTreeSet<&'a str>,
-    pub argument_values: BTreeMap<&'a str, &'a str>,
+    /// Handed over in buildah's environment: process lists show command lines to everybody.
+    pub arguments: BTreeMap<&'a str, &'a str>,
     /// Arguments that may be seen in the process list.
     pub plain_arguments: BTreeMap<&'a str, &'a str>,
     /// (id, file).
@@ -257,7 +258,7 @@ impl Buildah<'_> {
             option(arguments, "--target", target.as_ref());
         }
         self.network(arguments, build);
-        for name in &build.arguments {
+        for name in build.arguments.keys() {
             option(arguments, "--build-arg", name.as_ref());
         }
         for (name, value) in &build.plain_arguments {
@@ -268,11 +269,11 @@ impl Buildah<'_> {
         }
         if let Some(bundle) = build.ca_bundle {
             let mut volume = bundle.as_os_str().to_owned();
-            volume.push(format!(":{}:ro", super::config::CA_BUNDLE_IN_STEP));
+            volume.push(format!(":{CA_BUNDLE_IN_STEP}:ro"));
             option(arguments, "--volume", &volume);
         }
         arguments.push(build.context.into());
-        for (name, value) in &build.argument_values {
+        for (name, value) in &build.arguments {
             call.environment.insert(name.into(), value.into());
         }
         match build.network {
@@ -354,27 +355,32 @@ impl Buildah<'_> {
         .into_iter()
         .map(|(name, value)| (name.into(), value))
         .collect();
-        for (name, value) in &self.config.step_settings.env {
-            if PROXY_VARIABLES.contains(&name.as_str()) {
+        for (name, value) in self.config.operator.for_host_tools() {
+            if is_proxy(&name) || name == "SSL_CERT_FILE" {
                 environment.insert(name.into(), value.into());
             }
-        }
-        if let Some(bundle) = &self.config.step_settings.ca_bundle {
-            environment.insert("SSL_CERT_FILE".into(), bundle.into());
         }
         environment
     }
 }
 
-/// The operator's variables that have to be declared by an `ARG` to be seen by a step.
-pub(crate) fn declared_step_variables(config: &DockerfileConfig) -> BTreeMap<&str, &str> {
+/// The operator's variables that have to be declared by an `ARG` to be seen by a step: all but the proxies, which buildah forwards itself.
+pub(crate) fn declared_step_variables(config: &DockerfileConfig) -> BTreeMap<String, String> {
     config
-        .step_settings
-        .env
-        .iter()
-        .filter(|(name, _)| !PROXY_VARIABLES.contains(&name.as_str()))
-        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .operator
+        .for_containers()
+        .variables
+        .into_iter()
+        .filter(|(name, _)| !is_proxy(name))
+        .map(|(name, value)| match value.as_str() {
+            CONTAINER_CA_BUNDLE => (name, CA_BUNDLE_IN_STEP.to_owned()),
+            _ => (name, value),
+        })
         .collect()
+}
+
+fn is_proxy(name: &str) -> bool {
+    PROXY_VARIABLES.contains(&name)
 }
 
 fn option(arguments: &mut Vec<OsString>, name: &str, value: &std::ffi::OsStr) {

@@ -1,15 +1,9 @@
 //! What the operator and the wiring decide once for all Dockerfile builds.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt, io,
-    net::IpAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fmt, io, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use mainstay_images::settings::OperatorSettings;
 use mainstay_spec::ids::BuildId;
 
 /// Settings of a [`super::DockerfileEngine`].
@@ -22,7 +16,8 @@ pub struct DockerfileConfig {
     /// Parent of all our cgroups, from the root of the hierarchy: "/mainstay/build".
     pub cgroup_prefix: String,
     pub network: StepNetwork,
-    pub step_settings: StepSettings,
+    /// CA bundle, proxies and package indexes that every `RUN` sees and no image keeps. The Dockerfile's own `ENV` of a name wins.
+    pub operator: OperatorSettings,
     /// Registries (host or host:port) that are asked over plain HTTP or with an unknown certificate.
     pub insecure_registries: BTreeSet<String>,
     /// Registry that short names (`FROM node:22`) are looked up in.
@@ -44,7 +39,7 @@ impl DockerfileConfig {
             run_dir,
             cgroup_prefix: "/mainstay/build".to_owned(),
             network,
-            step_settings: StepSettings::default(),
+            operator: OperatorSettings::default(),
             insecure_registries: BTreeSet::new(),
             default_registry: "docker.io".to_owned(),
             tools: Tools::default(),
@@ -83,15 +78,6 @@ pub struct NetworkNamespace {
     pub path: PathBuf,
     /// Name servers for the steps; empty: the host's.
     pub name_servers: Vec<IpAddr>,
-}
-
-/// Non-secret settings of the operator that every `RUN` sees and no image keeps.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StepSettings {
-    /// Certificates of a TLS-inspecting proxy together with the usual ones; shown to steps at [`CA_BUNDLE_IN_STEP`].
-    pub ca_bundle: Option<PathBuf>,
-    /// Variables like `HTTPS_PROXY`, `PIP_INDEX_URL`, `SSL_CERT_FILE`. The Dockerfile's own `ENV` of the same name wins.
-    pub env: BTreeMap<String, String>,
 }
 
 /// Where `RUN` steps find the operator's certificates. `/dev` is a tmpfs of the step, so the mount point leaves no trace in the image.

@@ -30,6 +30,7 @@ mod cleanup;
 mod config;
 mod disk_watch;
 mod ending;
+mod engine_network;
 mod ignore_file;
 mod kernel_log;
 mod layout;
@@ -64,9 +65,8 @@ use self::{
 use crate::api::BuildLog;
 
 pub use self::{
-    config::{
-        BuildNetwork, CA_BUNDLE_IN_STEP, DockerfileConfig, NetworkNamespace, StepNetwork, StepSettings, Tools,
-    },
+    config::{BuildNetwork, CA_BUNDLE_IN_STEP, DockerfileConfig, NetworkNamespace, StepNetwork, Tools},
+    engine_network::EngineBuildNetwork,
     request::{DockerfileEnd, DockerfileImage, DockerfileReport, DockerfileRequest},
 };
 

@@ -1,10 +1,12 @@
 //! Builds that give an image.
 
-use std::{fs, process::Command};
+use std::{fs, os::fd::AsFd, process::Command};
 
-use mainstay_build::dockerfile::{NetworkNamespace, StepNetwork, StepSettings};
+use mainstay_build::dockerfile::{EngineBuildNetwork, NetworkNamespace, StepNetwork};
+use mainstay_engine::local::network::{NetworkConfig, Networks};
 use mainstay_shim::log::LogSource;
 use mainstay_spec::ids::BuildId;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::world::{World, can_run, plain, secret};
 
@@ -130,25 +132,23 @@ async fn the_operators_settings_reach_steps_and_stay_out_of_the_image() {
     let bundle = tempfile::NamedTempFile::new().unwrap();
     fs::write(bundle.path(), "certificates").unwrap();
     let world = World::with(|config| {
-        config.step_settings = StepSettings {
-            ca_bundle: Some(bundle.path().to_owned()),
-            env: [
-                ("PIP_CERT", "/dev/mainstay-ca.crt"),
-                ("HTTPS_PROXY", "http://proxy:1"),
-            ]
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
-        };
+        config.operator.ca_bundle = Some(bundle.path().to_owned());
+        config.operator.variables = [
+            ("UV_INDEX_URL", "http://index"),
+            ("HTTPS_PROXY", "http://proxy:1"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     })
     .await;
     let report = world
-        .build("FROM BASE\nRUN cat $PIP_CERT && echo && echo proxy=$HTTPS_PROXY\nENV PIP_CERT=own\nRUN echo mine=$PIP_CERT\n")
+        .build("FROM BASE\nRUN cat $PIP_CERT && echo && echo proxy=$HTTPS_PROXY $UV_INDEX_URL\nENV PIP_CERT=own\nRUN echo mine=$PIP_CERT\n")
         .await;
     let image = report
         .result
         .unwrap_or_else(|end| panic!("{end:?}\n{}", world.log.text()));
-    for line in ["certificates", "proxy=http://proxy:1", "mine=own"] {
+    for line in ["certificates", "proxy=http://proxy:1 http://index", "mine=own"] {
         assert!(
             world.log.has(LogSource::Stdout, line),
             "{line}\n{}",
@@ -156,7 +156,7 @@ async fn the_operators_settings_reach_steps_and_stay_out_of_the_image() {
         );
     }
     assert_eq!(image.config.env["PIP_CERT"], "own");
-    assert!(!image.config.env.contains_key("HTTPS_PROXY"));
+    assert!(!image.config.env.contains_key("HTTPS_PROXY") && !image.config.env.contains_key("UV_INDEX_URL"));
     let mounted = Overlay::mount(&world, &image.layers);
     assert!(!mounted.exists("dev/mainstay-ca.crt"));
 }
@@ -180,6 +180,67 @@ async fn steps_run_in_the_network_namespace_of_the_build() {
         world.log.text()
     );
     assert_eq!(*network.left.lock().unwrap(), 1);
+}
+
+/// On a host of its own: a network namespace with a way out that leads nowhere.
+#[test]
+fn the_engines_build_network_does_not_lead_to_the_host() {
+    if !can_run() {
+        return;
+    }
+    let host = EmptyNetwork::start();
+    let namespace = fs::File::open(host.path()).unwrap();
+    let test = std::thread::spawn(move || {
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+        for command in [
+            "link set lo up",
+            "link add out type veth peer name far",
+            "link set far up",
+            "addr add 198.51.100.2/24 dev out",
+            "link set out up",
+            "route add default via 198.51.100.1",
+        ] {
+            let status = Command::new("ip").args(command.split(' ')).status().unwrap();
+            assert!(status.success(), "ip {command}");
+        }
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(build_on_the_build_network());
+    });
+    test.join().unwrap();
+}
+
+async fn build_on_the_build_network() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = NetworkConfig::new(directory.path().join("networks.json"));
+    let networks = std::sync::Arc::new(Networks::open(config).await.unwrap());
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let given = std::sync::Arc::new(EngineBuildNetwork::new(networks));
+    let world = World::with(|config| config.network = StepNetwork::Namespace(given)).await;
+    let report = world
+        .build(&format!(
+            "FROM BASE\nRUN set -- $(ip route | grep default); echo gateway=$3; ls /sys/class/net; \
+             for host in $3 198.51.100.2 127.0.0.1; do nc -w 2 $host {port} </dev/null && echo REACHED $host; done; true\n"
+        ))
+        .await;
+    let log = world.log.text();
+    assert!(report.result.is_ok(), "{:?}\n{log}", report.result);
+    assert!(
+        world.log.has(LogSource::Stdout, "gateway=1") && world.log.has(LogSource::Stdout, "eth0"),
+        "{log}"
+    );
+    assert!(
+        !world.log.has(LogSource::Stdout, "REACHED 1") && !world.log.has(LogSource::Stdout, "out"),
+        "{log}"
+    );
+    let links = Command::new("ip").args(["-o", "link"]).output().unwrap();
+    assert!(
+        !String::from_utf8(links.stdout).unwrap().contains("ms-"),
+        "the build's device is left"
+    );
 }
 
 /// A namespace with nothing but a loopback interface, held by a sleeping process.
@@ -209,6 +270,13 @@ impl EmptyNetwork {
     }
 }
 
+impl EmptyNetwork {
+    fn path(&self) -> std::path::PathBuf {
+        let pid = self.holder.lock().unwrap().id();
+        format!("/proc/{pid}/ns/net").into()
+    }
+}
+
 impl Drop for EmptyNetwork {
     fn drop(&mut self) {
         let mut holder = self.holder.lock().unwrap();
@@ -220,9 +288,8 @@ impl Drop for EmptyNetwork {
 #[async_trait::async_trait]
 impl mainstay_build::dockerfile::BuildNetwork for EmptyNetwork {
     async fn enter(&self, _build: BuildId) -> std::io::Result<NetworkNamespace> {
-        let pid = self.holder.lock().unwrap().id();
         Ok(NetworkNamespace {
-            path: format!("/proc/{pid}/ns/net").into(),
+            path: self.path(),
             name_servers: vec!["10.9.8.7".parse().unwrap()],
         })
     }
