@@ -12,7 +12,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use walkdir::WalkDir;
 
-/// How the shim is built. Init is always built small.
+/// How the shim is built. Init is always built for release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
     Dev,
@@ -67,8 +67,7 @@ pub fn build_binaries(directory: &Path, profile: Profile) {
         "mainstay-init",
         "--bin",
         "mainstay-init",
-        "--profile",
-        "init",
+        "--release",
     ];
     // Static, and at a fixed address: without relocations its memory is shared between all instances.
     let flags = [
@@ -84,7 +83,7 @@ pub fn build_binaries(directory: &Path, profile: Profile) {
         Profile::Release => "release",
     };
     install(&target.join(built).join("mainstay-shim"), directory);
-    install(&target.join("init").join("mainstay-init"), directory);
+    install(&target.join("release").join("mainstay-init"), directory);
 }
 
 /// By rename, for the old program may be running.

@@ -1,8 +1,8 @@
 //! What an instance's network choice means: addresses, names, and the networks behind them.
 
-use std::net::Ipv4Addr;
+use std::{collections::HashSet, net::Ipv4Addr, sync::Arc, time::Duration};
 
-use mainstay_spec::ids::AppId;
+use mainstay_spec::ids::{AppId, InstanceId};
 
 use crate::api::{EngineError, Network};
 
@@ -11,6 +11,8 @@ use super::{
     instance::Identity,
     network::{Networks, Tenant},
 };
+
+const RECHECK_PERIOD: Duration = Duration::from_secs(30);
 
 impl Inner {
     pub(super) fn networks(&self) -> Result<&Networks, EngineError> {
@@ -67,6 +69,21 @@ impl Inner {
         }
     }
 
+    /// Instances and apps that the engine knows are kept whoever else wants them.
+    pub(super) async fn sweep_networks(
+        &self,
+        keep: &HashSet<InstanceId>,
+        wanted: &HashSet<AppId>,
+    ) -> Result<Vec<String>, EngineError> {
+        let Some(networks) = &self.networks else {
+            return Ok(Vec::new());
+        };
+        let apps = self.apps_in_use().union(wanted).copied().collect();
+        let instances = self.instances().keys().chain(keep).copied().collect();
+        let swept = networks.sweep(&apps, &instances).await;
+        swept.map_err(EngineError::during("sweep the networks"))
+    }
+
     pub(super) async fn remove_network(&self, app: AppId) -> Result<(), EngineError> {
         if let Some(networks) = &self.networks {
             let removed = networks.remove_app(app).await;
@@ -75,6 +92,50 @@ impl Inner {
             )))?;
         }
         Ok(())
+    }
+}
+
+/// Others change the host's network too; what they took away is put back as long as the engine lives.
+pub(super) fn keep_up(inner: &Arc<Inner>) {
+    if inner.networks.is_none() {
+        return;
+    }
+    let inner = Arc::downgrade(inner);
+    tokio::spawn(async move {
+        let mut known_obstacles = Vec::new();
+        loop {
+            tokio::time::sleep(RECHECK_PERIOD).await;
+            let Some(inner) = inner.upgrade() else {
+                return;
+            };
+            if let Some(networks) = &inner.networks {
+                recheck(networks, &mut known_obstacles).await;
+            }
+        }
+    });
+}
+
+async fn recheck(networks: &Networks, known_obstacles: &mut Vec<String>) {
+    match networks.recheck().await {
+        Ok(found) => {
+            for repaired in found.repaired {
+                tracing::warn!("put back on this host's network: {repaired}");
+            }
+            for obstacle in found
+                .obstacles
+                .iter()
+                .filter(|obstacle| !known_obstacles.contains(obstacle))
+            {
+                tracing::warn!("in the way of the apps' network: {obstacle}");
+            }
+            *known_obstacles = found.obstacles;
+        }
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the networks could not be checked"
+            );
+        }
     }
 }
 

@@ -58,10 +58,6 @@ impl IdBlocks {
         Ok(base)
     }
 
-    pub(super) fn apps(&self) -> impl Iterator<Item = AppId> {
-        self.bases.keys().copied()
-    }
-
     /// Frees the blocks of all apps but those.
     pub(super) fn retain(&mut self, keep: impl Fn(AppId) -> bool) -> Result<(), IdBlocksError> {
         let before = self.bases.len();

@@ -91,12 +91,24 @@ impl LocalEngine {
             networks,
         });
         adopt::adopt_all(&inner).await?;
+        connectivity::keep_up(&inner);
         Ok(Self { inner })
     }
 
     /// The networks, for what is no instance but needs one: image builds. `None` when it was opened without.
     pub fn networks(&self) -> Option<Arc<Networks>> {
         self.inner.networks.clone()
+    }
+
+    /// Takes everything of the networks off this host. The last thing that an installation does on it; no instance may run.
+    pub async fn remove_networks(&self) -> Result<(), EngineError> {
+        match &self.inner.networks {
+            Some(networks) => networks
+                .remove_all()
+                .await
+                .map_err(EngineError::during("remove the networks")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -139,16 +151,6 @@ impl Inner {
         blocks
             .base(app)
             .map_err(EngineError::during("give the app a block of host ids"))
-    }
-
-    /// Apps with ids, but neither wanted nor with an instance.
-    fn forgotten_apps(&self, wanted: &HashSet<AppId>) -> Vec<AppId> {
-        let in_use = self.apps_in_use();
-        let blocks = self.id_blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        blocks
-            .apps()
-            .filter(|app| !wanted.contains(app) && !in_use.contains(app))
-            .collect()
     }
 
     fn retain_ids(&self, wanted: &HashSet<AppId>) -> Result<(), EngineError> {

@@ -26,10 +26,7 @@ pub(super) async fn sweep(
         removed.push(format!("instance {id}"));
     }
     removed.extend(remove_strays(inner).await?);
-    for app in inner.forgotten_apps(apps) {
-        inner.remove_network(app).await?;
-        removed.push(format!("network and ids of app {app}"));
-    }
+    removed.extend(inner.sweep_networks(keep, apps).await?);
     inner.retain_ids(apps)?;
     Ok(SweepReport { removed })
 }

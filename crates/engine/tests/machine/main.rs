@@ -7,5 +7,6 @@ mod exec;
 mod isolation;
 mod life;
 mod limits;
+mod network;
 mod sockets;
 mod world;
