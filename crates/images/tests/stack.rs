@@ -17,7 +17,7 @@ use mainstay_images::{
 
 /// The store that is kept between runs; waits for another run to finish with it.
 fn kept_store() -> ImageStore {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack-store-1");
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack-store-2");
     let deadline = Instant::now() + Duration::from_secs(600);
     loop {
         match ImageStore::open(&root) {

@@ -7,10 +7,19 @@ use crate::{
     debian::{DebianError, apt, process::Tool, sources::Sources},
     mounts::Mount,
     settings::OperatorSettings,
-    store::{LayerDraft, StoreError},
+    store::{LayerDraft, StoreError, files},
 };
 
 const DEADLINE: Duration = Duration::from_mins(30);
+
+/// What mmdebstrap prints at each step, and what is said for it.
+const STEPS: &[(&str, &str)] = &[
+    ("I: running apt-get update", "fetching the lists of packages"),
+    ("I: downloading packages", "downloading packages"),
+    ("I: extracting archives", "unpacking the base system"),
+    ("I: installing essential", "installing the base system"),
+    ("I: installing remaining", "installing what apps need at run time"),
+];
 
 /// Installs the run set into the draft.
 pub(super) async fn fill(
@@ -19,12 +28,14 @@ pub(super) async fn fill(
     settings: &OperatorSettings,
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(), DebianError> {
+    write_dpkg_options(draft.path())?;
     {
         let _mounted = overlay(draft, &[draft.scratch("empty")?])?;
         let tool = apt::with_proxies(command(&draft.scratch("merged")?, sources, settings), settings);
         tool.run(|line| {
-            if let Some(step) = line.strip_prefix("I: ") {
-                say(step.trim_end_matches("..."));
+            let known = STEPS.iter().find(|(printed, _)| line.starts_with(printed));
+            if let Some((_, said)) = known {
+                say(said);
             }
         })
         .await?;
@@ -51,11 +62,6 @@ fn command(target: &Path, sources: &Sources, settings: &OperatorSettings) -> Too
     .map(str::to_owned)
     .into();
     arguments.push(format!("--include={}", sets::RUN.join(",")));
-    arguments.extend(
-        sets::LEFT_OUT
-            .iter()
-            .map(|path| format!("--dpkgopt=path-exclude={path}")),
-    );
     arguments.extend(
         apt_options(sources, settings)
             .into_iter()
@@ -85,12 +91,36 @@ fn apt_options(sources: &Sources, settings: &OperatorSettings) -> Vec<String> {
     options
 }
 
+/// Puts dpkg's options in place before there is a dpkg. Given to mmdebstrap, they would send each package through a filter that takes half
+/// of the whole time.
+fn write_dpkg_options(layer: &Path) -> Result<(), StoreError> {
+    let directory = layer.join("etc/dpkg/dpkg.cfg.d");
+    files::create_directory(&directory, 0o755)?;
+    let path = directory.join("01-mainstay");
+    fs::write(&path, sets::DPKG_OPTIONS).map_err(|error| StoreError::file("write", &path, error))
+}
+
+/// Removes the files below `directory`, but for licences.
+fn leave_out(directory: &Path) -> Result<(), StoreError> {
+    for path in files::list(directory)? {
+        if path.is_dir() && !path.is_symlink() {
+            leave_out(&path)?;
+        } else if path.file_name().is_none_or(|name| name != sets::LICENCE) {
+            files::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes out what mmdebstrap left of this machine, and makes the user known.
 fn finish(layer: &Path) -> Result<(), StoreError> {
     let write = |name: &str, text: &str| {
         let path = layer.join(name);
         fs::write(&path, text).map_err(|error| StoreError::file("write", &path, error))
     };
+    sets::LEFT_OUT
+        .iter()
+        .try_for_each(|directory| leave_out(&layer.join(directory)))?;
     write("etc/resolv.conf", "")?;
     write("etc/hostname", "")?;
     write(

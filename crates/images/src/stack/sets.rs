@@ -38,10 +38,21 @@ pub(super) const BUILD: &[&str] = &[
     "zlib1g-dev",
 ];
 
-/// Files of packages that no container needs: manuals, and translations of messages.
+/// dpkg's options of a stack: manuals and translations of messages are left out, licences stay.
+pub(super) const DPKG_OPTIONS: &str = "\
+# Manuals and translations are left out of containers.
+path-exclude=/usr/share/doc/*
+path-include=/usr/share/doc/*/copyright
+path-exclude=/usr/share/info/*
+path-exclude=/usr/share/locale/*
+path-exclude=/usr/share/man/*
+";
+
+/// The same directories, for what was unpacked before dpkg looked at its options.
 pub(super) const LEFT_OUT: &[&str] = &[
-    "/usr/share/doc/*",
-    "/usr/share/info/*",
-    "/usr/share/locale/*",
-    "/usr/share/man/*",
+    "usr/share/doc",
+    "usr/share/info",
+    "usr/share/locale",
+    "usr/share/man",
 ];
+pub(super) const LICENCE: &str = "copyright";

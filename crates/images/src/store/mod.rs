@@ -29,6 +29,7 @@ use std::{
     fs::{File, OpenOptions},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
 };
 
 use self::files::{LAYER_MODE, PASSAGE_MODE};
@@ -42,6 +43,9 @@ pub use self::{
     usage::DiskUsage,
 };
 use crate::record::{ImageId, ImageRecord, LayerId};
+
+/// How long a killed process's tools may take to end.
+const LEFTOVER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The open store. Clones share it; one process has it at a time.
 #[derive(Debug, Clone)]
@@ -173,10 +177,22 @@ fn sweep(root: &Path, catalogue: &Catalogue) -> Result<Vec<String>, StoreError> 
         .into_iter()
         .filter(|path| !known.contains(path));
     for path in files::list(&drafts)?.into_iter().chain(orphans) {
-        files::remove_tree(&path)?;
+        remove_leftover(&path)?;
         swept.push(format!("directory {}", path.display()));
     }
     Ok(swept)
+}
+
+/// Removes a tree that tools of a killed process may still be writing to: the kernel ends them with it, but not before it.
+fn remove_leftover(path: &Path) -> Result<(), StoreError> {
+    let deadline = Instant::now() + LEFTOVER_DEADLINE;
+    loop {
+        match files::remove_tree(path) {
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => std::thread::yield_now(),
+            Ok(()) => return Ok(()),
+        }
+    }
 }
 
 /// A name for a layer or image: random, short (overlay's list of layers must fit into one page), a file name.
