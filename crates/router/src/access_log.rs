@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
@@ -15,10 +15,14 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use crate::serve::shared::lock;
+
 /// A thread's lines are passed on when they are longer than this, and twice a second.
 const BATCH_BYTES: usize = 32 << 10;
 /// Batches that wait for the disk: 4 MB of lines at most.
 const BATCHES_WAITING_MAX: usize = 128;
+/// Batches' memory kept for use.
+const SPARE_MAX: usize = 8;
 
 /// One request, for the log. The query is left out: it may hold secrets.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ pub struct Line<'l> {
     pub status: u16,
     pub bytes: u64,
     pub duration_us: u64,
-    pub visitor: std::net::IpAddr,
+    pub visitor: &'l [u8],
     pub endpoint: Option<&'l str>,
     pub detail: Option<&'l str>,
     pub request_id: &'l [u8],
@@ -44,6 +48,8 @@ pub struct AccessLog {
 #[derive(Debug)]
 struct State {
     dropped: AtomicU64,
+    /// Memory of batches that were written, for the next ones.
+    spare: Mutex<Vec<Vec<u8>>>,
     /// Two processes write the same file while one replaces the other; only the newer one rotates it.
     rotates: AtomicBool,
 }
@@ -86,6 +92,7 @@ impl AccessLog {
         let (sender, receiver) = sync_channel(BATCHES_WAITING_MAX);
         let state = Arc::new(State {
             dropped: AtomicU64::new(0),
+            spare: Mutex::default(),
             rotates: AtomicBool::new(true),
         });
         let (file, bytes) = append_to(&rotation.path)?;
@@ -130,7 +137,8 @@ impl LogBuffer {
         if self.lines == 0 {
             return;
         }
-        let text = std::mem::replace(&mut self.text, Vec::with_capacity(BATCH_BYTES + 1024));
+        let empty = lock(&log.state.spare).pop().unwrap_or_default();
+        let text = std::mem::replace(&mut self.text, empty);
         let batch = Batch {
             text,
             lines: std::mem::take(&mut self.lines),
@@ -151,12 +159,16 @@ impl LogBuffer {
         write_text(&mut self.text, line.method.as_bytes());
         self.text.extend_from_slice(b",\"path\":");
         write_text(&mut self.text, line.path.as_bytes());
-        let (ms, us) = (line.duration_us / 1000, line.duration_us % 1000);
-        let _ = write!(
-            self.text,
-            ",\"status\":{},\"bytes\":{},\"ms\":{ms}.{us:03},\"visitor\":\"{}\"",
-            line.status, line.bytes, line.visitor
-        );
+        self.text.extend_from_slice(b",\"status\":");
+        write_number(&mut self.text, line.status.into(), 1);
+        self.text.extend_from_slice(b",\"bytes\":");
+        write_number(&mut self.text, line.bytes, 1);
+        self.text.extend_from_slice(b",\"ms\":");
+        write_number(&mut self.text, line.duration_us / 1000, 1);
+        self.text.push(b'.');
+        write_number(&mut self.text, line.duration_us % 1000, 3);
+        self.text.extend_from_slice(b",\"visitor\":");
+        write_text(&mut self.text, line.visitor);
         for (name, value) in [(",\"endpoint\":", line.endpoint), (",\"detail\":", line.detail)] {
             if let Some(value) = value {
                 self.text.extend_from_slice(name.as_bytes());
@@ -180,8 +192,22 @@ impl LogBuffer {
             text.trim_end_matches('Z').clone_into(&mut self.second_text);
         }
         self.text.extend_from_slice(self.second_text.as_bytes());
-        let _ = write!(self.text, ".{:03}Z", since.subsec_millis());
+        self.text.push(b'.');
+        write_number(&mut self.text, since.subsec_millis().into(), 3);
+        self.text.push(b'Z');
     }
+}
+
+/// A number with at least so many digits.
+fn write_number(into: &mut Vec<u8>, mut number: u64, digits_min: usize) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    while number > 0 || digits.len() - first < digits_min {
+        first -= 1;
+        digits[first] = b'0' + u8::try_from(number % 10).expect("a digit is below ten");
+        number /= 10;
+    }
+    into.extend_from_slice(&digits[first..]);
 }
 
 /// A JSON string; what is no UTF-8 is replaced.
@@ -204,6 +230,12 @@ impl Writer {
             }
             if self.write(&batch.text).is_err() {
                 self.state.dropped.fetch_add(batch.lines, Ordering::Relaxed);
+            }
+            let mut text = batch.text;
+            text.clear();
+            let mut spare = lock(&self.state.spare);
+            if spare.len() < SPARE_MAX {
+                spare.push(text);
             }
         }
     }
@@ -278,7 +310,7 @@ mod tests {
             status: 200,
             bytes: 12,
             duration_us: 1_045,
-            visitor: [127, 0, 0, 1].into(),
+            visitor: b"127.0.0.1",
             endpoint: Some("web-1"),
             detail: None,
             request_id: b"abc",
@@ -338,6 +370,7 @@ mod tests {
         let (sender, _receiver) = sync_channel(1);
         let state = Arc::new(State {
             dropped: AtomicU64::new(0),
+            spare: Mutex::default(),
             rotates: AtomicBool::new(true),
         });
         let log = AccessLog { sender, state };

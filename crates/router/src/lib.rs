@@ -26,6 +26,7 @@ pub mod report;
 pub mod serve;
 pub mod settings;
 pub mod snapshot;
+pub mod socket;
 pub mod static_site;
 pub mod supervise;
 pub mod table;

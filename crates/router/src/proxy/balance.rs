@@ -11,14 +11,14 @@ pub const AVOIDED_MS: u64 = 1_000;
 pub fn choose(
     endpoints: &[Arc<Endpoint>],
     tried: &[Arc<Endpoint>],
-    now_ms: u64,
+    now_ms: impl Fn() -> u64,
     turn: usize,
 ) -> Option<Arc<Endpoint>> {
     let count = endpoints.len();
     let in_turn = (0..count).map(|step| &endpoints[(turn.wrapping_add(step)) % count]);
     let untried = in_turn.filter(|endpoint| !tried.iter().any(|other| Arc::ptr_eq(endpoint, other)));
     untried
-        .min_by_key(|endpoint| (endpoint.is_avoided(now_ms), endpoint.in_flight()))
+        .min_by_key(|endpoint| (endpoint.is_avoided(&now_ms), endpoint.in_flight()))
         .cloned()
 }
 
@@ -28,12 +28,18 @@ mod tests {
 
     fn endpoints() -> Vec<Arc<Endpoint>> {
         (1..=3)
-            .map(|n| Arc::new(Endpoint::new(format!("web-{n}"), ([127, 0, 0, 1], n).into())))
+            .map(|n| {
+                Arc::new(Endpoint::new(
+                    format!("web-{n}"),
+                    ([127, 0, 0, 1], n).into(),
+                    n.into(),
+                ))
+            })
             .collect()
     }
 
     fn chosen(endpoints: &[Arc<Endpoint>], tried: &[Arc<Endpoint>], turn: usize) -> Option<String> {
-        choose(endpoints, tried, 0, turn).map(|endpoint| endpoint.id.clone())
+        choose(endpoints, tried, || 0, turn).map(|endpoint| endpoint.id.clone())
     }
 
     #[test]

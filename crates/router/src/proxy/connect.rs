@@ -3,11 +3,11 @@
 use std::{io, sync::Arc};
 
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
 
 use super::{body::RequestBody, pool::Sender, refusal::Refusal};
-use crate::{serve::core::Core, snapshot::Protocol, table::endpoint::Endpoint};
+use crate::{serve::core::Core, snapshot::Protocol, socket::Socket, table::endpoint::Endpoint};
 
 /// Windows that do not throttle large bodies (HTTP/2's own default is 64 kB).
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -52,7 +52,7 @@ fn classify(error: &io::Error) -> Refusal {
 
 async fn http1(stream: TcpStream) -> Result<Sender, Refusal> {
     let handshake = http1::Builder::new()
-        .handshake::<_, RequestBody>(TokioIo::new(stream))
+        .handshake::<_, RequestBody>(Socket::new(stream))
         .await;
     let (sender, connection) = handshake.map_err(|_| Refusal::UpstreamClosed)?;
     // Its errors reach the request that they hit.
@@ -65,7 +65,7 @@ async fn http2(core: &Core, endpoint: &Arc<Endpoint>, stream: TcpStream) -> Resu
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .handshake::<_, RequestBody>(TokioIo::new(stream))
+        .handshake::<_, RequestBody>(Socket::new(stream))
         .await;
     let (sender, connection) = handshake.map_err(|_| Refusal::UpstreamInvalid)?;
     tokio::task::spawn_local(async move { drop(connection.await) });

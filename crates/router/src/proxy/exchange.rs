@@ -1,15 +1,15 @@
 //! One request from its first byte to the last byte of its answer; dropping it counts it and writes its line to the access log.
 
-use std::{
-    rc::Rc,
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
 use http::{HeaderValue, Method, Uri};
 
 use super::{headers::Visitor, refusal::Refusal};
-use crate::{access_log::Line, serve::core::Core, table::endpoint::Endpoint};
+use crate::{
+    access_log::Line,
+    serve::{core::Core, shared::CoreCounters},
+    table::endpoint::Endpoint,
+};
 
 /// Written to the log where the visitor left before there was an answer.
 const VISITOR_LEFT: u16 = 499;
@@ -18,10 +18,10 @@ const VISITOR_LEFT: u16 = 499;
 pub struct Exchange {
     core: Rc<Core>,
     visitor: Rc<Visitor>,
-    started: Instant,
+    pub started: Instant,
     method: Method,
-    uri: Uri,
-    host: Option<HeaderValue>,
+    pub uri: Uri,
+    pub host: Option<HeaderValue>,
     pub id: HeaderValue,
     pub accept: Option<HeaderValue>,
     pub endpoint: Option<Arc<Endpoint>>,
@@ -33,8 +33,8 @@ pub struct Exchange {
 impl Exchange {
     pub fn begin(core: &Rc<Core>, visitor: &Rc<Visitor>, request: &http::request::Parts) -> Box<Self> {
         let counters = core.counters();
-        counters.requests_total.fetch_add(1, Ordering::Relaxed);
-        counters.in_flight.fetch_add(1, Ordering::Relaxed);
+        CoreCounters::add(&counters.requests_total, 1);
+        CoreCounters::add(&counters.in_flight, 1);
         Box::new(Self {
             core: Rc::clone(core),
             visitor: Rc::clone(visitor),
@@ -63,7 +63,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.core.counters().in_flight.fetch_sub(1, Ordering::Relaxed);
+        CoreCounters::add(&self.core.counters().in_flight, -1);
         let Some(log) = &self.core.shared.log else { return };
         let line = Line {
             host: self.host.as_ref().map_or(b"", |host| host.as_bytes()),
@@ -72,7 +72,7 @@ impl Drop for Exchange {
             status: self.status,
             bytes: self.bytes,
             duration_us: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            visitor: self.visitor.address,
+            visitor: self.visitor.address_text.as_bytes(),
             endpoint: self.endpoint.as_ref().map(|endpoint| endpoint.id.as_str()),
             detail: self.detail,
             request_id: self.id.as_bytes(),

@@ -16,37 +16,90 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 /// What the connection tells about the visitor, formatted once per connection.
 #[derive(Debug)]
 pub struct Visitor {
-    pub address: std::net::IpAddr,
-    address_text: HeaderValue,
+    pub address_text: HeaderValue,
 }
 
 impl Visitor {
     pub fn new(address: std::net::IpAddr) -> Self {
         let address = address.to_canonical();
         let address_text = HeaderValue::from_str(&address.to_string()).expect("an address is plain ASCII");
-        Self {
-            address,
-            address_text,
+        Self { address_text }
+    }
+}
+
+/// Which headers there are that a proxy has to care for: seen in one pass, because each look-up by name costs a hash.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Headers {
+    pub hosts: usize,
+    pub transfer_encoding: bool,
+    connection: bool,
+    upgrade: bool,
+    te: bool,
+    expect: bool,
+    forwarded_for: bool,
+    /// Others that concern one connection only.
+    hop_by_hop: bool,
+    /// Headers that only the router may set.
+    ours: bool,
+}
+
+impl Headers {
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for name in headers.keys() {
+            seen.note(name);
+        }
+        if seen.hosts > 0 {
+            seen.hosts = headers.get_all(header::HOST).iter().count();
+        }
+        seen
+    }
+
+    fn note(&mut self, name: &HeaderName) {
+        match name.as_str() {
+            "host" => self.hosts = 1,
+            "transfer-encoding" => self.transfer_encoding = true,
+            "connection" => self.connection = true,
+            "upgrade" => self.upgrade = true,
+            "te" => self.te = true,
+            "expect" => self.expect = true,
+            "x-forwarded-for" => self.forwarded_for = true,
+            "keep-alive" | "proxy-connection" | "proxy-authenticate" => self.hop_by_hop = true,
+            "mainstay-reason" | "mainstay-detail" => self.ours = true,
+            _ => {}
         }
     }
+}
+
+/// What the app is told about where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'r> {
+    pub visitor: &'r Visitor,
+    pub host: &'r HeaderValue,
+    pub request_id: &'r HeaderValue,
 }
 
 /// Turns the visitor's headers into those for the app. Returns the protocol that the visitor wants to upgrade to.
 pub fn prepare_request(
     headers: &mut HeaderMap,
-    visitor: &Visitor,
-    host: &HeaderValue,
+    seen: &Headers,
     version: Version,
-    request_id: &HeaderValue,
+    origin: &Origin<'_>,
 ) -> Option<HeaderValue> {
-    let upgrade = wanted_upgrade(headers, version);
-    let takes_trailers = headers
-        .get(header::TE)
-        .is_some_and(|te| contains_token(te, "trailers"));
-    remove_hop_by_hop(headers);
-    headers.remove(CANDIDATE);
-    // The body is passed on as soon as it comes; hyper has answered this by then.
-    headers.remove(header::EXPECT);
+    let upgrade = if seen.upgrade {
+        wanted_upgrade(headers, version)
+    } else {
+        None
+    };
+    let takes_trailers = seen.te
+        && headers
+            .get(header::TE)
+            .is_some_and(|te| contains_token(te, "trailers"));
+    remove_hop_by_hop(headers, seen);
+    if seen.expect {
+        // The body is passed on as soon as it comes; hyper has answered this by then.
+        headers.remove(header::EXPECT);
+    }
     if let Some(protocol) = &upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol.clone());
@@ -54,21 +107,29 @@ pub fn prepare_request(
     if takes_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    let chain = forwarded_for(headers, visitor);
+    let address = &origin.visitor.address_text;
+    let chain = if seen.forwarded_for {
+        longer_chain(headers, address)
+    } else {
+        address.clone()
+    };
     headers.insert(FORWARDED_FOR, chain);
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    headers.insert(FORWARDED_HOST, host.clone());
-    headers.insert(CONNECTING_ADDRESS, visitor.address_text.clone());
-    headers.insert(REQUEST_ID, request_id.clone());
+    headers.insert(FORWARDED_HOST, origin.host.clone());
+    headers.insert(CONNECTING_ADDRESS, address.clone());
+    headers.insert(REQUEST_ID, origin.request_id.clone());
     upgrade
 }
 
 /// Turns the app's headers into those for the visitor. Only the router speaks of reasons.
 pub fn prepare_response(headers: &mut HeaderMap, is_upgrade: bool) {
+    let seen = Headers::of(headers);
     let upgrade = headers.get(header::UPGRADE).filter(|_| is_upgrade).cloned();
-    remove_hop_by_hop(headers);
-    headers.remove(REASON);
-    headers.remove(DETAIL);
+    remove_hop_by_hop(headers, &seen);
+    if seen.ours {
+        headers.remove(REASON);
+        headers.remove(DETAIL);
+    }
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
@@ -94,37 +155,32 @@ fn wanted_upgrade(headers: &HeaderMap, version: Version) -> Option<HeaderValue> 
     (version == Version::HTTP_11 && asks && !is_h2c).then(|| protocol.clone())
 }
 
-fn forwarded_for(headers: &HeaderMap, visitor: &Visitor) -> HeaderValue {
-    let earlier: Vec<&[u8]> = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    if earlier.is_empty() {
-        return visitor.address_text.clone();
-    }
-    let chain = [
-        earlier.join(&b", "[..]).as_slice(),
-        visitor.address_text.as_bytes(),
-    ]
-    .join(&b", "[..]);
-    HeaderValue::from_bytes(&chain).unwrap_or_else(|_| visitor.address_text.clone())
+/// The visitor's own chain, with its address at the end.
+fn longer_chain(headers: &HeaderMap, address: &HeaderValue) -> HeaderValue {
+    let earlier = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+    let chain = earlier
+        .chain([address.as_bytes()])
+        .collect::<Vec<_>>()
+        .join(&b", "[..]);
+    HeaderValue::from_bytes(&chain).unwrap_or_else(|_| address.clone())
 }
 
 /// RFC 9110, section 7.6.1: what concerns one connection only, including what `Connection` names.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
+fn remove_hop_by_hop(headers: &mut HeaderMap, seen: &Headers) {
+    if seen.connection {
         remove_nominated(headers);
         headers.remove(header::CONNECTION);
     }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        header::TE,
-        header::UPGRADE,
-        header::PROXY_AUTHENTICATE,
-    ] {
-        headers.remove(name);
+    if seen.hop_by_hop || seen.te || seen.upgrade {
+        for name in [
+            KEEP_ALIVE,
+            PROXY_CONNECTION,
+            header::TE,
+            header::UPGRADE,
+            header::PROXY_AUTHENTICATE,
+        ] {
+            headers.remove(name);
+        }
     }
 }
 
@@ -169,7 +225,13 @@ mod tests {
         let visitor = Visitor::new([192, 0, 2, 7].into());
         let host = HeaderValue::from_static("a.test:8080");
         let id = HeaderValue::from_static("id");
-        let upgrade = prepare_request(&mut headers, &visitor, &host, Version::HTTP_11, &id);
+        let seen = Headers::of(&headers);
+        let origin = Origin {
+            visitor: &visitor,
+            host: &host,
+            request_id: &id,
+        };
+        let upgrade = prepare_request(&mut headers, &seen, Version::HTTP_11, &origin);
         (headers, upgrade)
     }
 
@@ -183,7 +245,6 @@ mod tests {
             ("x-forwarded-for", "203.0.113.9"),
             ("keep-alive", "timeout=5"),
             ("proxy-connection", "keep-alive"),
-            ("mainstay-candidate", "key"),
             ("cookie", "a=1"),
         ]);
         let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();

@@ -1,9 +1,8 @@
 //! Connections to instances: one pool per thread, one stack per endpoint, the last used on top.
 
-use std::{collections::HashMap, rc::Rc, sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc};
 
 use hyper::client::conn::{http1, http2};
-use tokio::time::Instant;
 
 use super::body::RequestBody;
 use crate::{
@@ -16,8 +15,8 @@ const IDLE_MAX: usize = 256;
 
 #[derive(Debug, Default)]
 pub struct Pool {
-    /// By the endpoint's address in memory, which is unique because the entry holds the endpoint.
-    stacks: HashMap<usize, Stack>,
+    /// By the endpoint's slot.
+    stacks: Vec<Option<Stack>>,
 }
 
 #[derive(Debug)]
@@ -31,7 +30,7 @@ struct Stack {
 #[derive(Debug)]
 struct Idle {
     sender: http1::SendRequest<RequestBody>,
-    since: Instant,
+    since_ms: u64,
 }
 
 /// A ready connection.
@@ -51,19 +50,32 @@ pub struct Lease {
 
 impl Pool {
     pub fn take_http1(&mut self, endpoint: &Arc<Endpoint>) -> Option<Sender> {
-        let stack = self.stacks.get_mut(&key(endpoint))?;
-        stack.idle.retain(|idle| !idle.sender.is_closed());
-        let ready = stack.idle.iter().rposition(|idle| idle.sender.is_ready())?;
-        Some(Sender::Http1(stack.idle.remove(ready).sender))
+        let stack = self.known(endpoint)?;
+        while let Some(idle) = stack.idle.pop() {
+            if idle.sender.is_ready() {
+                return Some(Sender::Http1(idle.sender));
+            }
+            if !idle.sender.is_closed() {
+                // Its connection has not been told of the end of the last answer yet.
+                stack.idle.push(idle);
+                return stack.take_ready();
+            }
+        }
+        None
     }
 
     pub fn take_http2(&mut self, endpoint: &Arc<Endpoint>) -> Option<Sender> {
-        let stack = self.stacks.get_mut(&key(endpoint))?;
+        let stack = self.known(endpoint)?;
         stack.shared.take_if(|shared| shared.is_closed());
         stack.shared.clone().map(Sender::Http2)
     }
 
-    pub fn put_http1(&mut self, endpoint: &Arc<Endpoint>, sender: http1::SendRequest<RequestBody>) {
+    pub fn put_http1(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        sender: http1::SendRequest<RequestBody>,
+        now_ms: u64,
+    ) {
         if sender.is_closed() || !endpoint.is_routed() {
             return;
         }
@@ -73,7 +85,7 @@ impl Pool {
         }
         stack.idle.push(Idle {
             sender,
-            since: Instant::now(),
+            since_ms: now_ms,
         });
     }
 
@@ -81,20 +93,29 @@ impl Pool {
         self.stack(endpoint).shared = Some(sender);
     }
 
+    fn known(&mut self, endpoint: &Arc<Endpoint>) -> Option<&mut Stack> {
+        self.stacks.get_mut(endpoint.slot)?.as_mut()
+    }
+
+    /// A slot has one owner at a time: it is free only once nobody holds its endpoint, and a stack holds it.
     fn stack(&mut self, endpoint: &Arc<Endpoint>) -> &mut Stack {
-        self.stacks.entry(key(endpoint)).or_insert_with(|| Stack {
+        if self.stacks.len() <= endpoint.slot {
+            self.stacks.resize_with(endpoint.slot + 1, || None);
+        }
+        self.stacks[endpoint.slot].get_or_insert_with(|| Stack {
             endpoint: Arc::clone(endpoint),
             idle: Vec::new(),
             shared: None,
         })
     }
 
-    /// Closes what has been idle for longer than `idle_max`.
-    pub fn drop_idle(&mut self, idle_max: Duration) {
-        self.stacks.retain(|_, stack| {
+    /// Closes what has been idle for longer than `idle_max_ms`.
+    pub fn drop_idle(&mut self, now_ms: u64, idle_max_ms: u64) {
+        self.retain(|stack| {
+            let is_fresh = |idle: &Idle| idle.since_ms + idle_max_ms > now_ms;
             stack
                 .idle
-                .retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < idle_max);
+                .retain(|idle| !idle.sender.is_closed() && is_fresh(idle));
             stack.shared.take_if(|shared| shared.is_closed());
             !stack.idle.is_empty() || stack.shared.is_some()
         });
@@ -102,22 +123,29 @@ impl Pool {
 
     /// Closes connections to instances that are being stopped: some servers wait for their idle connections.
     pub fn drop_unrouted(&mut self) {
-        self.stacks.retain(|_, stack| stack.endpoint.is_routed());
+        self.retain(|stack| stack.endpoint.is_routed());
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&mut Stack) -> bool) {
+        for place in &mut self.stacks {
+            place.take_if(|stack| !keep(stack));
+        }
     }
 }
 
-fn key(endpoint: &Arc<Endpoint>) -> usize {
-    Arc::as_ptr(endpoint).addr()
+impl Stack {
+    fn take_ready(&mut self) -> Option<Sender> {
+        let ready = self.idle.iter().rposition(|idle| idle.sender.is_ready())?;
+        Some(Sender::Http1(self.idle.remove(ready).sender))
+    }
 }
 
 impl Lease {
     /// The answer is complete: its connection can carry the next request.
     pub fn finish(mut self) {
         if let Some(sender) = self.sender.take() {
-            self.core
-                .pool
-                .borrow_mut()
-                .put_http1(self.in_flight.endpoint(), sender);
+            let mut pool = self.core.pool.borrow_mut();
+            pool.put_http1(self.in_flight.endpoint(), sender, self.core.late_ms());
         }
     }
 }

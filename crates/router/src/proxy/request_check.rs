@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Method, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Uri, request::Parts};
 
-use super::refusal::Refusal;
+use super::{headers::Headers, refusal::Refusal};
 use crate::table::path;
 
 /// One header line, and the request target.
@@ -21,13 +21,23 @@ pub struct Place<'r> {
     pub path: Cow<'r, str>,
 }
 
-pub fn check<'r>(request: &Parts, host: &'r http::HeaderValue, uri: &'r Uri) -> Result<Place<'r>, Refusal> {
+/// `host` and `uri` are the request's own; they are lent apart from it, because the rest of it is taken to pieces meanwhile.
+pub fn check<'r>(
+    request: &Parts,
+    seen: &Headers,
+    host: Option<&'r HeaderValue>,
+    uri: &'r Uri,
+) -> Result<Place<'r>, Refusal> {
     check_sizes(&request.headers, uri)?;
-    check_transfer_coding(&request.headers)?;
+    check_transfer_coding(&request.headers, seen)?;
     if matches!(request.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::MethodNotAllowed);
     }
-    let name = host_name(host.as_bytes()).ok_or(Refusal::HostInvalid)?;
+    // HTTP/1.0 may leave the host out, but then there is nothing to route by either.
+    let host = host.ok_or(Refusal::HostMissing)?;
+    if seen.hosts > 1 {
+        return Err(Refusal::HostRepeated);
+    }
     if uri.authority().is_some_and(|authority| {
         !authority
             .as_str()
@@ -36,21 +46,17 @@ pub fn check<'r>(request: &Parts, host: &'r http::HeaderValue, uri: &'r Uri) -> 
     }) {
         return Err(Refusal::HostDiffersFromTarget);
     }
+    place(host, uri)
+}
+
+/// The place that a host and a target mean.
+pub fn place<'r>(host: &'r HeaderValue, uri: &'r Uri) -> Result<Place<'r>, Refusal> {
+    let host = host_name(host.as_bytes()).ok_or(Refusal::HostInvalid)?;
     let path = match uri.path() {
         "*" | "" => Cow::Borrowed("/"),
         path => path::normalise(path).map_err(|_| Refusal::PathAmbiguous)?,
     };
-    Ok(Place { host: name, path })
-}
-
-/// The one `Host` header. HTTP/1.0 may leave it out, but then there is nothing to route by either.
-pub fn the_host(headers: &HeaderMap) -> Result<&http::HeaderValue, Refusal> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next().ok_or(Refusal::HostMissing)?;
-    match hosts.next() {
-        Some(_) => Err(Refusal::HostRepeated),
-        None => Ok(host),
-    }
+    Ok(Place { host, path })
 }
 
 fn check_sizes(headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
@@ -72,10 +78,12 @@ fn check_sizes(headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
 
 /// Only `chunked` is undone and redone here. (A `Content-Length` beside it never arrives: the parser drops it and closes the
 /// connection after the answer.)
-fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+fn check_transfer_coding(headers: &HeaderMap, seen: &Headers) -> Result<(), Refusal> {
+    if !seen.transfer_encoding {
+        return Ok(());
+    }
+    let mut codings = headers.get_all(http::header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         _ => Err(Refusal::TransferCodingUnknown),
     }
@@ -105,7 +113,7 @@ fn host_name(host: &[u8]) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, Request};
+    use http::Request;
 
     use super::*;
 
@@ -138,7 +146,8 @@ mod tests {
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let host = HeaderValue::from_static("a.test");
-        check(&parts, &host, &parts.uri).map(|place| place.path.into_owned())
+        check(&parts, &Headers::of(&parts.headers), Some(&host), &parts.uri)
+            .map(|place| place.path.into_owned())
     }
 
     #[test]

@@ -1,15 +1,24 @@
 //! Visitors' connections: accepting them, and serving requests on each until it ends.
 
-use std::{io, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
 
 use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::core::Core;
 use crate::{
     proxy::{self, headers::Visitor},
     report,
+    socket::Socket,
 };
 
 /// Pause after the kernel could not give a connection (no descriptors, no memory).
@@ -50,18 +59,36 @@ async fn serve(core: Rc<Core>, stream: TcpStream, address: SocketAddr) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(core.shared.settings.header_timeout())
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(Socket::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let mut closing = pin!(core.closing.notified());
-    tokio::select! {
-        biased;
-        // Its errors are the visitor's: a broken connection or request.
-        _ = &mut connection => {}
-        () = &mut closing => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
+    if until_end_or_closing(&core, connection.as_mut()).await == Next::Close {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
     }
     drop(open);
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Ended,
+    Close,
+}
+
+/// Serves until the connection ends or idle connections are to be closed. A connection's errors are the visitor's.
+async fn until_end_or_closing<T>(core: &Core, mut connection: Pin<&mut impl Future<Output = T>>) -> Next {
+    let mut closing = pin!(core.closing.notified());
+    let mut is_registered = false;
+    poll_fn(|context| {
+        if connection.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Next::Ended);
+        }
+        // A task's waker stays the same, so that registering it once is enough; doing it each time is dear.
+        if is_registered && !core.is_closing() {
+            return Poll::Pending;
+        }
+        is_registered = true;
+        closing.as_mut().poll(context).map(|()| Next::Close)
+    })
+    .await
 }

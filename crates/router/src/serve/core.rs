@@ -7,7 +7,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use http::HeaderValue;
+use bytes::BytesMut;
+use http::{HeaderName, HeaderValue};
 use tokio::sync::Notify;
 
 use super::shared::{CoreCounters, Shared};
@@ -36,9 +37,23 @@ pub struct Core {
     pub log: RefCell<LogBuffer>,
     /// Idle connections are to be closed.
     pub closing: Notify,
+    is_closing: Cell<bool>,
     turn: Cell<usize>,
     random: Cell<u64>,
+    /// Where the next request ids are cut from.
+    ids: RefCell<BytesMut>,
+    /// Lists for copies of headers, to be used again.
+    lists: RefCell<Vec<HeaderList>>,
+    /// Milliseconds of the process clock, a little late.
+    late_ms: Cell<u64>,
 }
+
+pub type HeaderList = Vec<(HeaderName, HeaderValue)>;
+
+/// Lists kept for use.
+const LISTS_MAX: usize = 64;
+/// Request ids cut from one piece of memory.
+const IDS_AT_ONCE: usize = 128;
 
 /// A visitor's connection or tunnel; counted until dropped.
 #[derive(Debug)]
@@ -55,8 +70,12 @@ impl Core {
             pool: RefCell::default(),
             log: RefCell::default(),
             closing: Notify::new(),
+            is_closing: Cell::new(false),
             turn: Cell::new(index),
             random: Cell::new(random),
+            ids: RefCell::default(),
+            lists: RefCell::default(),
+            late_ms: Cell::default(),
         })
     }
 
@@ -78,6 +97,15 @@ impl Core {
         &self.shared.cores[self.index]
     }
 
+    pub fn close_idle(&self) {
+        self.is_closing.set(true);
+        self.closing.notify_waiters();
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.is_closing.get()
+    }
+
     /// Counts up with each call, for taking turns.
     pub fn turn(&self) -> usize {
         let turn = self.turn.get();
@@ -87,13 +115,42 @@ impl Core {
 
     /// A new request id: 32 hexadecimal digits, unique, not secret.
     pub fn request_id(&self) -> HeaderValue {
-        let mut id = [0_u8; 32];
-        let (high, low) = (self.next_random(), self.next_random());
-        for (at, digit) in id.iter_mut().enumerate() {
-            let half = if at < 16 { high } else { low };
-            *digit = b"0123456789abcdef"[(half >> (4 * (at % 16)) & 0xf) as usize];
+        let mut ids = self.ids.borrow_mut();
+        if ids.len() < 32 {
+            *ids = BytesMut::zeroed(32 * IDS_AT_ONCE);
         }
-        HeaderValue::from_bytes(&id).expect("hexadecimal digits are a valid header value")
+        let mut id = ids.split_to(32);
+        for half in id.chunks_exact_mut(16) {
+            let random = self.next_random();
+            for (at, digit) in half.iter_mut().enumerate() {
+                *digit = b"0123456789abcdef"[(random >> (4 * at) & 0xf) as usize];
+            }
+        }
+        HeaderValue::from_maybe_shared(id.freeze()).expect("hexadecimal digits are a valid header value")
+    }
+
+    pub fn spare_list(&self) -> HeaderList {
+        self.lists.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub fn give_back_list(&self, list: HeaderList) {
+        let mut lists = self.lists.borrow_mut();
+        if lists.len() < LISTS_MAX {
+            lists.push(list);
+        }
+    }
+
+    /// The process clock as of the last time that the thread kept house: enough for what is counted in seconds.
+    pub fn late_ms(&self) -> u64 {
+        self.late_ms.get()
+    }
+
+    pub fn keep_house(&self) {
+        self.late_ms.set(self.shared.now_ms());
+        self.pool
+            .borrow_mut()
+            .drop_idle(self.late_ms(), self.shared.settings.pool_idle_ms);
+        self.flush_log();
     }
 
     /// SplitMix64.

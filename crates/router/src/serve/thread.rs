@@ -69,7 +69,7 @@ async fn run(
             Phase::Announcing => stop_accepting(&core, &mut accepting).await,
             Phase::Closing => {
                 stop_accepting(&core, &mut accepting).await;
-                core.closing.notify_waiters();
+                core.close_idle();
             }
             Phase::Ended => break,
         }
@@ -106,7 +106,6 @@ async fn keep_house(core: Rc<Core>) {
     let mut ticks = interval(HOUSEKEEPING);
     loop {
         ticks.tick().await;
-        core.pool.borrow_mut().drop_idle(core.shared.settings.pool_idle());
-        core.flush_log();
+        core.keep_house();
     }
 }

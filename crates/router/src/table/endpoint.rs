@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -22,6 +22,8 @@ use crate::{control::EndpointLoad, snapshot};
 pub struct Endpoint {
     pub id: String,
     pub address: SocketAddr,
+    /// A small number that no other endpoint has at the same time, to find things by without a hash.
+    pub slot: usize,
     in_flight: AtomicU64,
     requests_total: AtomicU64,
     failures_total: AtomicU64,
@@ -41,14 +43,22 @@ pub struct InFlight(Arc<Endpoint>);
 /// All endpoints that are routed to or still in use.
 #[derive(Debug, Default)]
 pub struct Endpoints {
-    known: Mutex<HashMap<(String, SocketAddr), Arc<Endpoint>>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    endpoints: HashMap<(String, SocketAddr), Arc<Endpoint>>,
+    slots: usize,
+    free_slots: Vec<usize>,
 }
 
 impl Endpoint {
-    pub fn new(id: String, address: SocketAddr) -> Self {
+    pub fn new(id: String, address: SocketAddr, slot: usize) -> Self {
         Self {
             id,
             address,
+            slot,
             in_flight: AtomicU64::new(0),
             requests_total: AtomicU64::new(0),
             failures_total: AtomicU64::new(0),
@@ -79,8 +89,10 @@ impl Endpoint {
         self.routed.load(Ordering::Relaxed)
     }
 
-    pub fn is_avoided(&self, now_ms: u64) -> bool {
-        self.avoided_until_ms.load(Ordering::Relaxed) > now_ms
+    /// Reads the clock only for an endpoint that ever failed.
+    pub fn is_avoided(&self, now_ms: impl Fn() -> u64) -> bool {
+        let until = self.avoided_until_ms.load(Ordering::Relaxed);
+        until > 0 && until > now_ms()
     }
 }
 
@@ -104,32 +116,46 @@ impl Endpoints {
     pub fn get(&self, endpoint: &snapshot::Endpoint) -> Arc<Endpoint> {
         let mut known = self.lock();
         let key = (endpoint.id.clone(), endpoint.address);
-        Arc::clone(
-            known
-                .entry(key)
-                .or_insert_with(|| Arc::new(Endpoint::new(endpoint.id.clone(), endpoint.address))),
-        )
+        if let Some(endpoint) = known.endpoints.get(&key) {
+            return Arc::clone(endpoint);
+        }
+        let slot = known.free_slot();
+        let endpoint = Arc::new(Endpoint::new(endpoint.id.clone(), endpoint.address, slot));
+        known.endpoints.insert(key, Arc::clone(&endpoint));
+        endpoint
     }
 
     /// Marks what `table` routes to, and forgets what neither a table nor a request uses.
     pub fn settle(&self, table: &Table) {
         let routed: HashSet<*const Endpoint> = table.endpoints().map(Arc::as_ptr).collect();
-        self.lock().retain(|_, endpoint| {
+        let mut known = self.lock();
+        let Known {
+            endpoints,
+            free_slots,
+            ..
+        } = &mut *known;
+        endpoints.retain(|_, endpoint| {
             endpoint
                 .routed
                 .store(routed.contains(&Arc::as_ptr(endpoint)), Ordering::Relaxed);
-            Arc::strong_count(endpoint) > 1
+            let is_used = Arc::strong_count(endpoint) > 1;
+            if !is_used {
+                free_slots.push(endpoint.slot);
+            }
+            is_used
         });
     }
 
     pub fn is_routed(&self, id: &str) -> bool {
         self.lock()
+            .endpoints
             .values()
             .any(|endpoint| endpoint.id == id && endpoint.is_routed())
     }
 
     pub fn in_flight(&self, id: &str) -> u64 {
         self.lock()
+            .endpoints
             .values()
             .filter(|endpoint| endpoint.id == id)
             .map(|endpoint| endpoint.in_flight())
@@ -139,7 +165,7 @@ impl Endpoints {
     pub fn loads(&self) -> Vec<EndpointLoad> {
         let mut loads: Vec<EndpointLoad> = Vec::new();
         let known = self.lock();
-        let mut endpoints: Vec<_> = known.values().collect();
+        let mut endpoints: Vec<_> = known.endpoints.values().collect();
         endpoints.sort_by(|a, b| (&a.id, a.address).cmp(&(&b.id, b.address)));
         for endpoint in endpoints {
             let load = EndpointLoad {
@@ -160,6 +186,7 @@ impl Endpoints {
     pub async fn drained(&self, id: &str) {
         let endpoints: Vec<_> = self
             .lock()
+            .endpoints
             .values()
             .filter(|endpoint| endpoint.id == id)
             .cloned()
@@ -176,8 +203,17 @@ impl Endpoints {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, SocketAddr), Arc<Endpoint>>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn free_slot(&mut self) -> usize {
+        self.free_slots.pop().unwrap_or_else(|| {
+            self.slots += 1;
+            self.slots - 1
+        })
     }
 }
 
