@@ -5,7 +5,8 @@ use std::{io::ErrorKind, net::Ipv4Addr};
 use mainstay_engine::local::network::{Networks, Tenant};
 
 use crate::world::{
-    Answer, HOST_OUTSIDE, Held, INTERNET, Instance, METADATA, get_from, new_app, on_host, run, serve,
+    Answer, HOST_OUTSIDE, Held, INTERNET, Instance, METADATA, Mailbox, get_from, new_app, on_host, run,
+    send_udp, serve,
 };
 
 const PORT: u16 = 8080;
@@ -119,16 +120,21 @@ fn another_source_address_than_its_own_gets_nowhere() {
     on_host(|host| async move {
         let networks = host.networks().await;
         let (shop, blog) = (Tenant::App(new_app()), Tenant::App(new_app()));
-        let web = serving(&networks, shop, "web").await;
-        let api = serving(&networks, shop, "api").await;
+        let web = Instance::attached(&networks, shop).await;
+        let api = Instance::attached(&networks, shop).await;
         let liar = Instance::attached(&networks, blog).await;
-        serve(&host.internet, "internet", PORT).await;
-        networks.detach(api.id).await.unwrap();
+        let at_web = Mailbox::open(&web.held, PORT).await;
+        let outside = Mailbox::open(&host.internet, PORT).await;
 
-        liar.ip(&format!("addr replace {}/32 dev eth0", api.at.address));
-        liar.ip(&format!("addr del {}/32 dev eth0", liar.at.address));
-        assert_eq!(liar.get(web.at.address, PORT).await, Err(ErrorKind::TimedOut));
-        assert_eq!(liar.get(INTERNET, PORT).await, Err(ErrorKind::TimedOut));
+        // Datagrams, because they arrive without an answer ever finding back to the liar.
+        liar.ip(&format!("addr add {}/32 dev eth0", api.at.address));
+        for victim in [web.at.address, INTERNET] {
+            send_udp(&liar.held, api.at.address, victim, PORT, "a lie").await;
+        }
+        send_udp(&api.held, api.at.address, web.at.address, PORT, "the truth").await;
+        send_udp(&liar.held, liar.at.address, INTERNET, PORT, "the truth").await;
+        assert_eq!(at_web.first().await, "the truth");
+        assert_eq!(outside.first().await, "the truth");
     });
 }
 

@@ -316,6 +316,37 @@ pub(crate) async fn echo_udp(held: &Held, address: Ipv4Addr, port: u16) {
     });
 }
 
+/// A socket that keeps what arrives.
+#[derive(Debug)]
+pub(crate) struct Mailbox(tokio::net::UdpSocket);
+
+impl Mailbox {
+    pub(crate) async fn open(held: &Held, port: u16) -> Self {
+        let socket = held
+            .inside(move || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap())
+            .await;
+        socket.set_nonblocking(true).unwrap();
+        Self(tokio::net::UdpSocket::from_std(socket).unwrap())
+    }
+
+    /// The first datagram that arrived, or arrives before long.
+    pub(crate) async fn first(&self) -> String {
+        let mut datagram = [0; 2048];
+        let received = tokio::time::timeout(PROBE_DEADLINE, self.0.recv(&mut datagram)).await;
+        let length = received.expect("a datagram arrives").unwrap();
+        String::from_utf8(datagram[..length].to_vec()).unwrap()
+    }
+}
+
+/// Sends a datagram from an address of the namespace; it may get lost.
+pub(crate) async fn send_udp(held: &Held, from: Ipv4Addr, to: Ipv4Addr, port: u16, text: &'static str) {
+    held.inside(move || {
+        let socket = UdpSocket::bind((from, 0)).unwrap();
+        let _ = socket.send_to(text.as_bytes(), (to, port));
+    })
+    .await;
+}
+
 pub(crate) fn new_app() -> AppId {
     AppId::from_uuid(Uuid::new_v4())
 }

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! attach  ─▶ lease an address ─▶ veth pair (netlink) ─▶ route here, address and gateway inside (own thread)
-//! others  ─▶ new allocations ─▶ state file ─▶ whole table rendered ─▶ one nft transaction
+//! others  ─▶ new allocations ─▶ state file ─▶ all rules rendered ─▶ one nft transaction
 //! ```
 //!
 //! What is where: allocations in the state file, leases in the devices' names and labels, policy in the table. All of it works on
@@ -63,7 +63,8 @@ pub struct Attachment {
     pub device: String,
 }
 
-/// The networks of all apps. Methods may run at the same time; all are safe to repeat.
+/// The networks of all apps. Methods may run at the same time; all are safe to repeat. One value per prefix and host at a time:
+/// leases are given out from memory, so a second one would give out the same addresses.
 #[derive(Debug)]
 pub struct Networks {
     config: NetworkConfig,
@@ -139,6 +140,7 @@ impl Networks {
 
     /// Connects the network namespace of process `netns_pid` to the tenant's network. The process must be held (created, not yet
     /// started) until this returns; its namespace may belong to another user namespace. A repeat starts over with the same address.
+    /// If this is cancelled, [`Networks::detach`] takes back what was done.
     pub async fn attach(
         &self,
         tenant: Tenant,

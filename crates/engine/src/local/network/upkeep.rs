@@ -40,7 +40,7 @@ impl Networks {
     }
 
     /// Removes what belongs to nobody: instances not in `keep_instances`, apps not in `keep_apps`, devices without an owner.
-    /// Says what it removed.
+    /// Says what it removed. A running build's lease counts as an instance: keep it, or sweep before the first build starts.
     pub async fn sweep(
         &self,
         keep_apps: &HashSet<AppId>,
