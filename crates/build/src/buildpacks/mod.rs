@@ -116,4 +116,4 @@ fn static_output(inputs: &PlanInputs<'_>, usual: &[&str]) -> Option<StaticOutput
 }
 
 /// The directories that App Platform looks at, in its order.
-const USUAL_OUTPUT: &[&str] = &["_static", "dist", "public", "build"];
+pub(crate) const USUAL_OUTPUT: &[&str] = &["_static", "dist", "public", "build"];

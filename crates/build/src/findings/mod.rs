@@ -17,6 +17,8 @@ mod typescript;
 mod uv;
 mod yarn;
 
+use std::sync::Arc;
+
 use mainstay_diagnosis::{Cause, facts::ToolFinding};
 
 pub use context::FindingContext;
@@ -28,7 +30,7 @@ const LINE_CHARACTERS_MAX: usize = 500;
 /// Reads one step's output.
 #[derive(Debug)]
 pub struct Findings {
-    context: FindingContext,
+    context: Arc<FindingContext>,
     scanners: Vec<Box<dyn Scanner>>,
     found: Found,
 }
@@ -43,7 +45,7 @@ trait Scanner: std::fmt::Debug + Send {
 }
 
 impl Findings {
-    pub fn new(context: FindingContext) -> Self {
+    pub fn new(context: impl Into<Arc<FindingContext>>) -> Self {
         let scanners: Vec<Box<dyn Scanner>> = vec![
             Box::new(npm::Npm::default()),
             Box::new(yarn::Yarn),
@@ -57,7 +59,7 @@ impl Findings {
             Box::new(shell::Shell),
         ];
         Self {
-            context,
+            context: context.into(),
             scanners,
             found: Found::default(),
         }

@@ -14,6 +14,7 @@ mod clone_url;
 mod fetch_failure;
 mod git;
 mod mirror;
+mod outside;
 mod references;
 mod source_dir;
 mod submodules;
@@ -26,6 +27,7 @@ use mainstay_diagnosis::facts::BuildFault;
 pub use checkout::{CheckedOut, CheckoutTarget};
 pub use clone_url::CloneUrl;
 pub use mirror::Mirrors;
+pub(crate) use outside::OutsideWatch;
 pub use source_dir::SourceDir;
 pub use tree::{EntryKind, SourceTree, TreeEntry};
 

@@ -9,6 +9,7 @@ use std::{
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 
+use super::source_dir::shallow_first;
 use crate::digest::sha256_of;
 
 /// Manifests and lock files are smaller; a bigger file is read by no detector.
@@ -120,6 +121,18 @@ impl SourceTree {
             .collect();
         entries.sort();
         entries
+    }
+
+    /// All directories below, fewest slashes first; at most a hundred.
+    pub fn directories(&self) -> Vec<String> {
+        let names = walkdir::WalkDir::new(&self.path)
+            .min_depth(1)
+            .max_depth(6)
+            .into_iter()
+            .flatten()
+            .filter(|entry| entry.file_type().is_dir())
+            .filter_map(|entry| Some(entry.path().strip_prefix(&self.path).ok()?.to_str()?.to_owned()));
+        shallow_first(names.collect())
     }
 
     fn open_file(&self, path: &str) -> io::Result<File> {

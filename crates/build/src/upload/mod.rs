@@ -21,6 +21,7 @@ use mainstay_diagnosis::facts::BuildFault;
 use serde::{Deserialize, Serialize};
 
 use self::writer::Writer;
+pub(crate) use self::writer::digest_of_directory;
 use crate::source::platform_fault;
 
 /// What an upload may contain.

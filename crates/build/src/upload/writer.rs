@@ -242,7 +242,7 @@ impl Writer {
     }
 }
 
-/// The id that a directory would have as an upload; for sources that are compared, not unpacked.
+/// A digest of what is below a directory, made like an upload's id.
 pub(crate) fn digest_of_directory(directory: &Path) -> io::Result<String> {
     let mut hash = FieldHash::default();
     for entry in walkdir::WalkDir::new(directory).sort_by_file_name() {

@@ -1,0 +1,9 @@
+//! From a finished workspace to what is kept: an image record, or a static site's files.
+
+mod image;
+mod static_files;
+
+pub(crate) use self::{
+    image::{ImageParts, image_record, processes, search_path},
+    static_files::{KnownDirectories, OutputChoice, choose_output, files_of_image, move_output},
+};

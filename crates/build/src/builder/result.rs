@@ -1,0 +1,170 @@
+//! What is kept of a build: an image, or a static site's files.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use mainstay_diagnosis::facts::BuildFault;
+use mainstay_images::{
+    record::{ImageConfig, ImageRecord, LayerId},
+    stack::StackImage,
+};
+use mainstay_shim::log::LogSource;
+
+use super::{
+    buildpack::Site,
+    run::{Run, store_fault},
+};
+use crate::{
+    Artifact,
+    assemble::{self, ImageParts, KnownDirectories, OutputChoice},
+    execute::BuildEnd,
+    keys::BuildKey,
+    plan::{BuildPlan, StaticOutput},
+    source::platform_fault,
+    toolchain::ResolvedTools,
+};
+
+impl Run<'_> {
+    pub(super) async fn assemble(
+        &mut self,
+        site: Site,
+        stack: &StackImage,
+        tools: &ResolvedTools,
+        before: Option<KnownDirectories>,
+        key: &BuildKey,
+    ) -> Result<Artifact, BuildEnd> {
+        self.transcript.section("result");
+        match (site.plan.static_output.clone(), before) {
+            (Some(output), Some(before)) => self.keep_static(site, &output, before, key).await,
+            _ => self.keep_image(site, stack, tools, key).await,
+        }
+    }
+
+    async fn keep_image(
+        &mut self,
+        site: Site,
+        stack: &StackImage,
+        tools: &ResolvedTools,
+        key: &BuildKey,
+    ) -> Result<Artifact, BuildEnd> {
+        let (plan, workspace, dependencies) = (site.plan, site.workspace, site.dependencies);
+        let processes = assemble::processes(&plan, &workspace.app());
+        let app_directory = workspace.app_directory();
+        self.show_processes(&plan, &processes);
+        let kept = tokio::task::spawn_blocking(move || {
+            let mut layers = dependencies.into_layers()?;
+            layers.push(workspace.into_layer()?);
+            Ok(layers)
+        });
+        let work = async {
+            let kept = kept
+                .await
+                .map_err(|error| platform_fault("keeping the image", &error))?;
+            kept.map_err(|error| store_fault("keeping the image", &error))
+        };
+        let layers = self.platform_step("keep the image", work).await?;
+        let record = assemble::image_record(
+            &self.inner.store,
+            ImageParts {
+                stack,
+                plan: &plan,
+                tools,
+                layers,
+                app_directory: &app_directory,
+                processes,
+                origin: self.origin(key),
+            },
+        );
+        self.put(&record)
+    }
+
+    pub(super) fn put(&self, record: &ImageRecord) -> Result<Artifact, BuildEnd> {
+        let image = record.id.clone();
+        self.inner
+            .store
+            .put_image(record)
+            .map_err(|error| store_fault("keeping the image", &error))?;
+        self.transcript
+            .done(&format!("image {image} with {} layers", record.layers.len()));
+        Ok(Artifact::Image { image })
+    }
+
+    fn show_processes(&self, plan: &BuildPlan, processes: &BTreeMap<String, String>) {
+        for (name, command) in processes {
+            self.transcript.detail(&format!("process {name}: {command}"));
+        }
+        if processes.is_empty() && self.request.run_command.is_none() {
+            let looked_for = plan.processes.looked_for.join(", ");
+            self.transcript.detail(&format!(
+                "no start command was found ({looked_for}): set run_command"
+            ));
+        }
+    }
+
+    async fn keep_static(
+        &mut self,
+        site: Site,
+        output: &StaticOutput,
+        before: KnownDirectories,
+        key: &BuildKey,
+    ) -> Result<Artifact, BuildEnd> {
+        let (_, tree) = self.trees(&site.workspace)?;
+        let directory = match assemble::choose_output(output, &tree, &before) {
+            OutputChoice::Directory(directory) => directory,
+            OutputChoice::Missing { output_dir, written } => {
+                return Err(BuildEnd::Failed(BuildFault::OutputDirMissing {
+                    output_dir,
+                    written,
+                }));
+            }
+        };
+        self.transcript
+            .step(&format!("collecting the files of {directory}"));
+        let store = self.inner.store.clone();
+        let (root, app) = (site.workspace.root(), site.workspace.app());
+        let moved =
+            tokio::task::spawn_blocking(move || assemble::move_output(&store, &root, &app, &directory));
+        let work = async {
+            let moved = moved
+                .await
+                .map_err(|error| platform_fault("keeping the files", &error))?;
+            moved.map_err(|error| store_fault("keeping the files", &error))
+        };
+        let (layer, left_out) = self.platform_step("keep the files", work).await?;
+        for link in left_out {
+            self.transcript.tool(
+                LogSource::Platform,
+                &format!("warning: {link} is a link that leads out of the source; it is left out"),
+            );
+        }
+        self.keep_files(layer, key)
+    }
+
+    /// Records a static site's files: an image of one layer, which nothing is ever started from.
+    pub(super) fn keep_files(&self, layer: LayerId, key: &BuildKey) -> Result<Artifact, BuildEnd> {
+        let store = &self.inner.store;
+        let fault = |error| BuildEnd::Failed(store_fault("keeping the files", &error));
+        let path = store.layer_path(&layer).map_err(fault)?;
+        let record = ImageRecord {
+            id: store.new_image_id(),
+            layers: vec![layer],
+            config: ImageConfig::default(),
+            created_at: Timestamp::now(),
+            origin: self.origin(key),
+            digest: None,
+        };
+        let image = record.id.clone();
+        store.put_image(&record).map_err(fault)?;
+        self.transcript.done(&format!("static files {image}"));
+        Ok(Artifact::StaticFiles { image, path })
+    }
+
+    /// Where an image comes from, for people.
+    pub(super) fn origin(&self, key: &BuildKey) -> String {
+        let short: String = key.hex.chars().take(12).collect();
+        format!(
+            "build of {} at {}, key {short}",
+            self.request.component, self.request.source.revision
+        )
+    }
+}
