@@ -45,6 +45,8 @@ impl Client {
                 .trim()
                 .to_owned(),
         };
+        // The HTTP library comes without a TLS provider of its own. A second installation is refused, and as good as the first.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .no_proxy()
