@@ -1,0 +1,121 @@
+//! Apps: create, read, update, delete.
+
+use jiff::Timestamp;
+use mainstay_spec::{
+    AppSpec, ParsedSpec,
+    ids::{AppId, DeploymentId},
+};
+use mainstay_store::{AppRow, DeploymentRow};
+
+use super::{Application, Refusal, answer, deployments::Wish};
+use crate::rollout::Command;
+
+/// An app with the deployments that clients ask for along with it.
+#[derive(Debug, Clone)]
+pub(crate) struct AppView {
+    pub app: AppRow,
+    pub active: Option<DeploymentRow>,
+    /// Waiting for its turn.
+    pub pending: Option<DeploymentRow>,
+    /// Being built or deployed.
+    pub in_progress: Option<DeploymentRow>,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    /// From 1.
+    pub number: u64,
+    pub size: u64,
+}
+
+impl Page {
+    pub(crate) fn offset(self) -> u64 {
+        (self.number - 1).saturating_mul(self.size)
+    }
+}
+
+impl Application {
+    /// Creates the app and its first deployment.
+    pub(crate) async fn create_app(&self, spec: &AppSpec) -> Result<AppView, Refusal> {
+        self.check(spec)?;
+        let id = AppId::from_uuid(uuid::Uuid::new_v4());
+        self.platform.store.insert_app(id, spec, Timestamp::now()).await?;
+        self.deploy(id, Wish::initial(spec.clone())).await?;
+        self.app(id).await
+    }
+
+    pub(crate) async fn app(&self, id: AppId) -> Result<AppView, Refusal> {
+        let app = self.platform.store.app(id).await?.filter(|app| !app.deleting).ok_or(Refusal::NotFound)?;
+        self.view(app).await
+    }
+
+    /// By id or by name, as people type it.
+    pub(crate) async fn app_by_name(&self, name: &str) -> Result<AppView, Refusal> {
+        let app = self.platform.store.app_by_name(name).await?.filter(|app| !app.deleting).ok_or(Refusal::NotFound)?;
+        self.view(app).await
+    }
+
+    pub(crate) async fn apps(&self, page: Page) -> Result<(Vec<AppView>, u64), Refusal> {
+        let (rows, total) = self.platform.store.apps(page.offset(), page.size).await?;
+        let mut views = Vec::with_capacity(rows.len());
+        for app in rows {
+            views.push(self.view(app).await?);
+        }
+        Ok((views, total))
+    }
+
+    /// Replaces the whole spec and deploys it. Components keep their commits unless `update_sources`.
+    pub(crate) async fn update_app(&self, id: AppId, spec: &AppSpec, update_sources: bool) -> Result<AppView, Refusal> {
+        self.check(spec)?;
+        let before = self.app(id).await?;
+        let pinned = if update_sources { Default::default() } else { self.pinned_sources(&before, spec).await? };
+        self.platform.store.update_app_spec(id, spec, Timestamp::now()).await?;
+        self.deploy(id, Wish::update(spec.clone(), pinned)).await?;
+        self.app(id).await
+    }
+
+    /// Returns at once; what runs is drained and stopped in the background.
+    pub(crate) async fn delete_app(&self, id: AppId) -> Result<(), Refusal> {
+        self.app(id).await?;
+        self.platform.store.mark_app_deleting(id).await?;
+        let (gone, _) = tokio::sync::oneshot::channel();
+        drop(self.actor(id).send(Command::Delete { gone }).await);
+        Ok(())
+    }
+
+    /// What this version cannot run is refused by name.
+    fn check(&self, spec: &AppSpec) -> Result<(), Refusal> {
+        let unsupported = mainstay_spec::unsupported(spec);
+        if unsupported.is_empty() { Ok(()) } else { Err(Refusal::Spec(unsupported)) }
+    }
+
+    /// The spec as it would be accepted, with its warnings.
+    pub(crate) async fn propose(&self, parsed: &ParsedSpec, app: Option<AppId>) -> Result<bool, Refusal> {
+        self.check(&parsed.spec)?;
+        let taken = self.platform.store.app_by_name(&parsed.spec.name).await?;
+        Ok(taken.is_none_or(|other| Some(other.id) == app))
+    }
+
+    async fn view(&self, app: AppRow) -> Result<AppView, Refusal> {
+        let active = match app.active_deployment {
+            Some(id) => self.platform.store.deployment(id).await?,
+            None => None,
+        };
+        let unsettled = self.platform.store.unsettled_deployments(app.id).await?;
+        let waits = |row: &&DeploymentRow| row.phase == mainstay_deploy::PhaseKind::PendingBuild;
+        let pending = unsettled.iter().rev().find(waits).cloned();
+        let in_progress = unsettled.iter().find(|row| !waits(row)).cloned();
+        Ok(AppView { app, active, pending, in_progress })
+    }
+
+    pub(crate) async fn deploy(&self, app: AppId, wish: Wish) -> Result<DeploymentId, Refusal> {
+        let before = self.platform.store.app(app).await?.ok_or(Refusal::NotFound)?;
+        let id = DeploymentId::from_uuid(uuid::Uuid::new_v4());
+        let new = Box::new(wish.into_deployment(id, &before));
+        let (stored, answered) = tokio::sync::oneshot::channel();
+        drop(self.actor(app).send(Command::Deploy { new, stored }).await);
+        answer(answered).await??;
+        Ok(id)
+    }
+}

@@ -1,0 +1,176 @@
+//! Deployments: create, read with progress, cancel, restart.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use mainstay_deploy::{Leaf, LeafName, LeafStatus, Recorded, leaves};
+use mainstay_spec::{
+    AppSpec,
+    ids::{AppId, DeploymentId},
+};
+use mainstay_store::{AppRow, DeploymentRow, InstanceRow, NewDeployment, ReasonRow};
+
+use super::{
+    Application, Refusal, answer,
+    apps::{AppView, Page},
+};
+use crate::rollout::{BuildRow, Command, builds_of, history::component_plans};
+
+/// What somebody wants deployed, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    spec: AppSpec,
+    cause: &'static str,
+    cause_kind: &'static str,
+    force_build: bool,
+    pinned_sources: BTreeMap<String, String>,
+}
+
+/// A deployment with everything that is known of it.
+#[derive(Debug, Clone)]
+pub(crate) struct DeploymentView {
+    pub row: DeploymentRow,
+    pub events: Vec<Recorded>,
+    pub leaves: Vec<Leaf>,
+    pub builds: Vec<BuildRow>,
+    /// Known while it goes on or serves.
+    pub reasons: Vec<ReasonRow>,
+}
+
+impl Wish {
+    pub(crate) fn initial(spec: AppSpec) -> Self {
+        Self::new(spec, "initial deployment")
+    }
+
+    pub(crate) fn update(spec: AppSpec, pinned_sources: BTreeMap<String, String>) -> Self {
+        Self { pinned_sources, ..Self::new(spec, "app spec updated") }
+    }
+
+    pub(crate) fn manual(spec: AppSpec, force_build: bool) -> Self {
+        Self { force_build, ..Self::new(spec, "manual") }
+    }
+
+    pub(crate) fn restart(spec: AppSpec, pinned_sources: BTreeMap<String, String>) -> Self {
+        Self { pinned_sources, ..Self::new(spec, "app restarted") }
+    }
+
+    fn new(spec: AppSpec, cause: &'static str) -> Self {
+        Self { spec, cause, cause_kind: "MANUAL", force_build: false, pinned_sources: BTreeMap::new() }
+    }
+
+    pub(crate) fn into_deployment(self, id: DeploymentId, app: &AppRow) -> NewDeployment {
+        NewDeployment {
+            id,
+            app: app.id,
+            spec: self.spec,
+            cause: self.cause.to_owned(),
+            cause_kind: self.cause_kind.to_owned(),
+            previous: app.active_deployment,
+            force_build: self.force_build,
+            pinned_sources: self.pinned_sources,
+            created_at: Timestamp::now(),
+        }
+    }
+}
+
+impl DeploymentView {
+    /// The final reason of the deployment: the first failure's.
+    pub(crate) fn failed_leaf(&self) -> Option<&Leaf> {
+        self.leaves.iter().find(|leaf| leaf.status == LeafStatus::Error)
+    }
+}
+
+impl Application {
+    pub(crate) async fn create_deployment(&self, app: AppId, force_build: bool) -> Result<DeploymentView, Refusal> {
+        let view = self.app(app).await?;
+        let id = self.deploy(app, Wish::manual(view.app.spec, force_build)).await?;
+        self.deployment(app, id).await
+    }
+
+    /// New instances of the same build take over from the old ones.
+    pub(crate) async fn restart_app(&self, app: AppId) -> Result<DeploymentView, Refusal> {
+        let view = self.app(app).await?;
+        let Some(active) = &view.active else {
+            return Err(Refusal::BadRequest("the app has no active deployment to restart".into()));
+        };
+        let spec = active.spec.clone();
+        let pinned = self.pinned_sources(&view, &spec).await?;
+        let id = self.deploy(app, Wish::restart(spec, pinned)).await?;
+        self.deployment(app, id).await
+    }
+
+    pub(crate) async fn deployment(&self, app: AppId, id: DeploymentId) -> Result<DeploymentView, Refusal> {
+        let row = self.platform.store.deployment(id).await?.filter(|row| row.app == app).ok_or(Refusal::NotFound)?;
+        self.deployment_view(row).await
+    }
+
+    pub(crate) async fn deployment_view(&self, row: DeploymentRow) -> Result<DeploymentView, Refusal> {
+        let store = &self.platform.store;
+        let events = store.events(row.id).await?;
+        let builds = builds_of(&self.platform, &row).await?;
+        let reasons = store.reasons(row.id).await?;
+        let mut leaves = leaves(&component_plans(&row.spec), &events);
+        show_what_is_known(&mut leaves, &reasons);
+        Ok(DeploymentView { row, events, leaves, builds, reasons })
+    }
+
+    pub(crate) async fn deployments(&self, app: AppId, page: Page) -> Result<(Vec<DeploymentView>, u64), Refusal> {
+        self.app(app).await?;
+        let (rows, total) = self.platform.store.deployments(app, page.offset(), page.size).await?;
+        let mut views = Vec::with_capacity(rows.len());
+        for row in rows {
+            views.push(self.deployment_view(row).await?);
+        }
+        Ok((views, total))
+    }
+
+    pub(crate) async fn cancel_deployment(&self, app: AppId, id: DeploymentId) -> Result<DeploymentView, Refusal> {
+        self.deployment(app, id).await?;
+        let (canceled, answered) = tokio::sync::oneshot::channel();
+        let command = Command::Cancel { deployment: id, by: "user".into(), canceled };
+        drop(self.actor(app).send(command).await);
+        if !answer(answered).await? {
+            return Err(Refusal::BadRequest("the deployment has ended; it can no longer be canceled".into()));
+        }
+        self.deployment(app, id).await
+    }
+
+    pub(crate) async fn instances(&self, app: AppId) -> Result<Vec<InstanceRow>, Refusal> {
+        let view = self.app(app).await?;
+        let Some(active) = view.active else { return Ok(Vec::new()) };
+        let rows = self.platform.store.instances_of_deployment(active.id).await?;
+        Ok(rows.into_iter().filter(|row| !row.removed).collect())
+    }
+
+    /// The revisions that components of unchanged source keep.
+    pub(super) async fn pinned_sources(
+        &self,
+        before: &AppView,
+        spec: &AppSpec,
+    ) -> Result<BTreeMap<String, String>, Refusal> {
+        let Some(active) = &before.active else { return Ok(BTreeMap::new()) };
+        let builds = builds_of(&self.platform, active).await?;
+        let unchanged = |row: &BuildRow| {
+            let source = |spec: &AppSpec| {
+                let source = spec.component(&row.component)?.source()?;
+                Some(format!("{source:?}"))
+            };
+            source(spec).is_some() && source(spec) == source(&active.spec)
+        };
+        let kept = builds.into_iter().filter(unchanged);
+        Ok(kept.map(|row| (row.component, row.source.revision)).collect())
+    }
+}
+
+/// A leaf that is still running shows what is known already.
+fn show_what_is_known(leaves: &mut [Leaf], reasons: &[ReasonRow]) {
+    for leaf in leaves.iter_mut().filter(|leaf| leaf.status == LeafStatus::Running && leaf.reason.is_none()) {
+        let (component, stage) = match &leaf.name {
+            LeafName::Build { component } => (component, "build"),
+            LeafName::Wait { component } => (component, "wait"),
+            _ => continue,
+        };
+        let known = reasons.iter().find(|row| row.component == *component && row.stage == stage);
+        leaf.reason = known.filter(|row| row.resolved_at.is_none()).map(|row| row.reason.clone());
+    }
+}

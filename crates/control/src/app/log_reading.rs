@@ -1,0 +1,235 @@
+//! Reading the logs of a deployment: what was kept, and what is being written.
+//!
+//! Builds, platform lines and instances each have a log of their own. They are read by cursors that remember their place, and delivered as
+//! one stream, ordered by time within each look.
+
+use std::{collections::HashSet, time::Duration};
+
+use futures_util::{Stream, StreamExt, stream};
+use mainstay_engine::LogQuery;
+use mainstay_shim::log::{LogLine, LogReader};
+use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
+use mainstay_store::{DeploymentRow, InstanceRow};
+
+use super::{
+    Application, Refusal,
+    links::{LogKind, LogWish},
+};
+use crate::rollout::builds_of;
+
+/// How often live logs are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Of one log in one look; what is left comes with the next.
+const LINES_PER_LOOK_MAX: usize = 10_000;
+
+/// A line with the component that it is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub component: String,
+    pub line: LogLine,
+}
+
+impl Entry {
+    /// As clients of the API expect it.
+    pub(crate) fn text(&self) -> String {
+        format!("{} {} {}\n", self.component, self.line.at, self.line.text)
+    }
+}
+
+/// A place in one log.
+struct Cursor {
+    component: String,
+    place: Place,
+}
+
+enum Place {
+    File(Box<LogReader>),
+    Instance { id: InstanceId, after: Option<u64> },
+}
+
+impl Application {
+    /// Checks that there is such a deployment and component.
+    pub(crate) async fn log_wish(
+        &self,
+        app: AppId,
+        deployment: Option<DeploymentId>,
+        component: Option<String>,
+        kind: LogKind,
+        follow: bool,
+        tail: Option<usize>,
+    ) -> Result<LogWish, Refusal> {
+        let view = self.app(app).await?;
+        let latest = [&view.active, &view.in_progress, &view.pending];
+        let deployment = match deployment {
+            Some(id) => self.deployment(app, id).await?.row,
+            None => match latest.into_iter().flatten().next() {
+                Some(row) => row.clone(),
+                None => self.newest_deployment(app).await?,
+            },
+        };
+        if let Some(name) = &component
+            && deployment.spec.component(name).is_none()
+        {
+            return Err(Refusal::BadRequest(format!("deployment {} has no component {name:?}", deployment.id)));
+        }
+        Ok(LogWish { app, deployment: deployment.id, component, kind, follow, tail })
+    }
+
+    async fn newest_deployment(&self, app: AppId) -> Result<DeploymentRow, Refusal> {
+        let (rows, _) = self.platform.store.deployments(app, 0, 1).await?;
+        rows.into_iter().next().ok_or(Refusal::NotFound)
+    }
+
+    /// Everything that is kept, oldest first.
+    pub(crate) async fn read_logs(&self, wish: &LogWish) -> Result<Vec<Entry>, Refusal> {
+        let mut reading = Reading::new(self.clone(), wish.clone());
+        let mut entries = Vec::new();
+        loop {
+            let more = reading.look().await?;
+            if more.is_empty() {
+                break;
+            }
+            entries.extend(more);
+        }
+        entries.sort_by_key(|entry| entry.line.at);
+        if let Some(tail) = wish.tail {
+            entries.drain(..entries.len().saturating_sub(tail));
+        }
+        Ok(entries)
+    }
+
+    /// What is kept, then what comes, until there is nothing more to come.
+    pub(crate) fn follow_logs(self, wish: LogWish) -> impl Stream<Item = Entry> + Send {
+        let reading = Reading::new(self, wish);
+        stream::unfold((reading, true), |(mut reading, first)| async move {
+            loop {
+                // Asked before the look: what is written until the end is part of it.
+                let over = reading.is_over().await;
+                let mut entries = reading.look().await.unwrap_or_default();
+                if let (true, Some(tail)) = (first, reading.wish.tail) {
+                    entries.drain(..entries.len().saturating_sub(tail));
+                }
+                if !entries.is_empty() {
+                    return Some((entries, (reading, false)));
+                }
+                if over {
+                    return None;
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        })
+        .flat_map(stream::iter)
+    }
+}
+
+struct Reading {
+    application: Application,
+    wish: LogWish,
+    cursors: Vec<Cursor>,
+    known: HashSet<String>,
+}
+
+impl Reading {
+    fn new(application: Application, wish: LogWish) -> Self {
+        Self { application, wish, cursors: Vec::new(), known: HashSet::new() }
+    }
+
+    /// The next lines of every log, by time.
+    async fn look(&mut self) -> Result<Vec<Entry>, Refusal> {
+        self.find_logs().await?;
+        let mut entries = Vec::new();
+        for cursor in &mut self.cursors {
+            let lines = cursor.read(&self.application).await;
+            entries.extend(lines.into_iter().map(|line| Entry { component: cursor.component.clone(), line }));
+        }
+        entries.sort_by_key(|entry| entry.line.at);
+        Ok(entries)
+    }
+
+    /// Logs appear as builds and instances start.
+    async fn find_logs(&mut self) -> Result<(), Refusal> {
+        let platform = self.application.platform.clone();
+        let Some(row) = platform.store.deployment(self.wish.deployment).await? else { return Ok(()) };
+        if self.wish.kind == LogKind::Build {
+            for build in builds_of(&platform, &row).await? {
+                let reader = platform.logs.build_reader(build.id, None);
+                self.add(&build.component, &build.id.to_string(), reader.map(|reader| Place::File(Box::new(reader))));
+            }
+            return Ok(());
+        }
+        if self.wish.kind == LogKind::Deploy {
+            for component in row.spec.components() {
+                let reader = platform.logs.deploy_reader(row.id, component.name());
+                let place = reader.map(|reader| Place::File(Box::new(reader)));
+                self.add(component.name(), &format!("platform {}", component.name()), place);
+            }
+        }
+        for instance in wanted(platform.store.instances_of_deployment(row.id).await?, self.wish.kind) {
+            let place = Place::Instance { id: instance.id, after: None };
+            self.add(&instance.component, &instance.id.to_string(), Some(place));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, component: &str, key: &str, place: Option<Place>) {
+        let wanted = self.wish.component.as_ref().is_none_or(|name| name == component);
+        let Some(place) = place.filter(|_| wanted) else { return };
+        if self.known.insert(key.to_owned()) {
+            self.cursors.push(Cursor { component: component.to_owned(), place });
+        }
+    }
+
+    /// Nothing more will be written.
+    async fn is_over(&self) -> bool {
+        let Ok(Some(row)) = self.application.platform.store.deployment(self.wish.deployment).await else { return true };
+        match self.wish.kind {
+            LogKind::Build => self.builds_ended(&row).await,
+            LogKind::Deploy => settled(&row),
+            LogKind::RunRestarted => true,
+            LogKind::Run => {
+                let instances = self.application.platform.store.instances_of_deployment(row.id).await;
+                settled(&row) && instances.is_ok_and(|rows| rows.iter().all(|instance| instance.removed))
+            }
+        }
+    }
+
+    async fn builds_ended(&self, row: &DeploymentRow) -> bool {
+        let builds = builds_of(&self.application.platform, row).await.unwrap_or_default();
+        let wanted = |component: &str| self.wish.component.as_ref().is_none_or(|name| name == component);
+        let ended = builds.iter().filter(|build| wanted(&build.component)).all(|build| build.facts.is_some());
+        settled(row) || (ended && !builds.is_empty())
+    }
+}
+
+fn settled(row: &DeploymentRow) -> bool {
+    use mainstay_deploy::PhaseKind::{Active, Canceled, Failed, Superseded};
+    matches!(row.phase, Active | Canceled | Failed | Superseded)
+}
+
+/// Of each slot (`web-0`): all instances, the newest, or the one before it.
+fn wanted(rows: Vec<InstanceRow>, kind: LogKind) -> Vec<InstanceRow> {
+    let back = match kind {
+        LogKind::Build | LogKind::Deploy => return rows,
+        LogKind::Run => 0,
+        LogKind::RunRestarted => 1,
+    };
+    let of_slot = |row: &InstanceRow| rows.iter().filter(|other| other.name() == row.name()).rev().nth(back).map(|row| row.id);
+    rows.iter().filter(|row| of_slot(row) == Some(row.id)).cloned().collect()
+}
+
+impl Cursor {
+    /// A log that cannot be read has nothing to say.
+    async fn read(&mut self, application: &Application) -> Vec<LogLine> {
+        match &mut self.place {
+            Place::File(reader) => reader.read().unwrap_or_default(),
+            Place::Instance { id, after } => {
+                let query = LogQuery { after: *after, ..LogQuery::default() };
+                let Ok(lines) = application.platform.engine.logs(*id, query).await else { return Vec::new() };
+                let lines = lines.take(LINES_PER_LOOK_MAX).filter_map(|line| async move { line.ok() });
+                let lines: Vec<LogLine> = lines.collect().await;
+                *after = lines.last().map(|line| line.sequence).or(*after);
+                lines
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! A component's variables at build and at run time, with what only the platform knows filled in.
+
+use mainstay_spec::{
+    ComponentRef,
+    environment::{Binding, Bindables, When, environment},
+};
+use mainstay_store::DeploymentRow;
+
+use crate::{platform::Platform, rollout::BuildRow};
+
+/// Of build scope. The app's own address is known before the build; commits are not part of it.
+pub(crate) fn build_variables(
+    platform: &Platform,
+    deployment: &DeploymentRow,
+    component: ComponentRef<'_>,
+) -> Vec<Binding> {
+    environment(&deployment.spec, component, When::Build, &bindables(platform, deployment, &[]))
+}
+
+/// Of run scope.
+pub(crate) fn run_variables(
+    platform: &Platform,
+    deployment: &DeploymentRow,
+    component: ComponentRef<'_>,
+    builds: &[BuildRow],
+) -> Vec<Binding> {
+    environment(&deployment.spec, component, When::Run, &bindables(platform, deployment, builds))
+}
+
+fn bindables(platform: &Platform, deployment: &DeploymentRow, builds: &[BuildRow]) -> Bindables {
+    let domain = platform.config.app_domain(&deployment.spec);
+    Bindables {
+        app_id: Some(deployment.app.to_string()),
+        app_url: Some(platform.config.app_url(&deployment.spec)),
+        app_domain: Some(domain),
+        commit_hashes: builds.iter().map(|row| (row.component.clone(), row.source.revision.clone())).collect(),
+    }
+}

@@ -1,0 +1,127 @@
+//! `/v2/apps`.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::HeaderMap,
+};
+use mainstay_api::{
+    AppResponse, AppsResponse, DeleteAppResponse, InstancesResponse, Meta, PageQuery, ProposeResponse,
+};
+use mainstay_spec::{AppSpec, ids::AppId};
+use serde::Deserialize;
+
+use super::{
+    ApiError,
+    extract::{SpecRequest, base_url, page},
+    wire,
+};
+use crate::app::{Application, apps::AppView};
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct GetQuery {
+    name: Option<String>,
+}
+
+pub(crate) async fn list(
+    State(application): State<Application>,
+    Query(query): Query<PageQuery>,
+    headers: HeaderMap,
+) -> Result<Json<AppsResponse>, ApiError> {
+    let (views, total) = application.apps(page(query)?).await?;
+    let mut apps = Vec::with_capacity(views.len());
+    for view in views {
+        apps.push(wire::app(&application, view).await?);
+    }
+    let links = query.links(&format!("{}/v2/apps", base_url(&headers)), total);
+    Ok(Json(AppsResponse { apps, links, meta: Meta { total } }))
+}
+
+pub(crate) async fn create(
+    State(application): State<Application>,
+    headers: HeaderMap,
+    body: String,
+) -> Result<Json<AppResponse>, ApiError> {
+    let request = SpecRequest::read(&headers, &body)?;
+    let view = application.create_app(&request.parsed.spec).await?;
+    respond(&application, view, request).await
+}
+
+/// By id; a name in its place is understood too.
+pub(crate) async fn get(
+    State(application): State<Application>,
+    Path(id): Path<String>,
+    Query(query): Query<GetQuery>,
+) -> Result<Json<AppResponse>, ApiError> {
+    let view = match (id.parse(), query.name) {
+        (Ok(id), _) => application.app(id).await?,
+        (Err(_), Some(name)) => application.app_by_name(&name).await?,
+        (Err(_), None) => application.app_by_name(&id).await?,
+    };
+    Ok(Json(AppResponse { app: wire::app(&application, view).await?, warnings: Vec::new() }))
+}
+
+pub(crate) async fn update(
+    State(application): State<Application>,
+    Path(id): Path<AppId>,
+    headers: HeaderMap,
+    body: String,
+) -> Result<Json<AppResponse>, ApiError> {
+    let request = SpecRequest::read(&headers, &body)?;
+    let update_sources = request.flag("update_all_source_versions");
+    let view = application.update_app(id, &request.parsed.spec, update_sources).await?;
+    respond(&application, view, request).await
+}
+
+pub(crate) async fn delete(
+    State(application): State<Application>,
+    Path(id): Path<AppId>,
+) -> Result<Json<DeleteAppResponse>, ApiError> {
+    application.delete_app(id).await?;
+    Ok(Json(DeleteAppResponse { id: id.to_string() }))
+}
+
+pub(crate) async fn propose(
+    State(application): State<Application>,
+    headers: HeaderMap,
+    body: String,
+) -> Result<Json<ProposeResponse>, ApiError> {
+    let request = SpecRequest::read(&headers, &body)?;
+    let app = request.text("app_id").and_then(|id| id.parse().ok());
+    let app_name_available = application.propose(&request.parsed, app).await?;
+    let spec = request.parsed.spec;
+    Ok(Json(ProposeResponse {
+        app_name_available,
+        app_is_static: is_static(&spec),
+        existing_static_apps: "0".into(),
+        max_free_static_apps: "0".into(),
+        spec,
+        warnings: request.parsed.warnings,
+        ..ProposeResponse::default()
+    }))
+}
+
+pub(crate) async fn instances(
+    State(application): State<Application>,
+    Path(id): Path<AppId>,
+) -> Result<Json<InstancesResponse>, ApiError> {
+    let view = application.app(id).await?;
+    let Some(active) = view.active else { return Ok(Json(InstancesResponse::default())) };
+    let rows = application.instances(id).await?;
+    let reasons = application.deployment(id, active.id).await?.reasons;
+    let instances = rows.iter().map(|row| wire::instance(&active.spec, row, &reasons)).collect();
+    Ok(Json(InstancesResponse { instances }))
+}
+
+async fn respond(
+    application: &Application,
+    view: AppView,
+    request: SpecRequest,
+) -> Result<Json<AppResponse>, ApiError> {
+    let app = wire::app(application, view).await?;
+    Ok(Json(AppResponse { app, warnings: request.parsed.warnings }))
+}
+
+fn is_static(spec: &AppSpec) -> bool {
+    spec.components().all(|component| component.instance_count() == 0)
+}

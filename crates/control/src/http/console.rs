@@ -1,0 +1,142 @@
+//! Consoles over websockets (`app-platform.md` b.3).
+
+use axum::{
+    Json,
+    extract::{
+        Path, Query, State, WebSocketUpgrade,
+        ws::{Message, WebSocket},
+    },
+    http::HeaderMap,
+    response::Response,
+};
+use futures_util::{SinkExt, StreamExt};
+use mainstay_api::ExecResponse;
+use mainstay_diagnosis::facts::Termination;
+use mainstay_engine::{ExecInput, ExecOutput, ExecSession};
+use mainstay_spec::ids::{AppId, InstanceId};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{ApiError, extract::base_url};
+use crate::app::{Application, links::Link};
+
+const TERMINAL: (u16, u16) = (80, 24);
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct LinkQuery {
+    instance_name: Option<String>,
+}
+
+/// How a console is opened; all of it ours, the original has none.
+#[derive(Debug, Default)]
+pub(crate) struct OpenQuery {
+    /// `command`, repeated: the words to run. Without any: a login shell.
+    pub command: Vec<String>,
+    /// `tty=false`: no terminal, stdout and stderr apart.
+    pub without_terminal: bool,
+}
+
+impl OpenQuery {
+    pub(crate) fn parse(query: &str) -> Self {
+        let mut open = Self::default();
+        for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            match (key.as_ref(), value.as_ref()) {
+                ("command", word) => open.command.push(word.to_owned()),
+                ("tty", "false") => open.without_terminal = true,
+                _ => {}
+            }
+        }
+        open
+    }
+}
+
+/// What clients send.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+enum Operation {
+    Stdin { data: String },
+    Resize { width: u16, height: u16 },
+    CloseStdin,
+}
+
+pub(crate) async fn link(
+    State(application): State<Application>,
+    Path((app, component)): Path<(AppId, String)>,
+    Query(query): Query<LinkQuery>,
+    headers: HeaderMap,
+) -> Result<Json<ExecResponse>, ApiError> {
+    let instance = application.console_instance(app, &component, query.instance_name.as_deref()).await?;
+    let secret = application.links.make(Link::Exec { instance });
+    let url = format!("{}/v2/mainstay/links/{secret}", base_url(&headers).replacen("http", "ws", 1));
+    Ok(Json(ExecResponse { url }))
+}
+
+pub(crate) async fn link_of_deployment(
+    application: State<Application>,
+    Path((app, _deployment, component)): Path<(AppId, mainstay_spec::ids::DeploymentId, String)>,
+    query: Query<LinkQuery>,
+    headers: HeaderMap,
+) -> Result<Json<ExecResponse>, ApiError> {
+    link(application, Path((app, component)), query, headers).await
+}
+
+/// Upgrades to the console of the instance.
+pub(crate) async fn open(
+    application: Application,
+    instance: InstanceId,
+    query: OpenQuery,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, ApiError> {
+    let terminal = (!query.without_terminal).then_some(TERMINAL);
+    let session = application.open_console(instance, query.command, terminal).await?;
+    Ok(upgrade.on_upgrade(|socket| serve(socket, session)))
+}
+
+async fn serve(socket: WebSocket, mut session: ExecSession) {
+    let (mut to_client, mut from_client) = socket.split();
+    loop {
+        tokio::select! {
+            output = session.output.next() => {
+                let Some(output) = output else { break };
+                let over = matches!(output, ExecOutput::Ended(_));
+                if to_client.send(Message::Text(text(&output).into())).await.is_err() || over {
+                    break;
+                }
+            }
+            message = from_client.next() => match message {
+                Some(Ok(Message::Text(text))) => {
+                    let Ok(operation) = serde_json::from_str(&text) else { continue };
+                    if session.input.send(input(operation)).await.is_err() {
+                        break;
+                    }
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+    drop(to_client.send(Message::Close(None)).await);
+}
+
+fn input(operation: Operation) -> ExecInput {
+    match operation {
+        Operation::Stdin { data } => ExecInput::Stdin(data.into_bytes()),
+        Operation::Resize { width, height } => ExecInput::Resize { columns: width, rows: height },
+        Operation::CloseStdin => ExecInput::CloseStdin,
+    }
+}
+
+/// `data` as the original has it; `stream` and the exit are additions.
+fn text(output: &ExecOutput) -> String {
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match output {
+        ExecOutput::Stdout(bytes) => json!({ "data": lossy(bytes) }),
+        ExecOutput::Stderr(bytes) => json!({ "data": lossy(bytes), "stream": "stderr" }),
+        ExecOutput::Ended(Ok(Termination::Exited { code })) => json!({ "data": "", "exit_code": code }),
+        ExecOutput::Ended(Ok(Termination::Signaled { signal, .. })) => {
+            json!({ "data": "", "exit_code": 128 + signal, "signal": signal })
+        }
+        ExecOutput::Ended(Err(fault)) => json!({ "data": "", "exit_code": 126, "exec_fault": fault }),
+    }
+    .to_string()
+}

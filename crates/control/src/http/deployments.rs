@@ -1,0 +1,68 @@
+//! `/v2/apps/{id}/deployments`.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::HeaderMap,
+};
+use mainstay_api::{
+    CreateDeploymentRequest, DeploymentResponse, DeploymentsResponse, Meta, PageQuery,
+};
+use mainstay_spec::ids::{AppId, DeploymentId};
+
+use super::{
+    ApiError,
+    extract::{base_url, page},
+    wire,
+};
+use crate::app::Application;
+
+type Answer = Result<Json<DeploymentResponse>, ApiError>;
+
+pub(crate) async fn list(
+    State(application): State<Application>,
+    Path(app): Path<AppId>,
+    Query(query): Query<PageQuery>,
+    headers: HeaderMap,
+) -> Result<Json<DeploymentsResponse>, ApiError> {
+    let (views, total) = application.deployments(app, page(query)?).await?;
+    let links = query.links(&format!("{}/v2/apps/{app}/deployments", base_url(&headers)), total);
+    let deployments = views.into_iter().map(wire::deployment).collect();
+    Ok(Json(DeploymentsResponse { deployments, links, meta: Meta { total } }))
+}
+
+/// An empty body asks for nothing special.
+pub(crate) async fn create(
+    State(application): State<Application>,
+    Path(app): Path<AppId>,
+    body: String,
+) -> Answer {
+    let request: CreateDeploymentRequest = match body.trim() {
+        "" => CreateDeploymentRequest::default(),
+        text => serde_json::from_str(text)
+            .map_err(|error| ApiError::bad_request(format!("the body is no valid JSON: {error}")))?,
+    };
+    let view = application.create_deployment(app, request.force_build).await?;
+    Ok(Json(DeploymentResponse { deployment: wire::deployment(view) }))
+}
+
+pub(crate) async fn get(
+    State(application): State<Application>,
+    Path((app, deployment)): Path<(AppId, DeploymentId)>,
+) -> Answer {
+    let view = application.deployment(app, deployment).await?;
+    Ok(Json(DeploymentResponse { deployment: wire::deployment(view) }))
+}
+
+pub(crate) async fn cancel(
+    State(application): State<Application>,
+    Path((app, deployment)): Path<(AppId, DeploymentId)>,
+) -> Answer {
+    let view = application.cancel_deployment(app, deployment).await?;
+    Ok(Json(DeploymentResponse { deployment: wire::deployment(view) }))
+}
+
+pub(crate) async fn restart(State(application): State<Application>, Path(app): Path<AppId>) -> Answer {
+    let view = application.restart_app(app).await?;
+    Ok(Json(DeploymentResponse { deployment: wire::deployment(view) }))
+}

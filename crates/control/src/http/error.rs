@@ -1,0 +1,61 @@
+//! Refusals as answers: the one place where statuses and error ids are chosen (`app-platform.md` b.2).
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use mainstay_api::{ErrorBody, ErrorId};
+use mainstay_spec::SpecErrors;
+
+use crate::app::Refusal;
+
+#[derive(Debug)]
+pub(crate) struct ApiError(ErrorBody);
+
+impl ApiError {
+    pub(crate) fn not_found() -> Self {
+        Self(ErrorBody::new(ErrorId::NotFound, "The resource you requested could not be found."))
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        let message = "Unable to authenticate you: give the token as `Authorization: Bearer …`.";
+        Self(ErrorBody::new(ErrorId::Unauthorized, message))
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self(ErrorBody::new(ErrorId::BadRequest, message))
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotFound => Self::not_found(),
+            Refusal::BadRequest(message) => Self::bad_request(message),
+            Refusal::Conflict(message) => Self(ErrorBody::new(ErrorId::Conflict, message)),
+            Refusal::Spec(errors) => Self(ErrorBody::of_spec(errors)),
+            Refusal::Platform(error) => {
+                let incident = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
+                tracing::error!(incident, error = &error as &dyn std::error::Error, "a request failed");
+                let message = format!("The platform failed to answer (incident {incident}). It is safe to try again.");
+                Self(ErrorBody::new(ErrorId::ServerError, message))
+            }
+        }
+    }
+}
+
+impl From<SpecErrors> for ApiError {
+    fn from(errors: SpecErrors) -> Self {
+        Self(ErrorBody::of_spec(errors.into_vec()))
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let request_id = uuid::Uuid::new_v4().to_string();
+        let status = StatusCode::from_u16(self.0.id.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let header = [("x-request-id", request_id.clone())];
+        (status, header, Json(ErrorBody { request_id, ..self.0 })).into_response()
+    }
+}

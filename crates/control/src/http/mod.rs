@@ -1,0 +1,80 @@
+//! The HTTP API: unwrap the request, call the application, wrap its answer.
+
+mod apps;
+mod console;
+mod deployments;
+mod error;
+mod extract;
+mod logs;
+mod platform;
+mod wire;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::header::AUTHORIZATION,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+
+pub(crate) use error::ApiError;
+
+use crate::app::Application;
+
+/// Specs are far smaller; uploads have a limit of their own.
+const BODY_BYTES_MAX: usize = 2 << 20;
+
+/// All routes. Only links, which are secrets themselves, and the health page need no token.
+pub(crate) fn router(application: Application) -> Router {
+    let guarded = Router::new()
+        .route("/v2/apps", get(apps::list).post(apps::create))
+        .route("/v2/apps/propose", post(apps::propose))
+        .route("/v2/apps/tiers/instance_sizes", get(platform::instance_sizes))
+        .route("/v2/apps/tiers/instance_sizes/{slug}", get(platform::instance_size))
+        .route("/v2/apps/regions", get(platform::regions))
+        .route("/v2/apps/{id}", get(apps::get).put(apps::update).delete(apps::delete))
+        .route("/v2/apps/{app_id}/restart", post(deployments::restart))
+        .route("/v2/apps/{app_id}/instances", get(apps::instances))
+        .route("/v2/apps/{app_id}/deployments", get(deployments::list).post(deployments::create))
+        .route("/v2/apps/{app_id}/deployments/{deployment_id}", get(deployments::get))
+        .route("/v2/apps/{app_id}/deployments/{deployment_id}/cancel", post(deployments::cancel))
+        .route("/v2/apps/{app_id}/logs", get(logs::of_app))
+        .route("/v2/apps/{app_id}/components/{component}/logs", get(logs::of_component))
+        .route("/v2/apps/{app_id}/deployments/{deployment_id}/logs", get(logs::of_deployment))
+        .route(
+            "/v2/apps/{app_id}/deployments/{deployment_id}/components/{component}/logs",
+            get(logs::of_deployment_component),
+        )
+        .route("/v2/apps/{app_id}/components/{component}/exec", get(console::link))
+        .route(
+            "/v2/apps/{app_id}/deployments/{deployment_id}/components/{component}/exec",
+            get(console::link_of_deployment),
+        )
+        .route("/v2/account", get(platform::account))
+        .route("/v2/mainstay/uploads", post(platform::upload).layer(DefaultBodyLimit::disable()))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(application.clone(), require_token));
+    Router::new()
+        .route("/v2/mainstay/health", get(platform::health))
+        .route("/v2/mainstay/links/{secret}", get(logs::open_link))
+        .merge(guarded)
+        .fallback(async || ApiError::not_found())
+        .with_state(application)
+}
+
+async fn require_token(State(application): State<Application>, request: Request, next: Next) -> Response {
+    let token = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    match token {
+        Some(token) => match application.is_valid_token(token).await {
+            Ok(true) => next.run(request).await,
+            Ok(false) => ApiError::unauthorized().into_response(),
+            Err(refusal) => ApiError::from(refusal).into_response(),
+        },
+        None => ApiError::unauthorized().into_response(),
+    }
+}

@@ -1,0 +1,68 @@
+//! What is not about one app: the catalogue, the account, uploads, health.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+};
+use futures_util::TryStreamExt;
+use mainstay_api::{InstanceSize, InstanceSizeResponse, InstanceSizesResponse, RegionsResponse};
+use mainstay_spec::sizes;
+use serde_json::{Value, json};
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use super::{ApiError, wire};
+use crate::{
+    app::Application,
+    uploads::{self, UploadError},
+};
+
+pub(crate) async fn health() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+pub(crate) async fn account() -> Json<Value> {
+    Json(json!({
+        "account": {
+            "uuid": uuid::Uuid::nil(),
+            "email": "operator@localhost",
+            "name": "operator",
+            "email_verified": true,
+            "status": "active",
+            "status_message": "",
+            "droplet_limit": 0,
+            "floating_ip_limit": 0,
+            "reserved_ip_limit": 0,
+            "volume_limit": 0,
+            "team": { "uuid": uuid::Uuid::nil(), "name": "operators" },
+        }
+    }))
+}
+
+/// One region: this machine.
+pub(crate) async fn regions() -> Json<RegionsResponse> {
+    Json(RegionsResponse { regions: vec![wire::region()] })
+}
+
+pub(crate) async fn instance_sizes() -> Json<InstanceSizesResponse> {
+    Json(InstanceSizesResponse::current())
+}
+
+pub(crate) async fn instance_size(Path(slug): Path<String>) -> Result<Json<InstanceSizeResponse>, ApiError> {
+    let size = sizes::InstanceSize::by_slug(&slug).ok_or_else(ApiError::not_found)?;
+    Ok(Json(InstanceSizeResponse { instance_size: InstanceSize::from(size) }))
+}
+
+/// Takes a packed folder as the body; the answer's `source` is what a spec calls it.
+pub(crate) async fn upload(State(application): State<Application>, body: Body) -> Result<Json<Value>, ApiError> {
+    let stream = body.into_data_stream().map_err(std::io::Error::other);
+    let reader = SyncIoBridge::new(StreamReader::new(stream));
+    let platform = application.platform.clone();
+    let stored = tokio::task::spawn_blocking(move || uploads::store(&platform, reader)).await;
+    match stored {
+        Ok(Ok(id)) => Ok(Json(json!({ "upload": { "id": id, "source": format!("{}{id}", uploads::SCHEME) } }))),
+        Ok(Err(UploadError::Refused(message))) => Err(ApiError::bad_request(message)),
+        Ok(Err(UploadError::Platform(error))) => Err(crate::app::Refusal::Platform(error).into()),
+        Err(_) => Err(ApiError::bad_request("the upload broke off")),
+    }
+}

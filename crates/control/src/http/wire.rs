@@ -1,0 +1,244 @@
+//! From the application's views to the API's objects.
+
+use mainstay_api::{
+    App, CauseDetails, Deployment, DeploymentComponent, Domain, Instance, InstanceComponentType, InstanceState, Phase,
+    Progress, Reason, Region, Step, StepStatus, UserAction, UserActionName,
+};
+use mainstay_deploy::{Leaf, LeafName, LeafStatus, PhaseKind};
+use mainstay_spec::{AppSpec, kind::ComponentKind};
+use mainstay_store::{DeploymentRow, InstanceRow, ReasonRow};
+
+use crate::app::{
+    Application, Refusal,
+    apps::AppView,
+    deployments::DeploymentView,
+};
+
+pub(crate) async fn app(application: &Application, view: AppView) -> Result<App, Refusal> {
+    let config = &application.platform.config;
+    let inline = async |row: Option<DeploymentRow>| match row {
+        Some(row) => Ok::<_, Refusal>(Some(deployment(application.deployment_view(row).await?))),
+        None => Ok(None),
+    };
+    let serving = view.active.as_ref().map(|row| &row.spec);
+    let live_url = serving.map(|spec| config.app_url(spec)).unwrap_or_default();
+    let domains = view.app.spec.domains.iter().map(domain).collect();
+    let created = [&view.pending, &view.in_progress, &view.active].into_iter().flatten().map(|row| row.created_at);
+    Ok(App {
+        id: view.app.id.to_string(),
+        default_ingress: config.app_url(&AppSpec { domains: Vec::new(), ..view.app.spec.clone() }),
+        live_url_base: live_url.clone(),
+        live_domain: serving.map(|spec| config.app_domain(spec)).unwrap_or_default(),
+        live_url,
+        region: Some(region()),
+        tier_slug: "basic".into(),
+        created_at: Some(view.app.created_at),
+        updated_at: Some(view.app.updated_at),
+        last_deployment_created_at: created.max(),
+        last_deployment_active_at: view.active.as_ref().map(|row| row.updated_at),
+        active_deployment: inline(view.active).await?,
+        in_progress_deployment: inline(view.in_progress).await?,
+        pending_deployment: inline(view.pending).await?,
+        domains,
+        spec: view.app.spec,
+        ..App::default()
+    })
+}
+
+pub(crate) fn region() -> Region {
+    Region {
+        slug: "local".into(),
+        label: "This machine".into(),
+        data_centers: vec!["local".into()],
+        default: true,
+        ..Region::default()
+    }
+}
+
+fn domain(written: &mainstay_spec::Domain) -> Domain {
+    Domain { spec: written.clone(), ..Domain::default() }
+}
+
+pub(crate) fn deployment(view: DeploymentView) -> Deployment {
+    let reason = view.failed_leaf().and_then(|leaf| leaf.reason.clone()).map(Reason::from);
+    let superseded_by = view.events.iter().rev().find_map(|recorded| match &recorded.event {
+        mainstay_deploy::Event::NewerAccepted { deployment } | mainstay_deploy::Event::NewerActive { deployment } => {
+            Some(deployment.to_string())
+        }
+        _ => None,
+    });
+    let superseded = view.row.phase == PhaseKind::Superseded;
+    let of_kind = |kind| components(&view, kind);
+    Deployment {
+        services: of_kind(ComponentKind::Service),
+        workers: of_kind(ComponentKind::Worker),
+        jobs: of_kind(ComponentKind::Job),
+        static_sites: of_kind(ComponentKind::StaticSite),
+        progress: Some(progress(&view)),
+        reason,
+        superseded_by: superseded_by.filter(|_| superseded).unwrap_or_default(),
+        id: view.row.id.to_string(),
+        phase: phase(view.row.phase),
+        phase_last_updated_at: Some(view.row.updated_at),
+        created_at: Some(view.row.created_at),
+        updated_at: Some(view.row.updated_at),
+        cause_details: Some(cause_details(&view.row)),
+        cause: view.row.cause,
+        previous_deployment_id: view.row.previous.map(|id| id.to_string()).unwrap_or_default(),
+        tier_slug: "basic".into(),
+        spec: view.row.spec,
+        ..Deployment::default()
+    }
+}
+
+fn phase(kind: PhaseKind) -> Phase {
+    match kind {
+        PhaseKind::PendingBuild | PhaseKind::Initializing => Phase::PendingBuild,
+        PhaseKind::Building => Phase::Building,
+        PhaseKind::PendingDeploy => Phase::PendingDeploy,
+        PhaseKind::Starting | PhaseKind::Switching => Phase::Deploying,
+        PhaseKind::Active => Phase::Active,
+        PhaseKind::Superseded => Phase::Superseded,
+        PhaseKind::Failed => Phase::Error,
+        PhaseKind::Canceled => Phase::Canceled,
+    }
+}
+
+fn cause_details(row: &DeploymentRow) -> CauseDetails {
+    let name = match row.cause.as_str() {
+        "app spec updated" => UserActionName::UpdateSpec,
+        "app restarted" => UserActionName::Restart,
+        _ => UserActionName::CreateDeployment,
+    };
+    CauseDetails {
+        r#type: row.cause_kind.parse().unwrap_or_default(),
+        digitalocean_user_action: Some(UserAction { user: None, name }),
+        ..CauseDetails::default()
+    }
+}
+
+fn components(view: &DeploymentView, kind: ComponentKind) -> Vec<DeploymentComponent> {
+    let of_kind = view.row.spec.components().filter(|component| component.kind() == kind);
+    let described = of_kind.map(|component| {
+        let build = view.builds.iter().find(|row| row.component == component.name());
+        let revision = build.map(|row| row.source.revision.clone()).unwrap_or_default();
+        let is_image = revision.starts_with("sha256:");
+        let (source_commit_hash, source_image_digest) =
+            if is_image { (String::new(), revision) } else { (revision, String::new()) };
+        DeploymentComponent {
+            name: component.name().to_owned(),
+            source_commit_hash,
+            source_image_digest,
+            ..DeploymentComponent::default()
+        }
+    });
+    described.collect()
+}
+
+/// The tree of `app-platform.md` c.2 over the leaves.
+fn progress(view: &DeploymentView) -> Progress {
+    let steps = |wanted: &dyn Fn(&LeafName) -> bool| -> Vec<Step> {
+        view.leaves.iter().filter(|leaf| wanted(&leaf.name)).map(|leaf| step(leaf, &view.row.spec)).collect()
+    };
+    let builds = steps(&|name| matches!(name, LeafName::Build { .. }));
+    let build = group(
+        "build",
+        [steps(&|name| *name == LeafName::BuildInitialize), vec![group("components", builds)]].concat(),
+    );
+    let deploys = view.row.spec.components().map(|component| {
+        let name = component.name();
+        let of_component = |leaf: &LeafName| {
+            matches!(leaf, LeafName::Deploy { component } | LeafName::Wait { component } if component == name)
+        };
+        Step { component_name: name.to_owned(), ..group(name, steps(&of_component)) }
+    });
+    let deploys = group("components", deploys.collect());
+    let initialize = steps(&|name| *name == LeafName::DeployInitialize);
+    let finalize = steps(&|name| *name == LeafName::Finalize);
+    let deploy = group("deploy", [initialize, vec![deploys], finalize].concat());
+    Progress::of(vec![build, deploy])
+}
+
+fn step(leaf: &Leaf, spec: &AppSpec) -> Step {
+    let noun = |component: &str| spec.component(component).map_or("component", |component| component.kind().noun());
+    let (name, component_name, message_base) = match &leaf.name {
+        LeafName::BuildInitialize | LeafName::DeployInitialize => ("initialize", "", String::new()),
+        LeafName::Finalize => ("finalize", "", String::new()),
+        LeafName::Build { component } => {
+            (component.as_str(), component.as_str(), format!("Building {}", noun(component)))
+        }
+        LeafName::Deploy { component } => ("deploy", component.as_str(), format!("Deploying {}", noun(component))),
+        LeafName::Wait { component } => ("wait", component.as_str(), format!("Waiting for {}", noun(component))),
+    };
+    Step {
+        name: name.to_owned(),
+        status: status(leaf.status),
+        started_at: leaf.started_at,
+        ended_at: leaf.ended_at,
+        reason: leaf.reason.clone().map(Reason::from),
+        component_name: component_name.to_owned(),
+        message_base,
+        ..Step::default()
+    }
+}
+
+fn status(status: LeafStatus) -> StepStatus {
+    match status {
+        LeafStatus::Pending => StepStatus::Pending,
+        LeafStatus::Running => StepStatus::Running,
+        LeafStatus::Success => StepStatus::Success,
+        LeafStatus::Error => StepStatus::Error,
+    }
+}
+
+/// A step with steps of its own: as bad as its worst, and done when all are.
+fn group(name: &str, steps: Vec<Step>) -> Step {
+    let any = |status| steps.iter().any(|step| step.status == status);
+    let all = |status| steps.iter().all(|step| step.status == status);
+    let status = if any(StepStatus::Error) {
+        StepStatus::Error
+    } else if all(StepStatus::Success) {
+        StepStatus::Success
+    } else if all(StepStatus::Pending) {
+        StepStatus::Pending
+    } else {
+        StepStatus::Running
+    };
+    let ended = matches!(status, StepStatus::Error | StepStatus::Success);
+    Step {
+        name: name.to_owned(),
+        status,
+        started_at: steps.iter().filter_map(|step| step.started_at).min(),
+        ended_at: steps.iter().filter_map(|step| step.ended_at).max().filter(|_| ended),
+        steps,
+        ..Step::default()
+    }
+}
+
+pub(crate) fn instance(spec: &AppSpec, row: &InstanceRow, reasons: &[ReasonRow]) -> Instance {
+    let kind = spec.component(&row.component).map(|component| component.kind());
+    let reason = reasons.iter().find(|reason| reason.component == row.component && reason.stage == "run");
+    let troubled = reason.is_some_and(|reason| reason.resolved_at.is_none());
+    Instance {
+        component_name: row.component.clone(),
+        component_type: match kind {
+            Some(ComponentKind::Worker) => InstanceComponentType::Worker,
+            Some(ComponentKind::Job) => InstanceComponentType::Job,
+            _ => InstanceComponentType::Service,
+        },
+        instance_name: format!("{}-{}", row.component, row.id.short()),
+        instance_alias: row.name(),
+        instance_id: row.id.to_string(),
+        deployment_id: row.deployment.to_string(),
+        state: match (row.exit.is_some(), troubled) {
+            (true, _) => InstanceState::Exited,
+            (false, true) => InstanceState::Unhealthy,
+            (false, false) => InstanceState::Healthy,
+        },
+        started_at: Some(row.created_at),
+        restarts: 0,
+        reason: reason.map(|row| {
+            Reason::from(mainstay_diagnosis::Reason { resolved_at: row.resolved_at, ..row.reason.clone() })
+        }),
+    }
+}

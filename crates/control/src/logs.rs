@@ -1,0 +1,122 @@
+//! The platform's own logs of a deployment: one per build, and one of platform lines per component while it is deployed. An instance's output
+//! is kept by its shim; [`merge`] puts both into one stream, each line in its true place.
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
+
+use jiff::Timestamp;
+use mainstay_build::BuildLog;
+use mainstay_shim::log::{LogLimits, LogLine, LogReader, LogSource, LogWriter};
+use mainstay_spec::ids::{BuildId, DeploymentId};
+
+use crate::platform::PlatformError;
+
+/// Lines that are remembered for evidence.
+const TAIL_LINES: usize = 200;
+
+/// Where the platform's logs are.
+#[derive(Debug, Clone)]
+pub(crate) struct Logs {
+    directory: PathBuf,
+}
+
+impl Logs {
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    fn build_directory(&self, build: BuildId) -> PathBuf {
+        self.directory.join("builds").join(build.to_string())
+    }
+
+    fn deploy_directory(&self, deployment: DeploymentId, component: &str) -> PathBuf {
+        self.directory.join("deployments").join(deployment.to_string()).join(component)
+    }
+
+    pub(crate) fn build_writer(&self, build: BuildId) -> Result<BuildLogFile, PlatformError> {
+        let directory = self.build_directory(build);
+        let open = || -> Result<LogWriter, std::io::Error> {
+            std::fs::create_dir_all(&directory)?;
+            LogWriter::open(&directory, LogLimits::default()).map_err(std::io::Error::other)
+        };
+        let writer = open().map_err(|source| PlatformError::Io { operation: "open the build log".into(), source })?;
+        Ok(BuildLogFile { inner: Mutex::new(BuildLogInner { writer, tail: VecDeque::new() }) })
+    }
+
+    /// Adds a line of the platform's to the deployment's log of the component. A log that cannot be written is no reason to stop a
+    /// deployment.
+    pub(crate) fn deploy_line(&self, deployment: DeploymentId, component: &str, source: LogSource, text: &str) {
+        let directory = self.deploy_directory(deployment, component);
+        let write = || -> Result<(), std::io::Error> {
+            std::fs::create_dir_all(&directory)?;
+            let mut writer = LogWriter::open(&directory, LogLimits::default()).map_err(std::io::Error::other)?;
+            writer.line(source, Timestamp::now(), text.as_bytes());
+            writer.flush().map_err(std::io::Error::other)
+        };
+        if let Err(error) = write() {
+            tracing::warn!(%deployment, component, error = &error as &dyn std::error::Error, "could not write a deploy log");
+        }
+    }
+
+    pub(crate) fn build_reader(&self, build: BuildId, tail: Option<usize>) -> Option<LogReader> {
+        LogReader::open(&self.build_directory(build), tail, None).ok()
+    }
+
+    pub(crate) fn deploy_reader(&self, deployment: DeploymentId, component: &str) -> Option<LogReader> {
+        LogReader::open(&self.deploy_directory(deployment, component), None, None).ok()
+    }
+
+    /// Deletes what was kept of a deployment.
+    pub(crate) fn forget_deployment(&self, deployment: DeploymentId) {
+        drop(std::fs::remove_dir_all(self.directory.join("deployments").join(deployment.to_string())));
+    }
+
+    pub(crate) fn forget_build(&self, build: BuildId) {
+        drop(std::fs::remove_dir_all(self.build_directory(build)));
+    }
+}
+
+/// A build's log, while it is written.
+#[derive(Debug)]
+pub(crate) struct BuildLogFile {
+    inner: Mutex<BuildLogInner>,
+}
+
+#[derive(Debug)]
+struct BuildLogInner {
+    writer: LogWriter,
+    tail: VecDeque<String>,
+}
+
+impl BuildLogFile {
+    /// The last lines, oldest first.
+    pub(crate) fn tail(&self, lines: usize) -> Vec<String> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.tail.iter().skip(inner.tail.len().saturating_sub(lines)).cloned().collect()
+    }
+}
+
+impl BuildLog for BuildLogFile {
+    fn line(&self, source: LogSource, text: &str) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.writer.line(source, Timestamp::now(), text.as_bytes());
+        // Live readers want the line now; a build prints few enough of them.
+        if let Err(error) = inner.writer.flush() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not write a build log");
+        }
+        if inner.tail.len() == TAIL_LINES {
+            inner.tail.pop_front();
+        }
+        inner.tail.push_back(text.to_owned());
+    }
+}
+
+/// Several logs as one, by time; lines of equal time keep the order of `logs`.
+pub(crate) fn merge(logs: Vec<Vec<LogLine>>) -> Vec<LogLine> {
+    let mut lines: Vec<LogLine> = logs.into_iter().flatten().collect();
+    lines.sort_by_key(|line| line.at);
+    lines
+}

@@ -1,0 +1,62 @@
+//! What every part of the control plane works with.
+
+use std::sync::Arc;
+
+use mainstay_build::Builder;
+use mainstay_engine::{Engine, EngineError};
+use mainstay_images::ImageStore;
+use mainstay_store::{Store, StoreError};
+
+use crate::{
+    config::Config,
+    logs::Logs,
+    rollout::BuildQueue,
+    routes::{RouteError, Routes},
+};
+
+/// The platform's parts, wired once at start-up.
+#[derive(Debug)]
+pub(crate) struct Platform {
+    pub config: Config,
+    pub store: Store,
+    pub engine: Arc<dyn Engine>,
+    pub builder: Arc<dyn Builder>,
+    pub images: ImageStore,
+    pub routes: Routes,
+    pub build_queue: BuildQueue,
+    pub logs: Logs,
+}
+
+/// A fault of the platform's own; shown to users as `InternalError` only.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlatformError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Routes(#[from] RouteError),
+    #[error("could not {operation}")]
+    Io {
+        operation: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something that must exist does not.
+    #[error("{what} is missing")]
+    Missing { what: String },
+    #[error(transparent)]
+    Images(#[from] mainstay_images::store::StoreError),
+    #[error(transparent)]
+    Builder(#[from] mainstay_build::BuilderError),
+    #[error(transparent)]
+    Dockerfile(#[from] mainstay_build::dockerfile::DockerfileEngineError),
+    #[error(transparent)]
+    Machine(#[from] mainstay_deploy::IllegalEvent),
+}
+
+impl PlatformError {
+    pub(crate) fn missing(what: impl Into<String>) -> Self {
+        Self::Missing { what: what.into() }
+    }
+}

@@ -1,0 +1,253 @@
+//! From a deployment's spec to built components, and from those to instance plans.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use mainstay_build::{
+    Artifact, BuildLimits, BuildOutput, BuildReport, BuildRequest, BuildVariable, RegistryCredentials, ResolvedSource,
+    Source,
+};
+use mainstay_deploy::Event;
+use mainstay_diagnosis::{
+    diagnose,
+    facts::{BuildFacts, BuildFault, BuildOutcome, Facts, MemoryRecord, QueuePosition, Subject},
+};
+use mainstay_spec::{ComponentRef, ids::BuildId, kind::ComponentKind};
+use mainstay_store::{DeploymentRow, ReasonRow};
+
+use super::{
+    effects::{Effects, Obstacle},
+    evidence::reason_of,
+    instance_plan::{InstancePlan, PlanInputs},
+};
+use crate::{
+    bindings,
+    logs::BuildLogFile,
+    platform::{Platform, PlatformError},
+};
+
+pub(crate) type BuildRow = mainstay_store::BuildRow<ResolvedSource, BuildOutput>;
+
+/// Lines of the build log that travel with a reason.
+const LOG_TAIL_LINES: usize = 50;
+
+/// Pins every component's source to a commit or digest, and notes it.
+pub(crate) async fn resolve_sources(effects: &Effects) -> Result<Event, Obstacle> {
+    let known = builds_of(&effects.platform, &effects.deployment).await?;
+    for component in effects.deployment.spec.components() {
+        if known.iter().any(|row| row.component == component.name()) {
+            continue;
+        }
+        let source = resolve(effects, component).await?;
+        let row = BuildRow {
+            id: BuildId::from_uuid(uuid::Uuid::new_v4()),
+            deployment: effects.deployment.id,
+            component: component.name().to_owned(),
+            source,
+            output: None,
+            facts: None,
+            created_at: Timestamp::now(),
+        };
+        effects.platform.store.put_build(&row).await?;
+    }
+    Ok(Event::SourcesResolved)
+}
+
+async fn resolve(effects: &Effects, component: ComponentRef<'_>) -> Result<ResolvedSource, Obstacle> {
+    let started_at = Timestamp::now();
+    let refuse = |fault: BuildFault| {
+        let facts = fault_facts(effects, component, started_at, fault);
+        Obstacle::failed(component.name(), reason_of(&facts))
+    };
+    let source = source(&effects.platform, component).map_err(refuse)?;
+    // A spec update alone keeps the commit of the previous deployment; an upload is its own revision.
+    if let Some(revision) = effects.deployment.pinned_sources.get(component.name()) {
+        return Ok(ResolvedSource { source, revision: revision.clone() });
+    }
+    effects.platform.builder.resolve(&source).await.map_err(refuse)
+}
+
+fn source(platform: &Platform, component: ComponentRef<'_>) -> Result<Source, BuildFault> {
+    let Some(written) = component.source() else {
+        return Err(BuildFault::Unsupported { what: "a component without a source".into(), reason: "nothing to build".into() });
+    };
+    if let mainstay_spec::Source::Image(image) = written {
+        let credentials = image
+            .credentials()
+            .map(|(user, token)| RegistryCredentials { user: user.to_owned(), token: token.to_owned() });
+        return Ok(Source::Image { reference: image.reference(), credentials });
+    }
+    let url = written.clone_url().unwrap_or_default();
+    if let Some(id) = url.strip_prefix(crate::uploads::SCHEME) {
+        let path = platform.config.uploads_dir().join(id);
+        return Ok(Source::Upload { id: id.to_owned(), path });
+    }
+    Ok(Source::Git { url: platform.config.mirrored(&url), branch: written.branch().map(str::to_owned) })
+}
+
+/// Builds one component, or finds that there is nothing to do.
+pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Event, Obstacle> {
+    let platform = &effects.platform;
+    let deployment = &effects.deployment;
+    let row = builds_of(platform, deployment)
+        .await?
+        .into_iter()
+        .find(|row| row.component == component)
+        .ok_or_else(|| PlatformError::missing(format!("the resolved source of {component}")))?;
+    let written = deployment
+        .spec
+        .component(component)
+        .ok_or_else(|| PlatformError::missing(format!("component {component} of the spec")))?;
+    let started_at = Timestamp::now();
+    let mut waited = None;
+    let _slot = platform
+        .build_queue
+        .slot(deployment.app, |position| waited = Some(note_waiting(effects, written, started_at, position)))
+        .await;
+    if waited.is_some() {
+        platform.store.resolve_reasons(deployment.id, component, "build", Timestamp::now()).await?;
+    }
+    let log = Arc::new(platform.logs.build_writer(row.id)?);
+    let request = request(effects, &row, written);
+    let report = platform.builder.build(request, Arc::clone(&log) as _, effects.over.clone()).await;
+    conclude(effects, row, written, report, &log).await
+}
+
+/// Shows the wait while it lasts; it becomes history once the build starts.
+fn note_waiting(effects: &Effects, component: ComponentRef<'_>, since: Timestamp, position: QueuePosition) {
+    let facts = wrap(effects, component, blank(since, BuildOutcome::Waiting(position)), Vec::new());
+    let Some(reason) = diagnose(&facts).into_reason() else { return };
+    let row = ReasonRow {
+        deployment: effects.deployment.id,
+        component: component.name().to_owned(),
+        stage: "build".into(),
+        reason: *reason,
+        observed_at: since,
+        resolved_at: None,
+    };
+    let store = effects.platform.store.clone();
+    tokio::spawn(async move {
+        if let Err(error) = store.put_reason(&row).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not note a waiting build");
+        }
+    });
+}
+
+async fn conclude(
+    effects: &Effects,
+    mut row: BuildRow,
+    component: ComponentRef<'_>,
+    report: BuildReport,
+    log: &BuildLogFile,
+) -> Result<Event, Obstacle> {
+    let facts = wrap(effects, component, report.facts.clone(), log.tail(LOG_TAIL_LINES));
+    let reason = diagnose(&facts).into_reason();
+    row.facts = Some(report.facts);
+    row.output = report.output;
+    effects.platform.store.put_build(&row).await?;
+    match (&row.output, reason) {
+        (Some(_), note) => Ok(Event::BuildFinished { component: row.component, note }),
+        (None, Some(reason)) => Err(Obstacle::failed(&row.component, reason)),
+        (None, None) => Err(PlatformError::missing("the outcome of a build").into()),
+    }
+}
+
+fn request(effects: &Effects, row: &BuildRow, component: ComponentRef<'_>) -> BuildRequest {
+    let deployment = &effects.deployment;
+    let limits = &effects.platform.config.build;
+    let variables = bindings::build_variables(&effects.platform, deployment, component);
+    BuildRequest {
+        build: row.id,
+        app: deployment.app,
+        deployment: deployment.id,
+        component: row.component.clone(),
+        kind: component.kind(),
+        source: row.source.clone(),
+        source_dir: component.source_dir().to_owned(),
+        dockerfile_path: component.dockerfile_path().map(str::to_owned),
+        build_command: component.build_command().map(str::to_owned),
+        run_command: component.run_command().map(str::to_owned),
+        environment_slug: component.environment_slug().map(str::to_owned),
+        output_dir: component.output_dir().map(str::to_owned),
+        variables: variables
+            .into_iter()
+            .map(|bound| (bound.key, BuildVariable { value: bound.value, secret: bound.secret }))
+            .collect(),
+        force: deployment.force_build,
+        limits: BuildLimits {
+            memory_bytes: limits.memory_bytes,
+            cpu_millis: limits.cpu_millis,
+            pids: limits.pids,
+            disk_bytes: limits.disk_bytes,
+            time_seconds: limits.time_seconds,
+        },
+    }
+}
+
+fn fault_facts(effects: &Effects, component: ComponentRef<'_>, started_at: Timestamp, fault: BuildFault) -> Facts {
+    wrap(effects, component, blank(started_at, BuildOutcome::Failed(fault)), Vec::new())
+}
+
+fn blank(started_at: Timestamp, outcome: BuildOutcome) -> BuildFacts {
+    BuildFacts {
+        source: None,
+        builder: None,
+        detection: Vec::new(),
+        tools: Vec::new(),
+        steps: Vec::new(),
+        memory: MemoryRecord::default(),
+        started_at,
+        ended_at: Timestamp::now(),
+        time_limit_seconds: 0,
+        findings: Vec::new(),
+        variables: Vec::new(),
+        outcome,
+    }
+}
+
+fn wrap(effects: &Effects, component: ComponentRef<'_>, facts: BuildFacts, log_tail: Vec<String>) -> Facts {
+    Facts {
+        component: component.name().to_owned(),
+        kind: component.kind(),
+        observed_at: Timestamp::now(),
+        subject: Subject::Build(facts),
+        log_tail,
+        changes: effects.changes.to_vec(),
+    }
+}
+
+pub(crate) async fn builds_of(platform: &Platform, deployment: &DeploymentRow) -> Result<Vec<BuildRow>, PlatformError> {
+    Ok(platform.store.builds(deployment.id).await?)
+}
+
+/// The plans of all components with instances, in the order of the spec.
+pub(crate) async fn instance_plans(
+    platform: &Platform,
+    deployment: &DeploymentRow,
+    changes: &[String],
+) -> Result<Vec<InstancePlan>, PlatformError> {
+    let builds = builds_of(platform, deployment).await?;
+    let mut plans = Vec::new();
+    for component in deployment.spec.components().filter(|component| component.instance_count() > 0) {
+        if component.kind() == ComponentKind::StaticSite {
+            continue;
+        }
+        let missing = || PlatformError::missing(format!("the build of {}", component.name()));
+        let build = builds.iter().find(|row| row.component == component.name()).ok_or_else(missing)?;
+        let Artifact::Image { image } = &build.output.as_ref().ok_or_else(missing)?.artifact else {
+            return Err(PlatformError::missing(format!("the image of {}", component.name())));
+        };
+        let record = platform.images.image(image)?;
+        plans.push(InstancePlan::new(PlanInputs {
+            app: deployment.app,
+            deployment: deployment.id,
+            component,
+            layers: platform.images.layer_paths(&record)?,
+            image: &record.config,
+            variables: bindings::run_variables(platform, deployment, component, &builds),
+            changes: changes.to_vec(),
+            builder: build.facts.as_ref().and_then(|facts| facts.builder.clone()),
+        }));
+    }
+    Ok(plans)
+}

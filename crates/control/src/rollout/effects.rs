@@ -1,0 +1,132 @@
+//! Carrying effects out: each is a task that ends in one event, whatever happens.
+
+use std::{sync::Arc, time::Duration};
+
+use mainstay_deploy::{Event, Failure};
+use mainstay_diagnosis::Reason;
+use mainstay_spec::kind::ComponentKind;
+use mainstay_store::DeploymentRow;
+use tokio::sync::watch;
+
+use super::{builds, evidence, instance_plan::InstancePlan, switch};
+use crate::platform::{Platform, PlatformError};
+
+/// A fault of the platform is tried this often before the deployment ends with it.
+const ATTEMPTS: u32 = 3;
+const PAUSE_FIRST: Duration = Duration::from_millis(500);
+
+/// One deployment's effects.
+#[derive(Debug, Clone)]
+pub(crate) struct Effects {
+    pub platform: Arc<Platform>,
+    pub deployment: Arc<DeploymentRow>,
+    /// Turns true when the deployment is over, whatever way.
+    pub over: watch::Receiver<bool>,
+    /// What differs from the last good deployment, in sentences.
+    pub changes: Arc<[String]>,
+}
+
+/// Why an effect did not do what was asked.
+#[derive(Debug)]
+pub(crate) enum Obstacle {
+    /// A failure of the deployment's: final.
+    Failed(Failure),
+    /// A fault of ours: tried again.
+    Platform(PlatformError),
+}
+
+impl From<PlatformError> for Obstacle {
+    fn from(error: PlatformError) -> Self {
+        Self::Platform(error)
+    }
+}
+
+impl From<mainstay_store::StoreError> for Obstacle {
+    fn from(error: mainstay_store::StoreError) -> Self {
+        Self::Platform(error.into())
+    }
+}
+
+impl Obstacle {
+    pub(crate) fn failed(component: &str, reason: Box<Reason>) -> Self {
+        Self::Failed(Failure { component: Some(component.to_owned()), reason })
+    }
+}
+
+impl Effects {
+    pub(crate) async fn resolve_sources(self) -> Event {
+        self.carry_out("finding the sources", None, || builds::resolve_sources(&self)).await
+    }
+
+    pub(crate) async fn build(self, component: String) -> Event {
+        self.carry_out("building", Some(&component), || builds::build(&self, &component)).await
+    }
+
+    pub(crate) async fn preflight(self) -> Event {
+        self.carry_out("checking the commands", None, || self.check_commands()).await
+    }
+
+    pub(crate) async fn switch_routes(self, plans: Vec<Arc<InstancePlan>>, ready: switch::ReadyInstances) -> Event {
+        self.carry_out("switching the routes", None, || switch::switch(&self, &plans, &ready)).await
+    }
+
+    /// Runs the work until it did what was asked or failed for good.
+    async fn carry_out<F>(&self, operation: &str, component: Option<&str>, work: impl Fn() -> F) -> Event
+    where
+        F: Future<Output = Result<Event, Obstacle>>,
+    {
+        let mut attempt = 1;
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let error = match work().await {
+                Ok(event) => return event,
+                Err(Obstacle::Failed(failure)) => return Event::ComponentFailed { failure },
+                Err(Obstacle::Platform(error)) => error,
+            };
+            if attempt >= ATTEMPTS {
+                return Event::ComponentFailed { failure: self.internal(operation, component, &error, attempt) };
+            }
+            tracing::warn!(deployment = %self.deployment.id, operation, attempt, error = &error as &dyn std::error::Error, "will try again");
+            attempt += 1;
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+
+    pub(crate) fn internal(
+        &self,
+        operation: &str,
+        component: Option<&str>,
+        error: &dyn std::error::Error,
+        attempts: u32,
+    ) -> Failure {
+        let kind = component
+            .and_then(|name| Some(self.deployment.spec.component(name)?.kind()))
+            .unwrap_or(ComponentKind::Service);
+        let named = component.unwrap_or(&self.deployment.spec.name);
+        let reason = evidence::internal(named, kind, operation, error, attempts);
+        Failure { component: component.map(str::to_owned), reason }
+    }
+
+    /// Refuses a doomed deployment before anything changes.
+    async fn check_commands(&self) -> Result<Event, Obstacle> {
+        self.platform
+            .engine
+            .ensure_network(self.deployment.app)
+            .await
+            .map_err(|error| Obstacle::Platform(error.into()))?;
+        for plan in builds::instance_plans(&self.platform, &self.deployment, &self.changes).await? {
+            match self.platform.engine.preflight(&plan.template).await {
+                Ok(()) => {}
+                Err(mainstay_engine::PreflightError::Refused(fault)) => {
+                    let history = evidence::History::default();
+                    let evidence =
+                        evidence::Evidence { platform: &self.platform, plan: &plan, history: &history };
+                    return Err(Obstacle::failed(&plan.component, evidence.refused(*fault)));
+                }
+                Err(mainstay_engine::PreflightError::Engine(error)) => return Err(Obstacle::Platform(error.into())),
+            }
+        }
+        Ok(Event::PreflightPassed)
+    }
+}

@@ -1,0 +1,181 @@
+//! The replicas of one deployment, and what is known of each.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use mainstay_diagnosis::Reason;
+use mainstay_engine::{InstanceOwner, InstanceState, InstanceStatus};
+use mainstay_spec::ids::DeploymentId;
+use mainstay_store::DeploymentRow;
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    actor::Message,
+    builds,
+    instance_plan::InstancePlan,
+    replica::{News, Replica, Report},
+    switch::{self, ReadyInstances},
+};
+use crate::platform::{Platform, PlatformError};
+
+const REPORTS: usize = 64;
+
+#[derive(Debug, Default)]
+pub(crate) struct Fleet {
+    plans: Vec<Arc<InstancePlan>>,
+    slots: BTreeMap<(String, u32), Slot>,
+    released: Option<watch::Sender<bool>>,
+}
+
+/// One replica, as last reported.
+#[derive(Debug, Default)]
+struct Slot {
+    ready: Option<super::actor::ReadyInstance>,
+    reason: Option<Box<Reason>>,
+}
+
+impl Fleet {
+    /// Plans everything, starts nothing.
+    pub(crate) async fn prepare(
+        platform: &Platform,
+        row: &DeploymentRow,
+        changes: &[String],
+    ) -> Result<Self, PlatformError> {
+        let plans = builds::instance_plans(platform, row, changes).await?;
+        let (released, _) = watch::channel(false);
+        Ok(Self {
+            plans: plans.into_iter().map(Arc::new).collect(),
+            slots: BTreeMap::new(),
+            released: Some(released),
+        })
+    }
+
+    pub(crate) fn plans(&self) -> &[Arc<InstancePlan>] {
+        &self.plans
+    }
+
+    pub(crate) async fn start_all(
+        &mut self,
+        platform: &Arc<Platform>,
+        outbox: &mpsc::Sender<(DeploymentId, Message)>,
+        was_ready: bool,
+    ) -> Result<(), PlatformError> {
+        for plan in self.plans.clone() {
+            self.start(platform, &plan.component, outbox, was_ready).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the component's replicas. Instances that are running already are taken over.
+    pub(crate) async fn start(
+        &mut self,
+        platform: &Arc<Platform>,
+        component: &str,
+        outbox: &mpsc::Sender<(DeploymentId, Message)>,
+        was_ready: bool,
+    ) -> Result<(), PlatformError> {
+        let Some(plan) = self.plans.iter().find(|plan| plan.component == component).cloned() else { return Ok(()) };
+        let Some(released) = &self.released else { return Ok(()) };
+        let mut running = running(platform, &plan).await?;
+        let reports = forward(plan.deployment, outbox.clone());
+        for ordinal in 0..plan.count {
+            let adopted = running.remove(&ordinal);
+            let mut slot = Slot::default();
+            if was_ready {
+                slot.ready = adopted.as_ref().and_then(|status| Some((status.id, status.address?)));
+            }
+            self.slots.insert((component.to_owned(), ordinal), slot);
+            let (platform, plan) = (Arc::clone(platform), Arc::clone(&plan));
+            let replica = Replica::new(platform, plan, ordinal, was_ready, reports.clone(), released.subscribe());
+            tokio::spawn(replica.run(adopted));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn note(&mut self, report: &Report) {
+        let Some(slot) = self.slots.get_mut(&(report.component.clone(), report.ordinal)) else { return };
+        match &report.news {
+            News::Ready { instance, address } => {
+                slot.ready = Some((*instance, *address));
+                slot.reason = None;
+            }
+            News::NotReady { reason } => {
+                slot.ready = None;
+                slot.reason.clone_from(reason);
+            }
+            News::Failed { reason } => {
+                slot.ready = None;
+                slot.reason = Some(reason.clone());
+            }
+        }
+    }
+
+    /// Whether all replicas of the component are ready.
+    pub(crate) fn is_ready(&self, component: &str) -> bool {
+        self.slots.iter().filter(|((name, _), _)| name == component).all(|(_, slot)| slot.ready.is_some())
+    }
+
+    pub(crate) fn ready(&self) -> ReadyInstances {
+        let mut ready = ReadyInstances::new();
+        for ((component, _), slot) in &self.slots {
+            ready.entry(component.clone()).or_default().extend(slot.ready);
+        }
+        ready
+    }
+
+    /// What is wrong with the first replica that is not ready.
+    pub(crate) fn first_reason(&self) -> Option<(String, Box<Reason>)> {
+        self.slots.iter().find_map(|((component, _), slot)| Some((component.clone(), slot.reason.clone()?)))
+    }
+
+    /// Brings the router and the app's network in line with what is ready.
+    pub(crate) async fn show(&self, platform: &Platform, row: &DeploymentRow) -> Result<(), PlatformError> {
+        let ready = self.ready();
+        let hosts = switch::hosts(platform, row, &ready, &self.reasons()).await?;
+        platform.routes.set_app(row.app, hosts).await?;
+        switch::announce(platform, row, &ready).await
+    }
+
+    /// Component → what its visitors are told while none of its replicas is ready.
+    fn reasons(&self) -> HashMap<String, Box<Reason>> {
+        self.slots.iter().filter_map(|((component, _), slot)| Some((component.clone(), slot.reason.clone()?))).collect()
+    }
+
+    /// Ends the replicas; their instances go on until they are retired.
+    pub(crate) fn release(&mut self) {
+        if let Some(released) = self.released.take() {
+            released.send_replace(true);
+        }
+    }
+}
+
+/// The component's running instances by ordinal.
+async fn running(platform: &Platform, plan: &InstancePlan) -> Result<HashMap<u32, InstanceStatus>, PlatformError> {
+    let listed = platform.engine.list().await?;
+    let own = listed.into_iter().filter(|status| status.state == InstanceState::Running);
+    Ok(own
+        .filter_map(|status| match &status.owner {
+            InstanceOwner::Component { deployment, component, ordinal, .. }
+                if *deployment == plan.deployment && *component == plan.component =>
+            {
+                Some((*ordinal, status))
+            }
+            _ => None,
+        })
+        .collect())
+}
+
+/// Marks the replicas' reports with their deployment.
+fn forward(deployment: DeploymentId, outbox: mpsc::Sender<(DeploymentId, Message)>) -> mpsc::Sender<Report> {
+    let (sender, mut reports) = mpsc::channel(REPORTS);
+    tokio::spawn(async move {
+        while let Some(report) = reports.recv().await {
+            if outbox.send((deployment, Message::Report(report))).await.is_err() {
+                return;
+            }
+        }
+    });
+    sender
+}

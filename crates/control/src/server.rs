@@ -1,0 +1,200 @@
+//! Starting and ending: what is opened in which order, and what is taken up from an earlier server.
+
+use std::{
+    collections::HashSet,
+    fs::{File, TryLockError},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use mainstay_diagnosis::facts::StopReason;
+use mainstay_engine::{EngineError, local::network::Networks};
+use mainstay_spec::ids::AppId;
+use mainstay_store::Store;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    app::Application,
+    config::Config,
+    http,
+    logs::Logs,
+    parts,
+    platform::{Platform, PlatformError},
+    rollout::{BuildQueue, retire},
+    routes::{RouterProcess, RouterSettings, Routes},
+};
+
+/// The router is looked after this often.
+const ROUTER_LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Open answers may take this long to end when the server stops.
+const ROUTER_ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Everything that can keep the server from starting.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServerError {
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    #[error("another server works in {data_dir}")]
+    AlreadyRunning { data_dir: String },
+    #[error("could not {operation}")]
+    Io {
+        operation: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("could not make the first API token")]
+    Token,
+}
+
+impl ServerError {
+    fn io(operation: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let operation = operation.into();
+        move |source| Self::Io { operation, source }
+    }
+}
+
+/// Serves until it is told to end. Apps and router go on after that.
+pub(crate) async fn run(config: Config) -> Result<(), ServerError> {
+    let _lock = lock(&config)?;
+    let (platform, router, _) = open(config).await?;
+    clean_up(&platform).await?;
+    let application = Application::new(Arc::clone(&platform));
+    write_first_token(&application).await?;
+    application.wake_up().await?;
+    tokio::spawn(look_after(router));
+    let listen = platform.config.api.listen;
+    let listener = tokio::net::TcpListener::bind(listen).await.map_err(ServerError::io(format!("listen on {listen}")))?;
+    tracing::info!(%listen, "the API is served");
+    axum::serve(listener, http::router(application))
+        .with_graceful_shutdown(told_to_end())
+        .await
+        .map_err(ServerError::io("serve the API"))?;
+    platform.store.close().await;
+    Ok(())
+}
+
+/// Stops every instance and takes down everything that was made on this machine; data stays.
+pub(crate) async fn down(config: Config) -> Result<(), ServerError> {
+    let _lock = lock(&config)?;
+    let (platform, _, networks) = open(config).await?;
+    // Ends at once what would only be drained for visitors that no longer come.
+    if let Err(error) = platform.routes.shut_down(ROUTER_ENDS_WITHIN).await {
+        tracing::info!(error = &error as &dyn std::error::Error, "the router does not run");
+    }
+    for app in platform.store.all_apps().await.map_err(PlatformError::from)? {
+        let present = platform.store.present_instances(app.id).await.map_err(PlatformError::from)?;
+        retire(&platform, present, StopReason::Shutdown).await;
+        platform.engine.remove_network(app.id).await.map_err(PlatformError::from)?;
+    }
+    report(platform.builder.sweep().await);
+    let swept = platform.engine.sweep(&HashSet::new(), &HashSet::new()).await.map_err(PlatformError::from)?;
+    report(swept.removed);
+    if let Some(networks) = networks {
+        let removed = networks.remove_all().await.map_err(EngineError::during("take down the networks"));
+        removed.map_err(PlatformError::from)?;
+    }
+    platform.store.close().await;
+    Ok(())
+}
+
+fn lock(config: &Config) -> Result<File, ServerError> {
+    for directory in [&config.data_dir, &config.run_dir, &config.uploads_dir()] {
+        std::fs::create_dir_all(directory).map_err(ServerError::io(format!("create {}", directory.display())))?;
+    }
+    let path = config.data_dir.join("server.lock");
+    let file = File::create(&path).map_err(ServerError::io(format!("create {}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(ServerError::AlreadyRunning { data_dir: config.data_dir.display().to_string() })
+        }
+        Err(TryLockError::Error(source)) => Err(ServerError::Io { operation: "lock the data directory".into(), source }),
+    }
+}
+
+async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Arc<Networks>>), ServerError> {
+    let store = Store::open(&config.data_dir.join("mainstay.db")).await.map_err(PlatformError::from)?;
+    let parts = parts::open(&config).await?;
+    let router_dir = config.run_dir.join("router");
+    std::fs::create_dir_all(&router_dir).map_err(ServerError::io("create the router's directory"))?;
+    // On a disk: after a reboot the router starts with the routes that it had.
+    let snapshot = config.data_dir.join("routes.json");
+    let routes = Routes::open(snapshot.clone(), router_dir.join("control.sock"));
+    let settings = RouterSettings {
+        program: config.program("mainstay-router"),
+        listen: config.router.listen.clone(),
+        snapshot,
+        control: router_dir.join("control.sock"),
+        log: config.data_dir.join("access.log"),
+    };
+    let router = RouterProcess::new(settings, routes.clone());
+    let platform = Platform {
+        build_queue: BuildQueue::new(config.build.at_once, config.build.at_once_per_app),
+        logs: Logs::new(config.data_dir.join("logs")),
+        store,
+        engine: parts.engine,
+        builder: parts.builder,
+        images: parts.images,
+        routes,
+        config,
+    };
+    Ok((Arc::new(platform), router, parts.networks))
+}
+
+/// Removes what an earlier server left and nobody owns, and routes of apps that are gone.
+async fn clean_up(platform: &Arc<Platform>) -> Result<(), PlatformError> {
+    report(platform.builder.sweep().await);
+    let apps: Vec<AppId> = platform.store.all_apps().await?.into_iter().map(|app| app.id).collect();
+    let mut keep = HashSet::new();
+    for app in &apps {
+        keep.extend(platform.store.present_instances(*app).await?.into_iter().map(|row| row.id));
+    }
+    report(platform.engine.sweep(&keep, &apps.iter().copied().collect()).await?.removed);
+    Ok(())
+}
+
+fn report(removed: Vec<String>) {
+    for what in removed {
+        tracing::info!(what, "removed a leftover");
+    }
+}
+
+/// Shown once: in a file that only root reads.
+async fn write_first_token(application: &Application) -> Result<(), ServerError> {
+    let made = application.first_token().await.map_err(|_| ServerError::Token)?;
+    let Some(token) = made else { return Ok(()) };
+    let path = application.platform.config.data_dir.join("token");
+    write_private(&path, &token).map_err(ServerError::io(format!("write {}", path.display())))?;
+    tracing::info!(path = %path.display(), "the first API token was made");
+    Ok(())
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
+}
+
+/// Starts the router again when it is gone.
+async fn look_after(router: RouterProcess) {
+    loop {
+        if let Err(error) = router.ensure().await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the router does not run");
+        }
+        tokio::time::sleep(ROUTER_LOOK_EVERY).await;
+    }
+}
+
+async fn told_to_end() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("told to end; apps and router go on");
+}
