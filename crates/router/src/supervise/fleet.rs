@@ -24,6 +24,9 @@ pub struct Fleet {
 /// How long a status may wait for a serving process that is being restarted.
 const STATUS_WAIT: Duration = Duration::from_secs(2);
 
+/// How much longer than the request's own time a serving process may take for its answer.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
 /// Answers a request that a serving process can answer. Where the serving process dies meanwhile, its successor is asked.
 pub async fn ask_all(mut fleets: watch::Receiver<Fleet>, request: Request) -> Answer {
     let deadline = Instant::now() + limit_of(&request);
@@ -36,7 +39,12 @@ pub async fn ask_all(mut fleets: watch::Receiver<Fleet>, request: Request) -> An
         };
         let request = with_time_left(&request, deadline);
         let links = fleet.serving.iter().chain(&fleet.draining);
-        let answers = join_all(links.map(|link| link.control(request.clone()))).await;
+        let answers = join_all(links.map(|link| link.control(request.clone())));
+        let Ok(answers) = timeout_at(deadline + SILENCE_MAX, answers).await else {
+            return Answer::Error {
+                message: "a serving process does not answer".into(),
+            };
+        };
         if answers.first().is_some_and(Option::is_some) {
             return combine(&fleet, answers.into_iter().flatten().collect());
         }

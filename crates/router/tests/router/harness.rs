@@ -170,8 +170,12 @@ pub(crate) fn kill(pid: u32) {
 }
 
 pub(crate) fn terminate(pid: u32) {
+    signal(pid, rustix::process::Signal::TERM);
+}
+
+pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a process id");
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 /// True while the process runs; a zombie does not.

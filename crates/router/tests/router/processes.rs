@@ -1,10 +1,11 @@
 //! Processes that are killed, and the router's own end.
 
 use mainstay_router::control::{Answer, Request};
+use rustix::process::Signal;
 
 use super::{
     app::App,
-    harness::{HOST, Router, is_alive, kill, served_by, terminate, wait_until},
+    harness::{HOST, Router, is_alive, kill, served_by, signal, terminate, wait_until},
 };
 
 #[test]
@@ -23,6 +24,20 @@ fn a_killed_worker_is_replaced_at_once() {
         assert_eq!(status.worker_deaths_total, deaths);
         assert_ne!(status.pid, worker);
     }
+}
+
+#[test]
+fn a_worker_that_hangs_is_told_and_does_not_hang_who_asks() {
+    let router = Router::start(served_by(&[&App::start("web")]));
+    let worker = router.status().pid;
+    signal(worker, Signal::STOP);
+    let refused = router.block_on(router.control().status()).unwrap_err();
+    signal(worker, Signal::CONT);
+    assert!(
+        refused.to_string().contains("a serving process does not answer"),
+        "{refused}"
+    );
+    router.wait_for("it answers again", |status| status.pid == worker);
 }
 
 #[test]
