@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Cgroup, Usage, read_keyed, read_number};
 
 /// Every hierarchy in which an OCI runtime makes a cgroup, where it is mounted.
-pub const V1_CONTROLLERS: [&str; 14] = [
+pub const V1_CONTROLLERS: [&str; 15] = [
     "memory",
     "cpu",
     "cpuacct",
@@ -20,6 +20,8 @@ pub const V1_CONTROLLERS: [&str; 14] = [
     "perf_event",
     "hugetlb",
     "systemd",
+    // Beside the controllers on a hybrid host: runc makes a cgroup there too.
+    "unified",
 ];
 
 /// Above this, a limit file means "no limit": the kernel shows the largest page-aligned number.
