@@ -14,7 +14,7 @@ use std::{
     process::ExitCode,
 };
 
-use mainstay_api::{Deployment, Phase};
+use mainstay_api::{Deployment, Phase, StepStatus};
 use mainstay_diagnosis::Severity;
 
 use crate::{
@@ -67,8 +67,18 @@ fn outcome(deployment: &Deployment) -> String {
         }
         Phase::Canceled => format!("Deployment {} was canceled.", deployment.id),
         Phase::Active => format!("Deployment {} is active.", deployment.id),
-        other => format!("Deployment {} is {}.", deployment.id, other.as_str().to_lowercase()),
+        other => {
+            let phase = other.as_str().to_lowercase().replace('_', " ");
+            format!("Deployment {} is {phase}.\n{}", deployment.id, known_so_far(deployment))
+        }
     }
+}
+
+/// What is known already of steps that are still going on.
+fn known_so_far(deployment: &Deployment) -> String {
+    let steps = deployment.progress.iter().flat_map(|progress| &progress.steps);
+    let running = steps.flat_map(mainstay_api::Step::leaves).filter(|leaf| leaf.status == StepStatus::Running);
+    running.filter_map(|leaf| leaf.reason.as_ref()).map(|reason| format!("\n{}", card(reason))).collect()
 }
 
 /// The cards of all failed steps, the first cause first.
