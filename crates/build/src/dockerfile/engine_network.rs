@@ -22,7 +22,7 @@ use tokio::{
 
 use super::config::{BuildNetwork, NetworkNamespace};
 
-const OWN_NAMESPACE: &str = "/proc/self/ns/net";
+const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
 const NAMESPACE_DEADLINE: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
