@@ -141,9 +141,12 @@ impl Platform {
 
     /// `mainstay deploy`: uploads the folder and waits for the end, whatever it is.
     pub fn deploy(&self, folder: &Folder) -> Deployment {
-        let directory = folder.on_disk();
-        let path = directory.path().display().to_string();
-        let answer = self.cli(&["--output", "json", "deploy", &path], DEPLOYS_WITHIN);
+        self.deploy_directory(folder.on_disk().path())
+    }
+
+    /// The same for a folder that lies there already.
+    pub fn deploy_directory(&self, directory: &Path) -> Deployment {
+        let answer = self.long_json(&["deploy", &directory.display().to_string()]);
         let json = answer.json();
         assert!(
             json["phase"].is_string(),

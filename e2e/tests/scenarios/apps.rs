@@ -8,21 +8,20 @@ use serde_json::json;
 
 pub(crate) fn the_example_serves_and_an_unchanged_build_is_reused(platform: &mut Platform) {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/hello");
-    let mut folder = Folder::service("hello");
-    for entry in fs::read_dir(&example)
-        .expect("the example is part of the checkout")
-        .filter_map(Result::ok)
-    {
-        let content = fs::read_to_string(entry.path()).expect("the example has text files");
-        folder.write(&entry.file_name().to_string_lossy(), &content);
-    }
-    let first = platform.deploy_active(&folder);
+    let first = platform.deploy_directory(&example);
+    assert_eq!(
+        first.phase(),
+        "ACTIVE",
+        "{first}\n{}",
+        platform.build_log("hello", first.id())
+    );
     assert!(
         !first.notes(Code::PreviousBuildReused),
         "a first build is no reused one: {first}"
     );
     platform.expect_page("hello", "/", "Hello");
-    let second = platform.deploy_active(&folder);
+    let second = platform.deploy_directory(&example);
+    assert_eq!(second.phase(), "ACTIVE", "{second}");
     assert_ne!(first.id(), second.id());
     assert!(
         second.notes(Code::PreviousBuildReused),
