@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use mainstay_deploy::{Event, Failure};
 use mainstay_diagnosis::Reason;
+use mainstay_shim::log::LogSource;
 use mainstay_spec::kind::ComponentKind;
 use mainstay_store::DeploymentRow;
 use tokio::sync::watch;
@@ -122,7 +123,11 @@ impl Effects {
                     let history = evidence::History::default();
                     let evidence =
                         evidence::Evidence { platform: &self.platform, plan: &plan, history: &history };
-                    return Err(Obstacle::failed(&plan.component, evidence.refused(*fault)));
+                    let reason = evidence.refused(*fault);
+                    // No instance ever starts: the deployment's log would be empty.
+                    let logs = &self.platform.logs;
+                    logs.deploy_line(plan.deployment, &plan.component, LogSource::Platform, &reason.message);
+                    return Err(Obstacle::failed(&plan.component, reason));
                 }
                 Err(mainstay_engine::PreflightError::Engine(error)) => return Err(Obstacle::Platform(error.into())),
             }

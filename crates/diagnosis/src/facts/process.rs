@@ -108,6 +108,7 @@ pub struct ExitRecord {
 /// Why a command cannot be executed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecFault {
+    /// What could not be executed; a program's name alone where a shell was to execute it.
     pub argv: Vec<String>,
     pub kind: ExecFaultKind,
     /// The path that was found, where one was.

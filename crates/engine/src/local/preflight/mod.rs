@@ -67,7 +67,11 @@ pub(super) fn check(spec: &InstanceSpec) -> Result<Option<ExecFault>, TreeError>
         return Ok(Some(found));
     }
     match shell::first_word(&spec.argv) {
-        Some(word) => view.check_command(word, true),
+        // The shell is there; what it would execute is not.
+        Some(word) => Ok(view.check_command(word, true)?.map(|found| ExecFault {
+            argv: vec![word.to_owned()],
+            ..found
+        })),
         None => Ok(None),
     }
 }
