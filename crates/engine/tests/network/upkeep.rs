@@ -170,6 +170,21 @@ fn nothing_is_left_after_everything_was_removed() {
         networks.remove_all().await.unwrap();
         assert_eq!(Host::traces(), before);
         assert!(!host.state_file().exists());
+
+        // What still runs elsewhere in the server must not bring it back.
+        networks.recheck().await.unwrap();
+        let error = networks.ensure_app(new_app()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the networks were removed from this host");
+        let late = InstanceId::from_uuid(Uuid::new_v4());
+        assert!(
+            networks
+                .attach(Tenant::Build, late, Held::namespace().pid())
+                .await
+                .is_err()
+        );
+        networks.remove_all().await.unwrap();
+        assert_eq!(Host::traces(), before);
+        assert!(!host.state_file().exists());
     });
 }
 

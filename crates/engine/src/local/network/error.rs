@@ -37,6 +37,8 @@ pub enum NetworkError {
         address: Ipv4Addr,
         subnet: Ipv4Net,
     },
+    #[error("the networks were removed from this host")]
+    Removed,
     #[error("process {pid} is in the host's own network namespace")]
     HostNamespace { pid: i32 },
     #[error("{operation}")]

@@ -30,7 +30,10 @@ mod upkeep;
 use std::{
     collections::BTreeSet,
     net::Ipv4Addr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -72,6 +75,8 @@ pub struct Networks {
     /// What the rules say now. Read by many, replaced only by who holds `policy`.
     allocations: Mutex<Arc<Allocations>>,
     policy: tokio::sync::Mutex<Policy>,
+    /// All was taken off the host, and nothing may put it back. Set under the lock of `policy`.
+    removed: AtomicBool,
 }
 
 /// What the rules depend on beside the allocations; its lock makes changes of the table one after the other.
@@ -100,6 +105,7 @@ impl Networks {
             leases: Mutex::new(leases),
             allocations: Mutex::default(),
             policy: tokio::sync::Mutex::default(),
+            removed: AtomicBool::new(false),
         };
         networks.prepare_host(&netlink).await?;
         let mut policy = networks.policy.lock().await;
@@ -147,6 +153,7 @@ impl Networks {
         instance: InstanceId,
         netns_pid: i32,
     ) -> Result<Attachment, NetworkError> {
+        self.refuse_if_removed()?;
         let namespace = Namespace::of_process(netns_pid)?;
         let place = match tenant {
             Tenant::App(app) => {
@@ -292,6 +299,7 @@ impl Networks {
 impl Networks {
     /// Saves, then applies, then shows the new allocations. If the kernel refuses them, the file goes back to the old ones.
     async fn publish(&self, policy: &Policy, allocations: Allocations) -> Result<(), NetworkError> {
+        self.refuse_if_removed()?;
         state_file::save(&self.config.state_file, &allocations)?;
         let rules = self.rules(policy, &allocations);
         if let Err(error) = nft::apply(&rules).await {
@@ -299,6 +307,13 @@ impl Networks {
             return Err(error);
         }
         self.show(allocations);
+        Ok(())
+    }
+
+    fn refuse_if_removed(&self) -> Result<(), NetworkError> {
+        if self.removed.load(Ordering::Acquire) {
+            return Err(NetworkError::Removed);
+        }
         Ok(())
     }
 

@@ -1,12 +1,12 @@
 //! Keeping the networks as they should be while others change the host, and taking them away.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::atomic::Ordering};
 
 use mainstay_spec::ids::{AppId, InstanceId};
 use rtnetlink::packet_route::address::AddressScope;
 
 use super::{
-    Allocations, IP_FORWARD, Leases, NetworkError, Networks, Tenant,
+    Allocations, IP_FORWARD, Leases, NetworkError, Networks, Policy, Tenant,
     allocations::gateway,
     forward_policy,
     leases::{Lease, device_name},
@@ -27,10 +27,15 @@ impl Networks {
     /// Puts back what others took away (a flushed ruleset, a restarted network service or Docker), and follows a changed
     /// nameserver. To be called every half a minute or so; changes nothing if all is well.
     pub async fn recheck(&self) -> Result<Recheck, NetworkError> {
+        // Held to the end, so that nothing is put back while or after all is removed.
+        let mut policy = self.policy.lock().await;
+        if self.removed.load(Ordering::Acquire) {
+            return Ok(Recheck::default());
+        }
         let netlink = Netlink::open()?;
         let mut repaired = self.prepare_host(&netlink).await?;
         repaired.extend(self.restore_routes(&netlink).await?);
-        repaired.extend(self.restore_rules(&netlink).await?);
+        repaired.extend(self.restore_rules(&netlink, &mut policy).await?);
         let forwarding = forward_policy::open(&self.config).await?;
         repaired.extend(forwarding.opened);
         Ok(Recheck {
@@ -70,9 +75,11 @@ impl Networks {
     }
 
     /// Removes everything that we put on this host: devices, routes, the table, rules in others' chains, the state file. The
-    /// host goes on forwarding, because others may rely on that by now. Nothing may be attached afterwards.
+    /// host goes on forwarding, because others may rely on that by now. Final: nothing can be added afterwards, nor put back by a
+    /// recheck; a repeat finishes what failed.
     pub async fn remove_all(&self) -> Result<(), NetworkError> {
         let _policy = self.policy.lock().await;
+        self.removed.store(true, Ordering::Release);
         let netlink = Netlink::open()?;
         for device in netlink.devices(&self.device_prefix()).await? {
             netlink.remove_device(&device.name).await?;
@@ -148,11 +155,14 @@ impl Networks {
         Ok(restored)
     }
 
-    async fn restore_rules(&self, netlink: &Netlink) -> Result<Vec<String>, NetworkError> {
+    async fn restore_rules(
+        &self,
+        netlink: &Netlink,
+        policy: &mut Policy,
+    ) -> Result<Vec<String>, NetworkError> {
         let refused = self.refused_nameservers(netlink, &self.host_resolvers()).await?;
-        let mut policy = self.policy.lock().await;
         policy.resolvers = refused;
-        let rules = self.rules(&policy, &self.current());
+        let rules = self.rules(policy, &self.current());
         if nft::is_applied(&rules).await {
             return Ok(Vec::new());
         }
