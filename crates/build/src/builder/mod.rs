@@ -13,6 +13,7 @@ mod buildpack;
 mod describe;
 mod dockerfile;
 mod files;
+mod prebuilt;
 mod record;
 mod result;
 mod run;
@@ -253,9 +254,12 @@ impl Builder for LocalBuilder {
                 source: source.clone(),
                 revision: id.clone(),
             }),
-            Source::Image { reference, .. } => Err(BuildFault::Unsupported {
-                what: format!("the image {reference}"),
-                reason: "images of registries are not pulled yet".to_owned(),
+            Source::Image {
+                reference,
+                credentials,
+            } => Ok(ResolvedSource {
+                source: source.clone(),
+                revision: prebuilt::digest(&self.inner, reference, credentials.as_ref()).await?,
             }),
         }
     }

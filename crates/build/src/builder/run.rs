@@ -86,6 +86,14 @@ impl Run<'_> {
     async fn build(&mut self) -> Result<Success, BuildEnd> {
         self.source_dir = SourceDir::parse(&self.request.source_dir)?;
         self.record.facts.source = Some(files::source_facts(&self.request, &self.source_dir));
+        if matches!(self.request.source.source, Source::Image { .. }) {
+            let made = self.with_image().await?;
+            return Ok(Success::Built(BuildOutput {
+                artifact: made.artifact,
+                key: self.request.source.revision.clone(),
+                revision: self.request.source.revision.clone(),
+            }));
+        }
         let stack = self.stack().await?;
         let identity = self.identity().await?;
         let key = BuildKey::of(&self.request, &self.source_dir, &identity.source_dir, &stack.id);

@@ -6,8 +6,11 @@
     reason = "helpers of tests may panic and print"
 )]
 
+mod go;
 mod html;
+mod limits;
 mod node;
+mod python;
 mod world;
 
 /// Ends the test, saying why, where it cannot run.

@@ -60,6 +60,11 @@ impl Lines {
         self.0.lock().unwrap().join("\n")
     }
 
+    /// Whether there is exactly this line.
+    pub(crate) fn has(&self, line: &str) -> bool {
+        self.0.lock().unwrap().iter().any(|kept| kept == line)
+    }
+
     pub(crate) fn contain(&self, text: &str) -> bool {
         self.0.lock().unwrap().iter().any(|line| line.contains(text))
     }
@@ -232,10 +237,6 @@ impl World {
         let drafts = fs::read_dir(self.store.root().join("drafts")).unwrap().flatten();
         remains.extend(drafts.map(|draft| draft.path().display().to_string()));
         remains
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
     }
 }
 
