@@ -2,7 +2,7 @@
 
 use mainstay_spec::{
     ComponentRef,
-    environment::{Binding, Bindables, When, environment},
+    environment::{Bindables, Binding, When, environment},
 };
 use mainstay_store::DeploymentRow;
 
@@ -14,7 +14,12 @@ pub(crate) fn build_variables(
     deployment: &DeploymentRow,
     component: ComponentRef<'_>,
 ) -> Vec<Binding> {
-    environment(&deployment.spec, component, When::Build, &bindables(platform, deployment, &[]))
+    environment(
+        &deployment.spec,
+        component,
+        When::Build,
+        &bindables(platform, deployment, &[]),
+    )
 }
 
 /// Of run scope.
@@ -24,7 +29,12 @@ pub(crate) fn run_variables(
     component: ComponentRef<'_>,
     builds: &[BuildRow],
 ) -> Vec<Binding> {
-    environment(&deployment.spec, component, When::Run, &bindables(platform, deployment, builds))
+    environment(
+        &deployment.spec,
+        component,
+        When::Run,
+        &bindables(platform, deployment, builds),
+    )
 }
 
 fn bindables(platform: &Platform, deployment: &DeploymentRow, builds: &[BuildRow]) -> Bindables {
@@ -33,6 +43,9 @@ fn bindables(platform: &Platform, deployment: &DeploymentRow, builds: &[BuildRow
         app_id: Some(deployment.app.to_string()),
         app_url: Some(platform.config.app_url(&deployment.spec)),
         app_domain: Some(domain),
-        commit_hashes: builds.iter().map(|row| (row.component.clone(), row.source.revision.clone())).collect(),
+        commit_hashes: builds
+            .iter()
+            .map(|row| (row.component.clone(), row.source.revision.clone()))
+            .collect(),
     }
 }

@@ -119,25 +119,35 @@ impl Default for Config {
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4400)) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4400)),
+        }
     }
 }
 
 impl Default for RouterConfig {
     fn default() -> Self {
-        Self { listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))], domain: "localhost".into() }
+        Self {
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
+            domain: "localhost".into(),
+        }
     }
 }
 
 impl Default for NetworkConfig {
     fn default() -> Self {
-        Self { pool: "10.210.0.0/16".into(), service_pool: "10.211.0.0/16".into(), prefix: "ms".into() }
+        Self {
+            pool: "10.210.0.0/16".into(),
+            service_pool: "10.211.0.0/16".into(),
+            prefix: "ms".into(),
+        }
     }
 }
 
 impl Default for BuildConfig {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        let cores =
+            std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         Self {
             memory_bytes: 4 * GIB,
             cpu_millis: cores * 1000,
@@ -158,9 +168,14 @@ impl Config {
         let config = match path {
             None => Self::default(),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-                toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.to_owned(), source })?
+                let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+                    path: path.to_owned(),
+                    source,
+                })?;
+                toml::from_str(&text).map_err(|source| ConfigError::Parse {
+                    path: path.to_owned(),
+                    source,
+                })?
             }
         };
         config.checked()
@@ -168,7 +183,9 @@ impl Config {
 
     fn checked(self) -> Result<Self, ConfigError> {
         if !self.api.listen.ip().is_loopback() {
-            return Err(ConfigError::ApiNotOnLoopback { listen: self.api.listen });
+            return Err(ConfigError::ApiNotOnLoopback {
+                listen: self.api.listen,
+            });
         }
         if self.router.listen.is_empty() {
             return Err(ConfigError::NoRouterAddress);
@@ -180,7 +197,11 @@ impl Config {
     /// Where one of the platform's programs is.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         let beside = || std::env::current_exe().ok()?.parent().map(Path::to_owned);
-        self.program_dir.clone().or_else(beside).unwrap_or_default().join(name)
+        self.program_dir
+            .clone()
+            .or_else(beside)
+            .unwrap_or_default()
+            .join(name)
     }
 
     pub(crate) fn uploads_dir(&self) -> PathBuf {
@@ -194,7 +215,11 @@ impl Config {
 
     /// The app's address for people, without a final slash.
     pub(crate) fn app_url(&self, spec: &AppSpec) -> String {
-        let primary = spec.domains.iter().find(|domain| domain.is_primary()).map(mainstay_spec::Domain::host);
+        let primary = spec
+            .domains
+            .iter()
+            .find(|domain| domain.is_primary())
+            .map(mainstay_spec::Domain::host);
         let host = primary.unwrap_or_else(|| self.app_domain(spec));
         match self.router.listen[0].port() {
             80 => format!("http://{host}"),
@@ -213,7 +238,11 @@ impl Config {
 
     /// The URL to fetch instead of `url`; the longest matching prefix decides.
     pub(crate) fn mirrored(&self, url: &str) -> String {
-        let matching = self.sources.mirrors.iter().filter(|(prefix, _)| url.starts_with(prefix.as_str()));
+        let matching = self
+            .sources
+            .mirrors
+            .iter()
+            .filter(|(prefix, _)| url.starts_with(prefix.as_str()));
         match matching.max_by_key(|(prefix, _)| prefix.len()) {
             Some((prefix, mirror)) => format!("{mirror}{}", &url[prefix.len()..]),
             None => url.to_owned(),
@@ -227,18 +256,37 @@ mod tests {
 
     #[test]
     fn the_longest_mirror_prefix_decides() {
-        let mirrors = [("https://git.example/", "/a/"), ("https://git.example/team/", "/b/")];
+        let mirrors = [
+            ("https://git.example/", "/a/"),
+            ("https://git.example/team/", "/b/"),
+        ];
         let mirrors = mirrors.map(|(from, to)| (from.to_owned(), to.to_owned())).into();
-        let config = Config { sources: SourcesConfig { mirrors }, ..Config::default() };
-        assert_eq!(config.mirrored("https://git.example/team/shop.git"), "/b/shop.git");
+        let config = Config {
+            sources: SourcesConfig { mirrors },
+            ..Config::default()
+        };
+        assert_eq!(
+            config.mirrored("https://git.example/team/shop.git"),
+            "/b/shop.git"
+        );
         assert_eq!(config.mirrored("https://git.example/x.git"), "/a/x.git");
-        assert_eq!(config.mirrored("https://other.example/x.git"), "https://other.example/x.git");
+        assert_eq!(
+            config.mirrored("https://other.example/x.git"),
+            "https://other.example/x.git"
+        );
     }
 
     #[test]
     fn the_api_stays_on_loopback() {
-        let api = ApiConfig { listen: SocketAddr::from(([0, 0, 0, 0], 4400)) };
-        let refused = Config { api, ..Config::default() }.checked().unwrap_err();
+        let api = ApiConfig {
+            listen: SocketAddr::from(([0, 0, 0, 0], 4400)),
+        };
+        let refused = Config {
+            api,
+            ..Config::default()
+        }
+        .checked()
+        .unwrap_err();
         assert_eq!(
             refused.to_string(),
             "api.listen is 0.0.0.0:4400: the API speaks plain HTTP and must stay on a loopback address"

@@ -1,5 +1,5 @@
 //! The platform's own logs of a deployment: one per build, and one of platform lines per component while it is deployed. An instance's output
-//! is kept by its shim; [`merge`] puts both into one stream, each line in its true place.
+//! is kept by its shim; `app::log_reading` makes one stream of them, each line in its true place.
 
 use std::{
     collections::VecDeque,
@@ -9,7 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 use mainstay_build::BuildLog;
-use mainstay_shim::log::{LogLimits, LogLine, LogReader, LogSource, LogWriter};
+use mainstay_shim::log::{LogLimits, LogReader, LogSource, LogWriter};
 use mainstay_spec::ids::{BuildId, DeploymentId};
 
 use crate::platform::PlatformError;
@@ -33,7 +33,10 @@ impl Logs {
     }
 
     fn deploy_directory(&self, deployment: DeploymentId, component: &str) -> PathBuf {
-        self.directory.join("deployments").join(deployment.to_string()).join(component)
+        self.directory
+            .join("deployments")
+            .join(deployment.to_string())
+            .join(component)
     }
 
     pub(crate) fn build_writer(&self, build: BuildId) -> Result<BuildLogFile, PlatformError> {
@@ -42,17 +45,32 @@ impl Logs {
             std::fs::create_dir_all(&directory)?;
             LogWriter::open(&directory, LogLimits::default()).map_err(std::io::Error::other)
         };
-        let writer = open().map_err(|source| PlatformError::Io { operation: "open the build log".into(), source })?;
-        Ok(BuildLogFile { inner: Mutex::new(BuildLogInner { writer, tail: VecDeque::new() }) })
+        let writer = open().map_err(|source| PlatformError::Io {
+            operation: "open the build log".into(),
+            source,
+        })?;
+        Ok(BuildLogFile {
+            inner: Mutex::new(BuildLogInner {
+                writer,
+                tail: VecDeque::new(),
+            }),
+        })
     }
 
     /// Adds a line of the platform's to the deployment's log of the component. A log that cannot be written is no reason to stop a
     /// deployment.
-    pub(crate) fn deploy_line(&self, deployment: DeploymentId, component: &str, source: LogSource, text: &str) {
+    pub(crate) fn deploy_line(
+        &self,
+        deployment: DeploymentId,
+        component: &str,
+        source: LogSource,
+        text: &str,
+    ) {
         let directory = self.deploy_directory(deployment, component);
         let write = || -> Result<(), std::io::Error> {
             std::fs::create_dir_all(&directory)?;
-            let mut writer = LogWriter::open(&directory, LogLimits::default()).map_err(std::io::Error::other)?;
+            let mut writer =
+                LogWriter::open(&directory, LogLimits::default()).map_err(std::io::Error::other)?;
             writer.line(source, Timestamp::now(), text.as_bytes());
             writer.flush().map_err(std::io::Error::other)
         };
@@ -71,7 +89,9 @@ impl Logs {
 
     /// Deletes what was kept of a deployment.
     pub(crate) fn forget_deployment(&self, deployment: DeploymentId) {
-        drop(std::fs::remove_dir_all(self.directory.join("deployments").join(deployment.to_string())));
+        drop(std::fs::remove_dir_all(
+            self.directory.join("deployments").join(deployment.to_string()),
+        ));
     }
 
     pub(crate) fn forget_build(&self, build: BuildId) {
@@ -95,7 +115,12 @@ impl BuildLogFile {
     /// The last lines, oldest first.
     pub(crate) fn tail(&self, lines: usize) -> Vec<String> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.tail.iter().skip(inner.tail.len().saturating_sub(lines)).cloned().collect()
+        inner
+            .tail
+            .iter()
+            .skip(inner.tail.len().saturating_sub(lines))
+            .cloned()
+            .collect()
     }
 }
 
@@ -105,18 +130,14 @@ impl BuildLog for BuildLogFile {
         inner.writer.line(source, Timestamp::now(), text.as_bytes());
         // Live readers want the line now; a build prints few enough of them.
         if let Err(error) = inner.writer.flush() {
-            tracing::warn!(error = &error as &dyn std::error::Error, "could not write a build log");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not write a build log"
+            );
         }
         if inner.tail.len() == TAIL_LINES {
             inner.tail.pop_front();
         }
         inner.tail.push_back(text.to_owned());
     }
-}
-
-/// Several logs as one, by time; lines of equal time keep the order of `logs`.
-pub(crate) fn merge(logs: Vec<Vec<LogLine>>) -> Vec<LogLine> {
-    let mut lines: Vec<LogLine> = logs.into_iter().flatten().collect();
-    lines.sort_by_key(|line| line.at);
-    lines
 }

@@ -16,10 +16,7 @@ use mainstay_engine::{
 };
 use mainstay_images::{ImageStore, OperatorSettings};
 
-use crate::{
-    config::Config,
-    platform::PlatformError,
-};
+use crate::{config::Config, platform::PlatformError};
 
 #[derive(Debug)]
 pub(crate) struct Parts {
@@ -35,9 +32,18 @@ pub(crate) async fn open(config: &Config) -> Result<Parts, PlatformError> {
     let networks = local.networks();
     let engine: Arc<dyn Engine> = Arc::new(local);
     let dockerfile = DockerfileEngine::new(dockerfile_config(config, networks.clone())).await?;
-    let builder =
-        LocalBuilder::open(builder_config(config), Arc::clone(&engine), images.clone(), Some(Arc::new(dockerfile)))?;
-    Ok(Parts { engine, builder: Arc::new(builder), images, networks })
+    let builder = LocalBuilder::open(
+        builder_config(config),
+        Arc::clone(&engine),
+        images.clone(),
+        Some(Arc::new(dockerfile)),
+    )?;
+    Ok(Parts {
+        engine,
+        builder: Arc::new(builder),
+        images,
+        networks,
+    })
 }
 
 fn builder_config(config: &Config) -> BuilderConfig {
@@ -63,17 +69,28 @@ fn dockerfile_config(config: &Config, networks: Option<Arc<Networks>>) -> Docker
     let network = networks.map_or(StepNetwork::None, |networks| {
         StepNetwork::Namespace(Arc::new(EngineBuildNetwork::new(networks)))
     });
-    let mut dockerfile =
-        DockerfileConfig::new(config.data_dir.join("dockerfile"), config.run_dir.join("dockerfile"), network);
+    let mut dockerfile = DockerfileConfig::new(
+        config.data_dir.join("dockerfile"),
+        config.run_dir.join("dockerfile"),
+        network,
+    );
     dockerfile.cgroup_prefix = format!("/{}/build", config.name);
     dockerfile.operator = operator_settings(config);
     dockerfile
 }
 
 fn engine_config(config: &Config) -> Result<LocalConfig, PlatformError> {
-    let bin_dir: PathBuf = config.program("mainstay-shim").parent().map(PathBuf::from).unwrap_or_default();
-    let mut local =
-        LocalConfig::new(&config.name, config.data_dir.join("engine"), config.run_dir.join("engine"), bin_dir);
+    let bin_dir: PathBuf = config
+        .program("mainstay-shim")
+        .parent()
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    let mut local = LocalConfig::new(
+        &config.name,
+        config.data_dir.join("engine"),
+        config.run_dir.join("engine"),
+        bin_dir,
+    );
     local.network = Some(network_config(config)?);
     Ok(local)
 }
@@ -84,10 +101,19 @@ fn network_config(config: &Config) -> Result<NetworkConfig, PlatformError> {
     network.prefix.clone_from(&config.network.prefix);
     network.pool = pool("network.pool", &config.network.pool)?;
     network.service_pool = pool("network.service_pool", &config.network.service_pool)?;
-    network.open_host_ports = config.router.listen.iter().map(std::net::SocketAddr::port).collect();
+    network.open_host_ports = config
+        .router
+        .listen
+        .iter()
+        .map(std::net::SocketAddr::port)
+        .collect();
     Ok(network)
 }
 
 fn pool<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, PlatformError> {
-    text.parse().map_err(|_| PlatformError::missing(format!("a network like 10.210.0.0/16 in {field} (found {text:?})")))
+    text.parse().map_err(|_| {
+        PlatformError::missing(format!(
+            "a network like 10.210.0.0/16 in {field} (found {text:?})"
+        ))
+    })
 }

@@ -13,8 +13,14 @@ use tokio::{net::TcpStream, time::timeout};
 const BODY_START_BYTES_MAX: usize = 1024;
 
 /// The headers that help to understand an answer.
-const TELLING_HEADERS: [&str; 6] =
-    ["location", "content-type", "server", "www-authenticate", "mainstay-reason", "mainstay-detail"];
+const TELLING_HEADERS: [&str; 6] = [
+    "location",
+    "content-type",
+    "server",
+    "www-authenticate",
+    "mainstay-reason",
+    "mainstay-detail",
+];
 
 /// What to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +43,9 @@ pub(crate) struct HttpProbe {
 pub(crate) async fn probe(target: &ProbeTarget) -> ProbeAttempt {
     let at = Timestamp::now();
     let started = std::time::Instant::now();
-    let outcome = timeout(target.timeout, attempt(target)).await.unwrap_or(ProbeOutcome::TimedOut);
+    let outcome = timeout(target.timeout, attempt(target))
+        .await
+        .unwrap_or(ProbeOutcome::TimedOut);
     ProbeAttempt {
         at,
         target: describe(target),
@@ -58,10 +66,14 @@ async fn attempt(target: &ProbeTarget) -> ProbeOutcome {
         Ok(stream) => stream,
         Err(error) => return connect_outcome(&error),
     };
-    let Some(http) = &target.http else { return ProbeOutcome::Connected };
+    let Some(http) = &target.http else {
+        return ProbeOutcome::Connected;
+    };
     match request(stream, http).await {
         Ok(outcome) => outcome,
-        Err(error) => ProbeOutcome::Broken { message: chain(&error) },
+        Err(error) => ProbeOutcome::Broken {
+            message: chain(&error),
+        },
     }
 }
 
@@ -69,8 +81,12 @@ fn connect_outcome(error: &std::io::Error) -> ProbeOutcome {
     match error.kind() {
         std::io::ErrorKind::ConnectionRefused => ProbeOutcome::Refused,
         std::io::ErrorKind::TimedOut => ProbeOutcome::TimedOut,
-        std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => ProbeOutcome::Unreachable,
-        _ => ProbeOutcome::Broken { message: error.to_string() },
+        std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
+            ProbeOutcome::Unreachable
+        }
+        _ => ProbeOutcome::Broken {
+            message: error.to_string(),
+        },
     }
 }
 
@@ -87,13 +103,19 @@ async fn request(stream: TcpStream, http: &HttpProbe) -> Result<ProbeOutcome, hy
         request = request.header(name, value);
     }
     let Ok(request) = request.body(Empty::<Bytes>::new()) else {
-        return Ok(ProbeOutcome::Broken { message: format!("{:?} is no valid path", http.path) });
+        return Ok(ProbeOutcome::Broken {
+            message: format!("{:?} is no valid path", http.path),
+        });
     };
     let response = sender.send_request(request).await?;
     let status = response.status().as_u16();
     let headers = telling_headers(response.headers());
     let body_start = body_start(response.into_body()).await;
-    Ok(ProbeOutcome::Response { status, headers, body_start })
+    Ok(ProbeOutcome::Response {
+        status,
+        headers,
+        body_start,
+    })
 }
 
 fn telling_headers(headers: &hyper::HeaderMap) -> Vec<(String, String)> {

@@ -63,10 +63,20 @@ pub(crate) async fn run(config: Config) -> Result<(), ServerError> {
     clean_up(&platform).await?;
     let application = Application::new(Arc::clone(&platform));
     write_first_token(&application).await?;
+    // The apps want to show their routes as soon as they wake.
+    if let Err(error) = router.ensure().await {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the router does not run"
+        );
+    }
+    forget_stale_routes(&platform).await?;
     application.wake_up().await?;
     tokio::spawn(look_after(router));
     let listen = platform.config.api.listen;
-    let listener = tokio::net::TcpListener::bind(listen).await.map_err(ServerError::io(format!("listen on {listen}")))?;
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .map_err(ServerError::io(format!("listen on {listen}")))?;
     tracing::info!(%listen, "the API is served");
     axum::serve(listener, http::router(application))
         .with_graceful_shutdown(told_to_end())
@@ -82,18 +92,36 @@ pub(crate) async fn down(config: Config) -> Result<(), ServerError> {
     let (platform, _, networks) = open(config).await?;
     // Ends at once what would only be drained for visitors that no longer come.
     if let Err(error) = platform.routes.shut_down(ROUTER_ENDS_WITHIN).await {
-        tracing::info!(error = &error as &dyn std::error::Error, "the router does not run");
+        tracing::info!(
+            error = &error as &dyn std::error::Error,
+            "the router does not run"
+        );
     }
     for app in platform.store.all_apps().await.map_err(PlatformError::from)? {
-        let present = platform.store.present_instances(app.id).await.map_err(PlatformError::from)?;
+        let present = platform
+            .store
+            .present_instances(app.id)
+            .await
+            .map_err(PlatformError::from)?;
         retire(&platform, present, StopReason::Shutdown).await;
-        platform.engine.remove_network(app.id).await.map_err(PlatformError::from)?;
+        platform
+            .engine
+            .remove_network(app.id)
+            .await
+            .map_err(PlatformError::from)?;
     }
     report(platform.builder.sweep().await);
-    let swept = platform.engine.sweep(&HashSet::new(), &HashSet::new()).await.map_err(PlatformError::from)?;
+    let swept = platform
+        .engine
+        .sweep(&HashSet::new(), &HashSet::new())
+        .await
+        .map_err(PlatformError::from)?;
     report(swept.removed);
     if let Some(networks) = networks {
-        let removed = networks.remove_all().await.map_err(EngineError::during("take down the networks"));
+        let removed = networks
+            .remove_all()
+            .await
+            .map_err(EngineError::during("take down the networks"));
         removed.map_err(PlatformError::from)?;
     }
     platform.store.close().await;
@@ -102,21 +130,27 @@ pub(crate) async fn down(config: Config) -> Result<(), ServerError> {
 
 fn lock(config: &Config) -> Result<File, ServerError> {
     for directory in [&config.data_dir, &config.run_dir, &config.uploads_dir()] {
-        std::fs::create_dir_all(directory).map_err(ServerError::io(format!("create {}", directory.display())))?;
+        std::fs::create_dir_all(directory)
+            .map_err(ServerError::io(format!("create {}", directory.display())))?;
     }
     let path = config.data_dir.join("server.lock");
     let file = File::create(&path).map_err(ServerError::io(format!("create {}", path.display())))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(ServerError::AlreadyRunning { data_dir: config.data_dir.display().to_string() })
-        }
-        Err(TryLockError::Error(source)) => Err(ServerError::Io { operation: "lock the data directory".into(), source }),
+        Err(TryLockError::WouldBlock) => Err(ServerError::AlreadyRunning {
+            data_dir: config.data_dir.display().to_string(),
+        }),
+        Err(TryLockError::Error(source)) => Err(ServerError::Io {
+            operation: "lock the data directory".into(),
+            source,
+        }),
     }
 }
 
 async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Arc<Networks>>), ServerError> {
-    let store = Store::open(&config.data_dir.join("mainstay.db")).await.map_err(PlatformError::from)?;
+    let store = Store::open(&config.data_dir.join("mainstay.db"))
+        .await
+        .map_err(PlatformError::from)?;
     let parts = parts::open(&config).await?;
     let router_dir = config.run_dir.join("router");
     std::fs::create_dir_all(&router_dir).map_err(ServerError::io("create the router's directory"))?;
@@ -144,15 +178,52 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
     Ok((Arc::new(platform), router, parts.networks))
 }
 
-/// Removes what an earlier server left and nobody owns, and routes of apps that are gone.
+/// Takes away routes of apps that are gone, and candidates of probes that were cut off.
+async fn forget_stale_routes(platform: &Platform) -> Result<(), PlatformError> {
+    let apps: Vec<AppId> = platform
+        .store
+        .all_apps()
+        .await?
+        .into_iter()
+        .map(|app| app.id)
+        .collect();
+    if let Err(error) = platform.routes.keep_apps(&apps).await {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "could not clean the routes"
+        );
+    }
+    Ok(())
+}
+
+/// Removes what an earlier server left and nobody owns.
 async fn clean_up(platform: &Arc<Platform>) -> Result<(), PlatformError> {
     report(platform.builder.sweep().await);
-    let apps: Vec<AppId> = platform.store.all_apps().await?.into_iter().map(|app| app.id).collect();
+    let apps: Vec<AppId> = platform
+        .store
+        .all_apps()
+        .await?
+        .into_iter()
+        .map(|app| app.id)
+        .collect();
     let mut keep = HashSet::new();
     for app in &apps {
-        keep.extend(platform.store.present_instances(*app).await?.into_iter().map(|row| row.id));
+        keep.extend(
+            platform
+                .store
+                .present_instances(*app)
+                .await?
+                .into_iter()
+                .map(|row| row.id),
+        );
     }
-    report(platform.engine.sweep(&keep, &apps.iter().copied().collect()).await?.removed);
+    report(
+        platform
+            .engine
+            .sweep(&keep, &apps.iter().copied().collect())
+            .await?
+            .removed,
+    );
     Ok(())
 }
 
@@ -173,7 +244,12 @@ async fn write_first_token(application: &Application) -> Result<(), ServerError>
 }
 
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     writeln!(file, "{text}")?;
     file.sync_all()
 }
@@ -182,14 +258,19 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 async fn look_after(router: RouterProcess) {
     loop {
         if let Err(error) = router.ensure().await {
-            tracing::error!(error = &error as &dyn std::error::Error, "the router does not run");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the router does not run"
+            );
         }
         tokio::time::sleep(ROUTER_LOOK_EVERY).await;
     }
 }
 
 async fn told_to_end() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {

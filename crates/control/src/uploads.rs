@@ -42,20 +42,35 @@ fn store_through(uploads: &Path, draft: &Path, archive: impl Read) -> Result<Str
     match fs::rename(draft, &place) {
         Ok(()) => Ok(id.to_string()),
         Err(_) if place.is_dir() => Ok(id.to_string()),
-        Err(source) => Err(UploadError::Platform(PlatformError::Io { operation: "keep the upload".into(), source })),
+        Err(source) => Err(UploadError::Platform(PlatformError::Io {
+            operation: "keep the upload".into(),
+            source,
+        })),
     }
 }
 
 /// Archives are read back and forth: into a file without a name first.
 fn spool(uploads: &Path, archive: impl Read) -> Result<File, UploadError> {
-    let io_error = |source| UploadError::Platform(PlatformError::Io { operation: "receive the upload".into(), source });
+    let io_error = |source| {
+        UploadError::Platform(PlatformError::Io {
+            operation: "receive the upload".into(),
+            source,
+        })
+    };
     let path = uploads.join(format!(".{}.archive", uuid::Uuid::new_v4().simple()));
-    let mut file = File::options().read(true).write(true).create_new(true).open(&path).map_err(io_error)?;
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .map_err(io_error)?;
     fs::remove_file(&path).map_err(io_error)?;
     let count = io::copy(&mut archive.take(ARCHIVE_BYTES_MAX + 1), &mut file)
         .map_err(|error| UploadError::Refused(format!("the upload broke off: {error}")))?;
     if count > ARCHIVE_BYTES_MAX {
-        return Err(UploadError::Refused(format!("the upload is larger than {ARCHIVE_BYTES_MAX} bytes")));
+        return Err(UploadError::Refused(format!(
+            "the upload is larger than {ARCHIVE_BYTES_MAX} bytes"
+        )));
     }
     file.flush().and_then(|()| file.rewind()).map_err(io_error)?;
     Ok(file)

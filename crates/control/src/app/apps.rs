@@ -1,5 +1,7 @@
 //! Apps: create, read, update, delete.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use mainstay_spec::{
     AppSpec, ParsedSpec,
@@ -38,7 +40,7 @@ impl Page {
 impl Application {
     /// Creates the app and its first deployment.
     pub(crate) async fn create_app(&self, spec: &AppSpec) -> Result<AppView, Refusal> {
-        self.check(spec)?;
+        Self::check(spec)?;
         let id = AppId::from_uuid(uuid::Uuid::new_v4());
         self.platform.store.insert_app(id, spec, Timestamp::now()).await?;
         self.deploy(id, Wish::initial(spec.clone())).await?;
@@ -46,13 +48,25 @@ impl Application {
     }
 
     pub(crate) async fn app(&self, id: AppId) -> Result<AppView, Refusal> {
-        let app = self.platform.store.app(id).await?.filter(|app| !app.deleting).ok_or(Refusal::NotFound)?;
+        let app = self
+            .platform
+            .store
+            .app(id)
+            .await?
+            .filter(|app| !app.deleting)
+            .ok_or(Refusal::NotFound)?;
         self.view(app).await
     }
 
     /// By id or by name, as people type it.
     pub(crate) async fn app_by_name(&self, name: &str) -> Result<AppView, Refusal> {
-        let app = self.platform.store.app_by_name(name).await?.filter(|app| !app.deleting).ok_or(Refusal::NotFound)?;
+        let app = self
+            .platform
+            .store
+            .app_by_name(name)
+            .await?
+            .filter(|app| !app.deleting)
+            .ok_or(Refusal::NotFound)?;
         self.view(app).await
     }
 
@@ -66,11 +80,23 @@ impl Application {
     }
 
     /// Replaces the whole spec and deploys it. Components keep their commits unless `update_sources`.
-    pub(crate) async fn update_app(&self, id: AppId, spec: &AppSpec, update_sources: bool) -> Result<AppView, Refusal> {
-        self.check(spec)?;
+    pub(crate) async fn update_app(
+        &self,
+        id: AppId,
+        spec: &AppSpec,
+        update_sources: bool,
+    ) -> Result<AppView, Refusal> {
+        Self::check(spec)?;
         let before = self.app(id).await?;
-        let pinned = if update_sources { Default::default() } else { self.pinned_sources(&before, spec).await? };
-        self.platform.store.update_app_spec(id, spec, Timestamp::now()).await?;
+        let pinned = if update_sources {
+            BTreeMap::new()
+        } else {
+            self.pinned_sources(&before, spec).await?
+        };
+        self.platform
+            .store
+            .update_app_spec(id, spec, Timestamp::now())
+            .await?;
         self.deploy(id, Wish::update(spec.clone(), pinned)).await?;
         self.app(id).await
     }
@@ -85,14 +111,18 @@ impl Application {
     }
 
     /// What this version cannot run is refused by name.
-    fn check(&self, spec: &AppSpec) -> Result<(), Refusal> {
+    fn check(spec: &AppSpec) -> Result<(), Refusal> {
         let unsupported = mainstay_spec::unsupported(spec);
-        if unsupported.is_empty() { Ok(()) } else { Err(Refusal::Spec(unsupported)) }
+        if unsupported.is_empty() {
+            Ok(())
+        } else {
+            Err(Refusal::Spec(unsupported))
+        }
     }
 
     /// The spec as it would be accepted, with its warnings.
     pub(crate) async fn propose(&self, parsed: &ParsedSpec, app: Option<AppId>) -> Result<bool, Refusal> {
-        self.check(&parsed.spec)?;
+        Self::check(&parsed.spec)?;
         let taken = self.platform.store.app_by_name(&parsed.spec.name).await?;
         Ok(taken.is_none_or(|other| Some(other.id) == app))
     }
@@ -106,7 +136,12 @@ impl Application {
         let waits = |row: &&DeploymentRow| row.phase == mainstay_deploy::PhaseKind::PendingBuild;
         let pending = unsettled.iter().rev().find(waits).cloned();
         let in_progress = unsettled.iter().find(|row| !waits(row)).cloned();
-        Ok(AppView { app, active, pending, in_progress })
+        Ok(AppView {
+            app,
+            active,
+            pending,
+            in_progress,
+        })
     }
 
     pub(crate) async fn deploy(&self, app: AppId, wish: Wish) -> Result<DeploymentId, Refusal> {

@@ -43,19 +43,34 @@ impl Wish {
     }
 
     pub(crate) fn update(spec: AppSpec, pinned_sources: BTreeMap<String, String>) -> Self {
-        Self { pinned_sources, ..Self::new(spec, "app spec updated") }
+        Self {
+            pinned_sources,
+            ..Self::new(spec, "app spec updated")
+        }
     }
 
     pub(crate) fn manual(spec: AppSpec, force_build: bool) -> Self {
-        Self { force_build, ..Self::new(spec, "manual") }
+        Self {
+            force_build,
+            ..Self::new(spec, "manual")
+        }
     }
 
     pub(crate) fn restart(spec: AppSpec, pinned_sources: BTreeMap<String, String>) -> Self {
-        Self { pinned_sources, ..Self::new(spec, "app restarted") }
+        Self {
+            pinned_sources,
+            ..Self::new(spec, "app restarted")
+        }
     }
 
     fn new(spec: AppSpec, cause: &'static str) -> Self {
-        Self { spec, cause, cause_kind: "MANUAL", force_build: false, pinned_sources: BTreeMap::new() }
+        Self {
+            spec,
+            cause,
+            cause_kind: "MANUAL",
+            force_build: false,
+            pinned_sources: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn into_deployment(self, id: DeploymentId, app: &AppRow) -> NewDeployment {
@@ -73,6 +88,13 @@ impl Wish {
     }
 }
 
+/// An instance that serves, and how many in its place ended before it.
+#[derive(Debug, Clone)]
+pub(crate) struct InstanceView {
+    pub row: InstanceRow,
+    pub restarts: usize,
+}
+
 impl DeploymentView {
     /// The final reason of the deployment: the first failure's.
     pub(crate) fn failed_leaf(&self) -> Option<&Leaf> {
@@ -81,7 +103,11 @@ impl DeploymentView {
 }
 
 impl Application {
-    pub(crate) async fn create_deployment(&self, app: AppId, force_build: bool) -> Result<DeploymentView, Refusal> {
+    pub(crate) async fn create_deployment(
+        &self,
+        app: AppId,
+        force_build: bool,
+    ) -> Result<DeploymentView, Refusal> {
         let view = self.app(app).await?;
         let id = self.deploy(app, Wish::manual(view.app.spec, force_build)).await?;
         self.deployment(app, id).await
@@ -91,7 +117,9 @@ impl Application {
     pub(crate) async fn restart_app(&self, app: AppId) -> Result<DeploymentView, Refusal> {
         let view = self.app(app).await?;
         let Some(active) = &view.active else {
-            return Err(Refusal::BadRequest("the app has no active deployment to restart".into()));
+            return Err(Refusal::BadRequest(
+                "the app has no active deployment to restart".into(),
+            ));
         };
         let spec = active.spec.clone();
         let pinned = self.pinned_sources(&view, &spec).await?;
@@ -100,7 +128,13 @@ impl Application {
     }
 
     pub(crate) async fn deployment(&self, app: AppId, id: DeploymentId) -> Result<DeploymentView, Refusal> {
-        let row = self.platform.store.deployment(id).await?.filter(|row| row.app == app).ok_or(Refusal::NotFound)?;
+        let row = self
+            .platform
+            .store
+            .deployment(id)
+            .await?
+            .filter(|row| row.app == app)
+            .ok_or(Refusal::NotFound)?;
         self.deployment_view(row).await
     }
 
@@ -111,12 +145,26 @@ impl Application {
         let reasons = store.reasons(row.id).await?;
         let mut leaves = leaves(&component_plans(&row.spec), &events);
         show_what_is_known(&mut leaves, &reasons);
-        Ok(DeploymentView { row, events, leaves, builds, reasons })
+        Ok(DeploymentView {
+            row,
+            events,
+            leaves,
+            builds,
+            reasons,
+        })
     }
 
-    pub(crate) async fn deployments(&self, app: AppId, page: Page) -> Result<(Vec<DeploymentView>, u64), Refusal> {
+    pub(crate) async fn deployments(
+        &self,
+        app: AppId,
+        page: Page,
+    ) -> Result<(Vec<DeploymentView>, u64), Refusal> {
         self.app(app).await?;
-        let (rows, total) = self.platform.store.deployments(app, page.offset(), page.size).await?;
+        let (rows, total) = self
+            .platform
+            .store
+            .deployments(app, page.offset(), page.size)
+            .await?;
         let mut views = Vec::with_capacity(rows.len());
         for row in rows {
             views.push(self.deployment_view(row).await?);
@@ -124,22 +172,46 @@ impl Application {
         Ok((views, total))
     }
 
-    pub(crate) async fn cancel_deployment(&self, app: AppId, id: DeploymentId) -> Result<DeploymentView, Refusal> {
+    pub(crate) async fn cancel_deployment(
+        &self,
+        app: AppId,
+        id: DeploymentId,
+    ) -> Result<DeploymentView, Refusal> {
         self.deployment(app, id).await?;
         let (canceled, answered) = tokio::sync::oneshot::channel();
-        let command = Command::Cancel { deployment: id, by: "user".into(), canceled };
+        let command = Command::Cancel {
+            deployment: id,
+            by: "user".into(),
+            canceled,
+        };
         drop(self.actor(app).send(command).await);
         if !answer(answered).await? {
-            return Err(Refusal::BadRequest("the deployment has ended; it can no longer be canceled".into()));
+            return Err(Refusal::BadRequest(
+                "the deployment has ended; it can no longer be canceled".into(),
+            ));
         }
         self.deployment(app, id).await
     }
 
-    pub(crate) async fn instances(&self, app: AppId) -> Result<Vec<InstanceRow>, Refusal> {
+    /// The instances that serve.
+    pub(crate) async fn instances(&self, app: AppId) -> Result<Vec<InstanceView>, Refusal> {
         let view = self.app(app).await?;
-        let Some(active) = view.active else { return Ok(Vec::new()) };
+        let Some(active) = view.active else {
+            return Ok(Vec::new());
+        };
         let rows = self.platform.store.instances_of_deployment(active.id).await?;
-        Ok(rows.into_iter().filter(|row| !row.removed).collect())
+        let ended_before = |row: &InstanceRow| {
+            rows.iter()
+                .filter(|other| other.removed && other.name() == row.name())
+                .count()
+        };
+        let present = rows.iter().filter(|row| !row.removed);
+        Ok(present
+            .map(|row| InstanceView {
+                restarts: ended_before(row),
+                row: row.clone(),
+            })
+            .collect())
     }
 
     /// The revisions that components of unchanged source keep.
@@ -148,7 +220,9 @@ impl Application {
         before: &AppView,
         spec: &AppSpec,
     ) -> Result<BTreeMap<String, String>, Refusal> {
-        let Some(active) = &before.active else { return Ok(BTreeMap::new()) };
+        let Some(active) = &before.active else {
+            return Ok(BTreeMap::new());
+        };
         let builds = builds_of(&self.platform, active).await?;
         let unchanged = |row: &BuildRow| {
             let source = |spec: &AppSpec| {
@@ -164,13 +238,20 @@ impl Application {
 
 /// A leaf that is still running shows what is known already.
 fn show_what_is_known(leaves: &mut [Leaf], reasons: &[ReasonRow]) {
-    for leaf in leaves.iter_mut().filter(|leaf| leaf.status == LeafStatus::Running && leaf.reason.is_none()) {
+    for leaf in leaves
+        .iter_mut()
+        .filter(|leaf| leaf.status == LeafStatus::Running && leaf.reason.is_none())
+    {
         let (component, stage) = match &leaf.name {
             LeafName::Build { component } => (component, "build"),
             LeafName::Wait { component } => (component, "wait"),
             _ => continue,
         };
-        let known = reasons.iter().find(|row| row.component == *component && row.stage == stage);
-        leaf.reason = known.filter(|row| row.resolved_at.is_none()).map(|row| row.reason.clone());
+        let known = reasons
+            .iter()
+            .find(|row| row.component == *component && row.stage == stage);
+        leaf.reason = known
+            .filter(|row| row.resolved_at.is_none())
+            .map(|row| row.reason.clone());
     }
 }

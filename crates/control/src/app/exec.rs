@@ -19,14 +19,21 @@ impl Application {
         name: Option<&str>,
     ) -> Result<InstanceId, Refusal> {
         let instances = self.instances(app).await?;
-        let of_component = instances.into_iter().filter(|row| row.component == component);
-        for row in of_component.filter(|row| name.is_none_or(|name| row.name() == name || row.id.to_string() == name)) {
+        let of_component = instances
+            .into_iter()
+            .map(|view| view.row)
+            .filter(|row| row.component == component);
+        for row in of_component
+            .filter(|row| name.is_none_or(|name| row.name() == name || row.id.to_string() == name))
+        {
             let status = self.platform.engine.status(row.id).await?;
             if status.is_some_and(|status| status.state == InstanceState::Running) {
                 return Ok(row.id);
             }
         }
-        Err(Refusal::BadRequest(format!("component {component:?} has no running instance to open a console in")))
+        Err(Refusal::BadRequest(format!(
+            "component {component:?} has no running instance to open a console in"
+        )))
     }
 
     /// Runs `argv`, or a login shell on a terminal when it is empty.
@@ -42,6 +49,10 @@ impl Application {
         if terminal.is_some() {
             env.insert("TERM".to_owned(), "xterm-256color".to_owned());
         }
-        Ok(self.platform.engine.exec(instance, ExecRequest { argv, env, terminal }).await?)
+        Ok(self
+            .platform
+            .engine
+            .exec(instance, ExecRequest { argv, env, terminal })
+            .await?)
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
 
 /// Clients open a link right away; historic ones are read a little later.
-const VALID_FOR: Duration = Duration::from_secs(15 * 60);
+const VALID_FOR: Duration = Duration::from_mins(15);
 const LINKS_MAX: usize = 10_000;
 
 /// What a link leads to.

@@ -70,9 +70,19 @@ impl Application {
         if let Some(name) = &component
             && deployment.spec.component(name).is_none()
         {
-            return Err(Refusal::BadRequest(format!("deployment {} has no component {name:?}", deployment.id)));
+            return Err(Refusal::BadRequest(format!(
+                "deployment {} has no component {name:?}",
+                deployment.id
+            )));
         }
-        Ok(LogWish { app, deployment: deployment.id, component, kind, follow, tail })
+        Ok(LogWish {
+            app,
+            deployment: deployment.id,
+            component,
+            kind,
+            follow,
+            tail,
+        })
     }
 
     async fn newest_deployment(&self, app: AppId) -> Result<DeploymentRow, Refusal> {
@@ -131,7 +141,12 @@ struct Reading {
 
 impl Reading {
     fn new(application: Application, wish: LogWish) -> Self {
-        Self { application, wish, cursors: Vec::new(), known: HashSet::new() }
+        Self {
+            application,
+            wish,
+            cursors: Vec::new(),
+            known: HashSet::new(),
+        }
     }
 
     /// The next lines of every log, by time.
@@ -140,7 +155,10 @@ impl Reading {
         let mut entries = Vec::new();
         for cursor in &mut self.cursors {
             let lines = cursor.read(&self.application).await;
-            entries.extend(lines.into_iter().map(|line| Entry { component: cursor.component.clone(), line }));
+            entries.extend(lines.into_iter().map(|line| Entry {
+                component: cursor.component.clone(),
+                line,
+            }));
         }
         entries.sort_by_key(|entry| entry.line.at);
         Ok(entries)
@@ -149,11 +167,17 @@ impl Reading {
     /// Logs appear as builds and instances start.
     async fn find_logs(&mut self) -> Result<(), Refusal> {
         let platform = self.application.platform.clone();
-        let Some(row) = platform.store.deployment(self.wish.deployment).await? else { return Ok(()) };
+        let Some(row) = platform.store.deployment(self.wish.deployment).await? else {
+            return Ok(());
+        };
         if self.wish.kind == LogKind::Build {
             for build in builds_of(&platform, &row).await? {
                 let reader = platform.logs.build_reader(build.id, None);
-                self.add(&build.component, &build.id.to_string(), reader.map(|reader| Place::File(Box::new(reader))));
+                self.add(
+                    &build.component,
+                    &build.id.to_string(),
+                    reader.map(|reader| Place::File(Box::new(reader))),
+                );
             }
             return Ok(());
         }
@@ -164,8 +188,14 @@ impl Reading {
                 self.add(component.name(), &format!("platform {}", component.name()), place);
             }
         }
-        for instance in wanted(platform.store.instances_of_deployment(row.id).await?, self.wish.kind) {
-            let place = Place::Instance { id: instance.id, after: None };
+        for instance in wanted(
+            platform.store.instances_of_deployment(row.id).await?,
+            self.wish.kind,
+        ) {
+            let place = Place::Instance {
+                id: instance.id,
+                after: None,
+            };
             self.add(&instance.component, &instance.id.to_string(), Some(place));
         }
         Ok(())
@@ -173,30 +203,53 @@ impl Reading {
 
     fn add(&mut self, component: &str, key: &str, place: Option<Place>) {
         let wanted = self.wish.component.as_ref().is_none_or(|name| name == component);
-        let Some(place) = place.filter(|_| wanted) else { return };
+        let Some(place) = place.filter(|_| wanted) else {
+            return;
+        };
         if self.known.insert(key.to_owned()) {
-            self.cursors.push(Cursor { component: component.to_owned(), place });
+            self.cursors.push(Cursor {
+                component: component.to_owned(),
+                place,
+            });
         }
     }
 
     /// Nothing more will be written.
     async fn is_over(&self) -> bool {
-        let Ok(Some(row)) = self.application.platform.store.deployment(self.wish.deployment).await else { return true };
+        let Ok(Some(row)) = self
+            .application
+            .platform
+            .store
+            .deployment(self.wish.deployment)
+            .await
+        else {
+            return true;
+        };
         match self.wish.kind {
             LogKind::Build => self.builds_ended(&row).await,
             LogKind::Deploy => settled(&row),
             LogKind::RunRestarted => true,
             LogKind::Run => {
-                let instances = self.application.platform.store.instances_of_deployment(row.id).await;
+                let instances = self
+                    .application
+                    .platform
+                    .store
+                    .instances_of_deployment(row.id)
+                    .await;
                 settled(&row) && instances.is_ok_and(|rows| rows.iter().all(|instance| instance.removed))
             }
         }
     }
 
     async fn builds_ended(&self, row: &DeploymentRow) -> bool {
-        let builds = builds_of(&self.application.platform, row).await.unwrap_or_default();
+        let builds = builds_of(&self.application.platform, row)
+            .await
+            .unwrap_or_default();
         let wanted = |component: &str| self.wish.component.as_ref().is_none_or(|name| name == component);
-        let ended = builds.iter().filter(|build| wanted(&build.component)).all(|build| build.facts.is_some());
+        let ended = builds
+            .iter()
+            .filter(|build| wanted(&build.component))
+            .all(|build| build.facts.is_some());
         settled(row) || (ended && !builds.is_empty())
     }
 }
@@ -213,8 +266,17 @@ fn wanted(rows: Vec<InstanceRow>, kind: LogKind) -> Vec<InstanceRow> {
         LogKind::Run => 0,
         LogKind::RunRestarted => 1,
     };
-    let of_slot = |row: &InstanceRow| rows.iter().filter(|other| other.name() == row.name()).rev().nth(back).map(|row| row.id);
-    rows.iter().filter(|row| of_slot(row) == Some(row.id)).cloned().collect()
+    let of_slot = |row: &InstanceRow| {
+        rows.iter()
+            .filter(|other| other.name() == row.name())
+            .rev()
+            .nth(back)
+            .map(|row| row.id)
+    };
+    rows.iter()
+        .filter(|row| of_slot(row) == Some(row.id))
+        .cloned()
+        .collect()
 }
 
 impl Cursor {
@@ -223,9 +285,16 @@ impl Cursor {
         match &mut self.place {
             Place::File(reader) => reader.read().unwrap_or_default(),
             Place::Instance { id, after } => {
-                let query = LogQuery { after: *after, ..LogQuery::default() };
-                let Ok(lines) = application.platform.engine.logs(*id, query).await else { return Vec::new() };
-                let lines = lines.take(LINES_PER_LOOK_MAX).filter_map(|line| async move { line.ok() });
+                let query = LogQuery {
+                    after: *after,
+                    ..LogQuery::default()
+                };
+                let Ok(lines) = application.platform.engine.logs(*id, query).await else {
+                    return Vec::new();
+                };
+                let lines = lines
+                    .take(LINES_PER_LOOK_MAX)
+                    .filter_map(|line| async move { line.ok() });
                 let lines: Vec<LogLine> = lines.collect().await;
                 *after = lines.last().map(|line| line.sequence).or(*after);
                 lines

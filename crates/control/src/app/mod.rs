@@ -46,7 +46,9 @@ pub(crate) enum Refusal {
 impl From<mainstay_store::StoreError> for Refusal {
     fn from(error: mainstay_store::StoreError) -> Self {
         match error {
-            mainstay_store::StoreError::NameTaken { name } => Self::Conflict(format!("an app named {name:?} exists already")),
+            mainstay_store::StoreError::NameTaken { name } => {
+                Self::Conflict(format!("an app named {name:?} exists already"))
+            }
             other => Self::Platform(other.into()),
         }
     }
@@ -60,7 +62,11 @@ impl From<mainstay_engine::EngineError> for Refusal {
 
 impl Application {
     pub(crate) fn new(platform: Arc<Platform>) -> Self {
-        Self { platform, links: links::Links::default(), actors: Arc::default() }
+        Self {
+            platform,
+            links: links::Links::default(),
+            actors: Arc::default(),
+        }
     }
 
     /// Wakes the actors of all apps; what was being deleted goes on being deleted.
@@ -89,5 +95,7 @@ impl Application {
 
 /// The actor's answer, or a fault of ours when it is gone.
 async fn answer<T>(answer: tokio::sync::oneshot::Receiver<T>) -> Result<T, Refusal> {
-    answer.await.map_err(|_| Refusal::Platform(PlatformError::missing("the app's actor")))
+    answer
+        .await
+        .map_err(|_| Refusal::Platform(PlatformError::missing("the app's actor")))
 }

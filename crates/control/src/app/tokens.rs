@@ -16,7 +16,10 @@ impl Application {
         }
         let token = format!("mst_{}", HEXLOWER.encode(&rand::random::<[u8; TOKEN_BYTES]>()));
         let id = uuid::Uuid::new_v4().to_string();
-        self.platform.store.insert_token(&id, "first start", &hash(&token), Timestamp::now()).await?;
+        self.platform
+            .store
+            .insert_token(&id, "first start", &hash(&token), Timestamp::now())
+            .await?;
         Ok(Some(token))
     }
 

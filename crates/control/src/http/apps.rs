@@ -34,7 +34,11 @@ pub(crate) async fn list(
         apps.push(wire::app(&application, view).await?);
     }
     let links = query.links(&format!("{}/v2/apps", base_url(&headers)), total);
-    Ok(Json(AppsResponse { apps, links, meta: Meta { total } }))
+    Ok(Json(AppsResponse {
+        apps,
+        links,
+        meta: Meta { total },
+    }))
 }
 
 pub(crate) async fn create(
@@ -58,7 +62,10 @@ pub(crate) async fn get(
         (Err(_), Some(name)) => application.app_by_name(&name).await?,
         (Err(_), None) => application.app_by_name(&id).await?,
     };
-    Ok(Json(AppResponse { app: wire::app(&application, view).await?, warnings: Vec::new() }))
+    Ok(Json(AppResponse {
+        app: wire::app(&application, view).await?,
+        warnings: Vec::new(),
+    }))
 }
 
 pub(crate) async fn update(
@@ -69,7 +76,9 @@ pub(crate) async fn update(
 ) -> Result<Json<AppResponse>, ApiError> {
     let request = SpecRequest::read(&headers, &body)?;
     let update_sources = request.flag("update_all_source_versions");
-    let view = application.update_app(id, &request.parsed.spec, update_sources).await?;
+    let view = application
+        .update_app(id, &request.parsed.spec, update_sources)
+        .await?;
     respond(&application, view, request).await
 }
 
@@ -106,10 +115,15 @@ pub(crate) async fn instances(
     Path(id): Path<AppId>,
 ) -> Result<Json<InstancesResponse>, ApiError> {
     let view = application.app(id).await?;
-    let Some(active) = view.active else { return Ok(Json(InstancesResponse::default())) };
-    let rows = application.instances(id).await?;
+    let Some(active) = view.active else {
+        return Ok(Json(InstancesResponse::default()));
+    };
+    let views = application.instances(id).await?;
     let reasons = application.deployment(id, active.id).await?.reasons;
-    let instances = rows.iter().map(|row| wire::instance(&active.spec, row, &reasons)).collect();
+    let instances = views
+        .iter()
+        .map(|view| wire::instance(&active.spec, view, &reasons))
+        .collect();
     Ok(Json(InstancesResponse { instances }))
 }
 
@@ -119,7 +133,10 @@ async fn respond(
     request: SpecRequest,
 ) -> Result<Json<AppResponse>, ApiError> {
     let app = wire::app(application, view).await?;
-    Ok(Json(AppResponse { app, warnings: request.parsed.warnings }))
+    Ok(Json(AppResponse {
+        app,
+        warnings: request.parsed.warnings,
+    }))
 }
 
 fn is_static(spec: &AppSpec) -> bool {

@@ -65,9 +65,14 @@ pub(crate) async fn link(
     Query(query): Query<LinkQuery>,
     headers: HeaderMap,
 ) -> Result<Json<ExecResponse>, ApiError> {
-    let instance = application.console_instance(app, &component, query.instance_name.as_deref()).await?;
+    let instance = application
+        .console_instance(app, &component, query.instance_name.as_deref())
+        .await?;
     let secret = application.links.make(Link::Exec { instance });
-    let url = format!("{}/v2/mainstay/links/{secret}", base_url(&headers).replacen("http", "ws", 1));
+    let url = format!(
+        "{}/v2/mainstay/links/{secret}",
+        base_url(&headers).replacen("http", "ws", 1)
+    );
     Ok(Json(ExecResponse { url }))
 }
 
@@ -88,7 +93,9 @@ pub(crate) async fn open(
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
     let terminal = (!query.without_terminal).then_some(TERMINAL);
-    let session = application.open_console(instance, query.command, terminal).await?;
+    let session = application
+        .open_console(instance, query.command, terminal)
+        .await?;
     Ok(upgrade.on_upgrade(|socket| serve(socket, session)))
 }
 
@@ -121,7 +128,10 @@ async fn serve(socket: WebSocket, mut session: ExecSession) {
 fn input(operation: Operation) -> ExecInput {
     match operation {
         Operation::Stdin { data } => ExecInput::Stdin(data.into_bytes()),
-        Operation::Resize { width, height } => ExecInput::Resize { columns: width, rows: height },
+        Operation::Resize { width, height } => ExecInput::Resize {
+            columns: width,
+            rows: height,
+        },
         Operation::CloseStdin => ExecInput::CloseStdin,
     }
 }

@@ -5,9 +5,7 @@ use axum::{
     extract::{Path, Query, State},
     http::HeaderMap,
 };
-use mainstay_api::{
-    CreateDeploymentRequest, DeploymentResponse, DeploymentsResponse, Meta, PageQuery,
-};
+use mainstay_api::{CreateDeploymentRequest, DeploymentResponse, DeploymentsResponse, Meta, PageQuery};
 use mainstay_spec::ids::{AppId, DeploymentId};
 
 use super::{
@@ -26,9 +24,16 @@ pub(crate) async fn list(
     headers: HeaderMap,
 ) -> Result<Json<DeploymentsResponse>, ApiError> {
     let (views, total) = application.deployments(app, page(query)?).await?;
-    let links = query.links(&format!("{}/v2/apps/{app}/deployments", base_url(&headers)), total);
+    let links = query.links(
+        &format!("{}/v2/apps/{app}/deployments", base_url(&headers)),
+        total,
+    );
     let deployments = views.into_iter().map(wire::deployment).collect();
-    Ok(Json(DeploymentsResponse { deployments, links, meta: Meta { total } }))
+    Ok(Json(DeploymentsResponse {
+        deployments,
+        links,
+        meta: Meta { total },
+    }))
 }
 
 /// An empty body asks for nothing special.
@@ -43,7 +48,9 @@ pub(crate) async fn create(
             .map_err(|error| ApiError::bad_request(format!("the body is no valid JSON: {error}")))?,
     };
     let view = application.create_deployment(app, request.force_build).await?;
-    Ok(Json(DeploymentResponse { deployment: wire::deployment(view) }))
+    Ok(Json(DeploymentResponse {
+        deployment: wire::deployment(view),
+    }))
 }
 
 pub(crate) async fn get(
@@ -51,7 +58,9 @@ pub(crate) async fn get(
     Path((app, deployment)): Path<(AppId, DeploymentId)>,
 ) -> Answer {
     let view = application.deployment(app, deployment).await?;
-    Ok(Json(DeploymentResponse { deployment: wire::deployment(view) }))
+    Ok(Json(DeploymentResponse {
+        deployment: wire::deployment(view),
+    }))
 }
 
 pub(crate) async fn cancel(
@@ -59,10 +68,14 @@ pub(crate) async fn cancel(
     Path((app, deployment)): Path<(AppId, DeploymentId)>,
 ) -> Answer {
     let view = application.cancel_deployment(app, deployment).await?;
-    Ok(Json(DeploymentResponse { deployment: wire::deployment(view) }))
+    Ok(Json(DeploymentResponse {
+        deployment: wire::deployment(view),
+    }))
 }
 
 pub(crate) async fn restart(State(application): State<Application>, Path(app): Path<AppId>) -> Answer {
     let view = application.restart_app(app).await?;
-    Ok(Json(DeploymentResponse { deployment: wire::deployment(view) }))
+    Ok(Json(DeploymentResponse {
+        deployment: wire::deployment(view),
+    }))
 }

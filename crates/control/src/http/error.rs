@@ -11,20 +11,27 @@ use mainstay_spec::SpecErrors;
 use crate::app::Refusal;
 
 #[derive(Debug)]
-pub(crate) struct ApiError(ErrorBody);
+pub(crate) struct ApiError(Box<ErrorBody>);
 
 impl ApiError {
+    fn new(id: ErrorId, message: impl Into<String>) -> Self {
+        Self(Box::new(ErrorBody::new(id, message)))
+    }
+
     pub(crate) fn not_found() -> Self {
-        Self(ErrorBody::new(ErrorId::NotFound, "The resource you requested could not be found."))
+        Self::new(
+            ErrorId::NotFound,
+            "The resource you requested could not be found.",
+        )
     }
 
     pub(crate) fn unauthorized() -> Self {
         let message = "Unable to authenticate you: give the token as `Authorization: Bearer …`.";
-        Self(ErrorBody::new(ErrorId::Unauthorized, message))
+        Self::new(ErrorId::Unauthorized, message)
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
-        Self(ErrorBody::new(ErrorId::BadRequest, message))
+        Self::new(ErrorId::BadRequest, message)
     }
 }
 
@@ -33,13 +40,18 @@ impl From<Refusal> for ApiError {
         match refusal {
             Refusal::NotFound => Self::not_found(),
             Refusal::BadRequest(message) => Self::bad_request(message),
-            Refusal::Conflict(message) => Self(ErrorBody::new(ErrorId::Conflict, message)),
-            Refusal::Spec(errors) => Self(ErrorBody::of_spec(errors)),
+            Refusal::Conflict(message) => Self::new(ErrorId::Conflict, message),
+            Refusal::Spec(errors) => Self(Box::new(ErrorBody::of_spec(errors))),
             Refusal::Platform(error) => {
                 let incident = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
-                tracing::error!(incident, error = &error as &dyn std::error::Error, "a request failed");
-                let message = format!("The platform failed to answer (incident {incident}). It is safe to try again.");
-                Self(ErrorBody::new(ErrorId::ServerError, message))
+                tracing::error!(
+                    incident,
+                    error = &error as &dyn std::error::Error,
+                    "a request failed"
+                );
+                let message =
+                    format!("The platform failed to answer (incident {incident}). It is safe to try again.");
+                Self::new(ErrorId::ServerError, message)
             }
         }
     }
@@ -47,7 +59,7 @@ impl From<Refusal> for ApiError {
 
 impl From<SpecErrors> for ApiError {
     fn from(errors: SpecErrors) -> Self {
-        Self(ErrorBody::of_spec(errors.into_vec()))
+        Self(Box::new(ErrorBody::of_spec(errors.into_vec())))
     }
 }
 
@@ -56,6 +68,14 @@ impl IntoResponse for ApiError {
         let request_id = uuid::Uuid::new_v4().to_string();
         let status = StatusCode::from_u16(self.0.id.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let header = [("x-request-id", request_id.clone())];
-        (status, header, Json(ErrorBody { request_id, ..self.0 })).into_response()
+        (
+            status,
+            header,
+            Json(ErrorBody {
+                request_id,
+                ..*self.0
+            }),
+        )
+            .into_response()
     }
 }

@@ -69,7 +69,15 @@ pub(crate) async fn of_deployment_component(
     Query(query): Query<LogsQuery>,
     headers: HeaderMap,
 ) -> Answer {
-    links(&application, app, Some(deployment), Some(component), &query, &headers).await
+    links(
+        &application,
+        app,
+        Some(deployment),
+        Some(component),
+        &query,
+        &headers,
+    )
+    .await
 }
 
 async fn links(
@@ -81,12 +89,25 @@ async fn links(
     headers: &HeaderMap,
 ) -> Answer {
     let tail = query.tail().and_then(|lines| usize::try_from(lines).ok());
-    let wish = application.log_wish(app, deployment, component, kind(query)?, query.follow, tail).await?;
+    let wish = application
+        .log_wish(app, deployment, component, kind(query)?, query.follow, tail)
+        .await?;
     let base = base_url(headers);
-    let link = |wish: LogWish| format!("{base}/v2/mainstay/links/{}", application.links.make(Link::Logs(wish)));
-    let historic_urls = vec![link(LogWish { follow: false, ..wish.clone() })];
+    let link = |wish: LogWish| {
+        format!(
+            "{base}/v2/mainstay/links/{}",
+            application.links.make(Link::Logs(wish))
+        )
+    };
+    let historic_urls = vec![link(LogWish {
+        follow: false,
+        ..wish.clone()
+    })];
     let live_url = if query.follow { link(wish) } else { String::new() };
-    Ok(Json(LogsResponse { live_url, historic_urls }))
+    Ok(Json(LogsResponse {
+        live_url,
+        historic_urls,
+    }))
 }
 
 /// Opens a link: a console or live logs by websocket, logs also as a plain stream.
@@ -98,7 +119,9 @@ pub(crate) async fn open_link(
     let link = application.links.open(&secret).ok_or_else(ApiError::not_found)?;
     let query = request.uri().query().unwrap_or_default().to_owned();
     let (mut parts, _) = request.into_parts();
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &application).await.ok();
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &application)
+        .await
+        .ok();
     match (link, upgrade) {
         (Link::Exec { instance }, Some(upgrade)) => {
             console::open(application, instance, OpenQuery::parse(&query), upgrade).await
@@ -140,7 +163,12 @@ async fn plain(application: Application, wish: LogWish) -> Result<Response, ApiE
         Body::from_stream(entries.map(|entry| Ok::<_, std::convert::Infallible>(entry.text())))
     } else {
         let entries = application.read_logs(&wish).await?;
-        Body::from(entries.iter().map(crate::app::log_reading::Entry::text).collect::<String>())
+        Body::from(
+            entries
+                .iter()
+                .map(crate::app::log_reading::Entry::text)
+                .collect::<String>(),
+        )
     };
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
 }

@@ -31,28 +31,55 @@ pub(crate) fn router(application: Application) -> Router {
         .route("/v2/apps", get(apps::list).post(apps::create))
         .route("/v2/apps/propose", post(apps::propose))
         .route("/v2/apps/tiers/instance_sizes", get(platform::instance_sizes))
-        .route("/v2/apps/tiers/instance_sizes/{slug}", get(platform::instance_size))
+        .route(
+            "/v2/apps/tiers/instance_sizes/{slug}",
+            get(platform::instance_size),
+        )
         .route("/v2/apps/regions", get(platform::regions))
-        .route("/v2/apps/{id}", get(apps::get).put(apps::update).delete(apps::delete))
+        .route(
+            "/v2/apps/{id}",
+            get(apps::get).put(apps::update).delete(apps::delete),
+        )
         .route("/v2/apps/{app_id}/restart", post(deployments::restart))
         .route("/v2/apps/{app_id}/instances", get(apps::instances))
-        .route("/v2/apps/{app_id}/deployments", get(deployments::list).post(deployments::create))
-        .route("/v2/apps/{app_id}/deployments/{deployment_id}", get(deployments::get))
-        .route("/v2/apps/{app_id}/deployments/{deployment_id}/cancel", post(deployments::cancel))
+        .route(
+            "/v2/apps/{app_id}/deployments",
+            get(deployments::list).post(deployments::create),
+        )
+        .route(
+            "/v2/apps/{app_id}/deployments/{deployment_id}",
+            get(deployments::get),
+        )
+        .route(
+            "/v2/apps/{app_id}/deployments/{deployment_id}/cancel",
+            post(deployments::cancel),
+        )
         .route("/v2/apps/{app_id}/logs", get(logs::of_app))
-        .route("/v2/apps/{app_id}/components/{component}/logs", get(logs::of_component))
-        .route("/v2/apps/{app_id}/deployments/{deployment_id}/logs", get(logs::of_deployment))
+        .route(
+            "/v2/apps/{app_id}/components/{component}/logs",
+            get(logs::of_component),
+        )
+        .route(
+            "/v2/apps/{app_id}/deployments/{deployment_id}/logs",
+            get(logs::of_deployment),
+        )
         .route(
             "/v2/apps/{app_id}/deployments/{deployment_id}/components/{component}/logs",
             get(logs::of_deployment_component),
         )
-        .route("/v2/apps/{app_id}/components/{component}/exec", get(console::link))
+        .route(
+            "/v2/apps/{app_id}/components/{component}/exec",
+            get(console::link),
+        )
         .route(
             "/v2/apps/{app_id}/deployments/{deployment_id}/components/{component}/exec",
             get(console::link_of_deployment),
         )
         .route("/v2/account", get(platform::account))
-        .route("/v2/mainstay/uploads", post(platform::upload).layer(DefaultBodyLimit::disable()))
+        .route(
+            "/v2/mainstay/uploads",
+            post(platform::upload).layer(DefaultBodyLimit::disable()),
+        )
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(application.clone(), require_token));
     Router::new()

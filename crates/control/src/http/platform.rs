@@ -41,7 +41,9 @@ pub(crate) async fn account() -> Json<Value> {
 
 /// One region: this machine.
 pub(crate) async fn regions() -> Json<RegionsResponse> {
-    Json(RegionsResponse { regions: vec![wire::region()] })
+    Json(RegionsResponse {
+        regions: vec![wire::region()],
+    })
 }
 
 pub(crate) async fn instance_sizes() -> Json<InstanceSizesResponse> {
@@ -50,17 +52,24 @@ pub(crate) async fn instance_sizes() -> Json<InstanceSizesResponse> {
 
 pub(crate) async fn instance_size(Path(slug): Path<String>) -> Result<Json<InstanceSizeResponse>, ApiError> {
     let size = sizes::InstanceSize::by_slug(&slug).ok_or_else(ApiError::not_found)?;
-    Ok(Json(InstanceSizeResponse { instance_size: InstanceSize::from(size) }))
+    Ok(Json(InstanceSizeResponse {
+        instance_size: InstanceSize::from(size),
+    }))
 }
 
 /// Takes a packed folder as the body; the answer's `source` is what a spec calls it.
-pub(crate) async fn upload(State(application): State<Application>, body: Body) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn upload(
+    State(application): State<Application>,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
     let stream = body.into_data_stream().map_err(std::io::Error::other);
     let reader = SyncIoBridge::new(StreamReader::new(stream));
     let platform = application.platform.clone();
     let stored = tokio::task::spawn_blocking(move || uploads::store(&platform, reader)).await;
     match stored {
-        Ok(Ok(id)) => Ok(Json(json!({ "upload": { "id": id, "source": format!("{}{id}", uploads::SCHEME) } }))),
+        Ok(Ok(id)) => Ok(Json(
+            json!({ "upload": { "id": id, "source": format!("{}{id}", uploads::SCHEME) } }),
+        )),
         Ok(Err(UploadError::Refused(message))) => Err(ApiError::bad_request(message)),
         Ok(Err(UploadError::Platform(error))) => Err(crate::app::Refusal::Platform(error).into()),
         Err(_) => Err(ApiError::bad_request("the upload broke off")),

@@ -1,17 +1,17 @@
 //! From the application's views to the API's objects.
 
 use mainstay_api::{
-    App, CauseDetails, Deployment, DeploymentComponent, Domain, Instance, InstanceComponentType, InstanceState, Phase,
-    Progress, Reason, Region, Step, StepStatus, UserAction, UserActionName,
+    App, CauseDetails, Deployment, DeploymentComponent, Domain, Instance, InstanceComponentType,
+    InstanceState, Phase, Progress, Reason, Region, Step, StepStatus, UserAction, UserActionName,
 };
 use mainstay_deploy::{Leaf, LeafName, LeafStatus, PhaseKind};
 use mainstay_spec::{AppSpec, kind::ComponentKind};
-use mainstay_store::{DeploymentRow, InstanceRow, ReasonRow};
+use mainstay_store::{DeploymentRow, ReasonRow};
 
 use crate::app::{
     Application, Refusal,
     apps::AppView,
-    deployments::DeploymentView,
+    deployments::{DeploymentView, InstanceView},
 };
 
 pub(crate) async fn app(application: &Application, view: AppView) -> Result<App, Refusal> {
@@ -23,10 +23,16 @@ pub(crate) async fn app(application: &Application, view: AppView) -> Result<App,
     let serving = view.active.as_ref().map(|row| &row.spec);
     let live_url = serving.map(|spec| config.app_url(spec)).unwrap_or_default();
     let domains = view.app.spec.domains.iter().map(domain).collect();
-    let created = [&view.pending, &view.in_progress, &view.active].into_iter().flatten().map(|row| row.created_at);
+    let created = [&view.pending, &view.in_progress, &view.active]
+        .into_iter()
+        .flatten()
+        .map(|row| row.created_at);
     Ok(App {
         id: view.app.id.to_string(),
-        default_ingress: config.app_url(&AppSpec { domains: Vec::new(), ..view.app.spec.clone() }),
+        default_ingress: config.app_url(&AppSpec {
+            domains: Vec::new(),
+            ..view.app.spec.clone()
+        }),
         live_url_base: live_url.clone(),
         live_domain: serving.map(|spec| config.app_domain(spec)).unwrap_or_default(),
         live_url,
@@ -56,17 +62,26 @@ pub(crate) fn region() -> Region {
 }
 
 fn domain(written: &mainstay_spec::Domain) -> Domain {
-    Domain { spec: written.clone(), ..Domain::default() }
+    Domain {
+        spec: written.clone(),
+        ..Domain::default()
+    }
 }
 
 pub(crate) fn deployment(view: DeploymentView) -> Deployment {
-    let reason = view.failed_leaf().and_then(|leaf| leaf.reason.clone()).map(Reason::from);
-    let superseded_by = view.events.iter().rev().find_map(|recorded| match &recorded.event {
-        mainstay_deploy::Event::NewerAccepted { deployment } | mainstay_deploy::Event::NewerActive { deployment } => {
-            Some(deployment.to_string())
-        }
-        _ => None,
-    });
+    let reason = view
+        .failed_leaf()
+        .and_then(|leaf| leaf.reason.clone())
+        .map(Reason::from);
+    let superseded_by = view
+        .events
+        .iter()
+        .rev()
+        .find_map(|recorded| match &recorded.event {
+            mainstay_deploy::Event::NewerAccepted { deployment }
+            | mainstay_deploy::Event::NewerActive { deployment } => Some(deployment.to_string()),
+            _ => None,
+        });
     let superseded = view.row.phase == PhaseKind::Superseded;
     let of_kind = |kind| components(&view, kind);
     Deployment {
@@ -118,13 +133,20 @@ fn cause_details(row: &DeploymentRow) -> CauseDetails {
 }
 
 fn components(view: &DeploymentView, kind: ComponentKind) -> Vec<DeploymentComponent> {
-    let of_kind = view.row.spec.components().filter(|component| component.kind() == kind);
+    let of_kind = view
+        .row
+        .spec
+        .components()
+        .filter(|component| component.kind() == kind);
     let described = of_kind.map(|component| {
         let build = view.builds.iter().find(|row| row.component == component.name());
         let revision = build.map(|row| row.source.revision.clone()).unwrap_or_default();
         let is_image = revision.starts_with("sha256:");
-        let (source_commit_hash, source_image_digest) =
-            if is_image { (String::new(), revision) } else { (revision, String::new()) };
+        let (source_commit_hash, source_image_digest) = if is_image {
+            (String::new(), revision)
+        } else {
+            (revision, String::new())
+        };
         DeploymentComponent {
             name: component.name().to_owned(),
             source_commit_hash,
@@ -138,12 +160,20 @@ fn components(view: &DeploymentView, kind: ComponentKind) -> Vec<DeploymentCompo
 /// The tree of `app-platform.md` c.2 over the leaves.
 fn progress(view: &DeploymentView) -> Progress {
     let steps = |wanted: &dyn Fn(&LeafName) -> bool| -> Vec<Step> {
-        view.leaves.iter().filter(|leaf| wanted(&leaf.name)).map(|leaf| step(leaf, &view.row.spec)).collect()
+        view.leaves
+            .iter()
+            .filter(|leaf| wanted(&leaf.name))
+            .map(|leaf| step(leaf, &view.row.spec))
+            .collect()
     };
     let builds = steps(&|name| matches!(name, LeafName::Build { .. }));
     let build = group(
         "build",
-        [steps(&|name| *name == LeafName::BuildInitialize), vec![group("components", builds)]].concat(),
+        [
+            steps(&|name| *name == LeafName::BuildInitialize),
+            vec![group("components", builds)],
+        ]
+        .concat(),
     );
     let deploys = view.row.spec.components().map(|component| {
         let name = component.name();
@@ -160,15 +190,28 @@ fn progress(view: &DeploymentView) -> Progress {
 }
 
 fn step(leaf: &Leaf, spec: &AppSpec) -> Step {
-    let noun = |component: &str| spec.component(component).map_or("component", |component| component.kind().noun());
+    let noun = |component: &str| {
+        spec.component(component)
+            .map_or("component", |component| component.kind().noun())
+    };
     let (name, component_name, message_base) = match &leaf.name {
         LeafName::BuildInitialize | LeafName::DeployInitialize => ("initialize", "", String::new()),
         LeafName::Finalize => ("finalize", "", String::new()),
-        LeafName::Build { component } => {
-            (component.as_str(), component.as_str(), format!("Building {}", noun(component)))
-        }
-        LeafName::Deploy { component } => ("deploy", component.as_str(), format!("Deploying {}", noun(component))),
-        LeafName::Wait { component } => ("wait", component.as_str(), format!("Waiting for {}", noun(component))),
+        LeafName::Build { component } => (
+            component.as_str(),
+            component.as_str(),
+            format!("Building {}", noun(component)),
+        ),
+        LeafName::Deploy { component } => (
+            "deploy",
+            component.as_str(),
+            format!("Deploying {}", noun(component)),
+        ),
+        LeafName::Wait { component } => (
+            "wait",
+            component.as_str(),
+            format!("Waiting for {}", noun(component)),
+        ),
     };
     Step {
         name: name.to_owned(),
@@ -209,15 +252,24 @@ fn group(name: &str, steps: Vec<Step>) -> Step {
         name: name.to_owned(),
         status,
         started_at: steps.iter().filter_map(|step| step.started_at).min(),
-        ended_at: steps.iter().filter_map(|step| step.ended_at).max().filter(|_| ended),
+        ended_at: steps
+            .iter()
+            .filter_map(|step| step.ended_at)
+            .max()
+            .filter(|_| ended),
         steps,
         ..Step::default()
     }
 }
 
-pub(crate) fn instance(spec: &AppSpec, row: &InstanceRow, reasons: &[ReasonRow]) -> Instance {
-    let kind = spec.component(&row.component).map(|component| component.kind());
-    let reason = reasons.iter().find(|reason| reason.component == row.component && reason.stage == "run");
+pub(crate) fn instance(spec: &AppSpec, view: &InstanceView, reasons: &[ReasonRow]) -> Instance {
+    let row = &view.row;
+    let kind = spec
+        .component(&row.component)
+        .map(mainstay_spec::ComponentRef::kind);
+    let reason = reasons
+        .iter()
+        .find(|reason| reason.component == row.component && reason.stage == "run");
     let troubled = reason.is_some_and(|reason| reason.resolved_at.is_none());
     Instance {
         component_name: row.component.clone(),
@@ -236,9 +288,12 @@ pub(crate) fn instance(spec: &AppSpec, row: &InstanceRow, reasons: &[ReasonRow])
             (false, false) => InstanceState::Healthy,
         },
         started_at: Some(row.created_at),
-        restarts: 0,
+        restarts: u32::try_from(view.restarts).unwrap_or(u32::MAX),
         reason: reason.map(|row| {
-            Reason::from(mainstay_diagnosis::Reason { resolved_at: row.resolved_at, ..row.reason.clone() })
+            Reason::from(mainstay_diagnosis::Reason {
+                resolved_at: row.resolved_at,
+                ..row.reason.clone()
+            })
         }),
     }
 }

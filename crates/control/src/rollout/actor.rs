@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use mainstay_deploy::{Effect, Event, Failure, Phase, Recorded, State, resume, step};
 use mainstay_diagnosis::{Reason, facts::StopReason};
 use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
-use mainstay_store::{DeploymentRow, NewDeployment, ReasonRow};
+use mainstay_store::{DeploymentRow, InstanceRow, NewDeployment, ReasonRow};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
@@ -22,7 +22,8 @@ use super::{
     fleet::Fleet,
     history,
     replica::{News, Report},
-    retire, switch,
+    retire::retire,
+    switch,
 };
 use crate::platform::{Platform, PlatformError};
 
@@ -36,9 +37,16 @@ const TIDY_EVERY: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Store the deployment and make it live; answers once it is stored.
-    Deploy { new: Box<NewDeployment>, stored: oneshot::Sender<Result<(), PlatformError>> },
+    Deploy {
+        new: Box<NewDeployment>,
+        stored: oneshot::Sender<Result<(), PlatformError>>,
+    },
     /// Answers false when it is too late.
-    Cancel { deployment: DeploymentId, by: String, canceled: oneshot::Sender<bool> },
+    Cancel {
+        deployment: DeploymentId,
+        by: String,
+        canceled: oneshot::Sender<bool>,
+    },
     /// Take everything down and forget the app; answers when it is gone.
     Delete { gone: oneshot::Sender<()> },
 }
@@ -81,7 +89,10 @@ struct Serving {
 }
 
 impl Actor {
-    pub(crate) fn spawn(platform: Arc<Platform>, app: AppId) -> (mpsc::Sender<Command>, tokio::task::JoinHandle<()>) {
+    pub(crate) fn spawn(
+        platform: Arc<Platform>,
+        app: AppId,
+    ) -> (mpsc::Sender<Command>, tokio::task::JoinHandle<()>) {
         let (sender, commands) = mpsc::channel(MAILBOX);
         let (outbox, messages) = mpsc::channel(MAILBOX);
         let actor = Self {
@@ -108,7 +119,8 @@ impl Actor {
                 command = self.commands.recv() => match command {
                     Some(Command::Delete { gone }) => {
                         self.delete().await;
-                        drop(gone.send(()));
+                        // Whoever asked may be gone as well.
+                        gone.send(()).ok();
                         return;
                     }
                     Some(command) => self.obey(command).await,
@@ -117,25 +129,48 @@ impl Actor {
                 Some((deployment, message)) = self.messages.recv() => self.hear(deployment, message).await,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.out_of_time().await,
                 Some(_) = self.chores.join_next() => {}
-                _ = tidy.tick() => self.retire_the_rest(StopReason::DeploymentEnded).await,
+                _ = tidy.tick() => self.tidy_up().await,
             }
         }
     }
 
     /// Takes up what an earlier server left: the serving instances, and what was under way.
     async fn wake_up(&mut self) {
-        let taken_up = self.take_up().await;
-        if let Err(error) = taken_up {
+        loop {
+            match self.platform.store.unsettled_deployments(self.app).await {
+                Ok(unsettled) => break self.waiting.extend(unsettled.into_iter().map(Arc::new)),
+                Err(error) => {
+                    tracing::error!(app = %self.app, error = &error as &dyn std::error::Error, "could not read an app's deployments");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            }
+        }
+        self.serve_again().await;
+    }
+
+    /// What could not be done before, and what nobody reported.
+    async fn tidy_up(&mut self) {
+        if self.serving.is_none() {
+            self.serve_again().await;
+        }
+        self.retire_the_rest(StopReason::DeploymentEnded).await;
+    }
+
+    /// Takes up the active deployment. Where that fails its instances go on as they are, and it is tried again.
+    async fn serve_again(&mut self) {
+        if let Err(error) = self.take_up().await {
             tracing::error!(app = %self.app, error = &error as &dyn std::error::Error, "could not take up an app");
         }
         self.show_routes().await;
     }
 
     async fn take_up(&mut self) -> Result<(), PlatformError> {
-        let Some(app) = self.platform.store.app(self.app).await? else { return Ok(()) };
-        let unsettled = self.platform.store.unsettled_deployments(self.app).await?;
-        self.waiting.extend(unsettled.into_iter().map(Arc::new));
-        let Some(active) = app.active_deployment else { return Ok(()) };
+        let Some(app) = self.platform.store.app(self.app).await? else {
+            return Ok(());
+        };
+        let Some(active) = app.active_deployment else {
+            return Ok(());
+        };
         history::close_superseded(&self.platform.store, self.app, active).await?;
         let row = self.platform.store.deployment(active).await?;
         let row = Arc::new(row.ok_or_else(|| PlatformError::missing(format!("deployment {active}")))?);
@@ -151,7 +186,11 @@ impl Actor {
     async fn obey(&mut self, command: Command) {
         match command {
             Command::Deploy { new, stored } => drop(stored.send(self.accept(*new).await)),
-            Command::Cancel { deployment, by, canceled } => drop(canceled.send(self.cancel(deployment, by).await)),
+            Command::Cancel {
+                deployment,
+                by,
+                canceled,
+            } => drop(canceled.send(self.cancel(deployment, by).await)),
             Command::Delete { .. } => unreachable!("handled by the loop"),
         }
     }
@@ -166,7 +205,11 @@ impl Actor {
         for waiting in std::mem::take(&mut self.waiting) {
             history::append(&self.platform.store, waiting.id, &overtaken).await?;
         }
-        if self.current.as_ref().is_some_and(|current| current.state.phase.can_be_overtaken()) {
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.state.phase.can_be_overtaken())
+        {
             self.advance(overtaken).await;
         }
         self.waiting.push_back(row);
@@ -175,14 +218,20 @@ impl Actor {
 
     async fn cancel(&mut self, deployment: DeploymentId, by: String) -> bool {
         let event = Event::CancelRequested { by };
-        if let Some(current) = self.current.as_ref().filter(|current| current.row.id == deployment) {
+        if let Some(current) = self
+            .current
+            .as_ref()
+            .filter(|current| current.row.id == deployment)
+        {
             let in_time = current.state.phase.can_cancel();
             if in_time {
                 self.advance(event).await;
             }
             return in_time;
         }
-        let Some(index) = self.waiting.iter().position(|row| row.id == deployment) else { return false };
+        let Some(index) = self.waiting.iter().position(|row| row.id == deployment) else {
+            return false;
+        };
         let appended = history::append(&self.platform.store, deployment, &event).await;
         if appended.is_ok() {
             self.waiting.remove(index);
@@ -212,9 +261,11 @@ impl Actor {
     async fn take_down(&mut self) -> Result<(), PlatformError> {
         self.platform.routes.set_app(self.app, Vec::new()).await?;
         let present = self.platform.store.present_instances(self.app).await?;
-        retire::retire(&self.platform, present, StopReason::Requested).await;
+        retire(&self.platform, present, StopReason::Requested).await;
         if let Some(row) = self.platform.store.present_instances(self.app).await?.first() {
-            return Err(PlatformError::Missing { what: format!("the end of instance {}", row.id) });
+            return Err(PlatformError::Missing {
+                what: format!("the end of instance {}", row.id),
+            });
         }
         self.platform.engine.remove_network(self.app).await?;
         history::forget_logs(&self.platform, self.app).await?;
@@ -225,7 +276,9 @@ impl Actor {
 
     async fn begin_next(&mut self) {
         while self.current.is_none() {
-            let Some(row) = self.waiting.pop_front() else { return };
+            let Some(row) = self.waiting.pop_front() else {
+                return;
+            };
             let (state, sequence) = match history::replay(&self.platform.store, &row).await {
                 Ok(replayed) => replayed,
                 Err(error) => {
@@ -239,7 +292,15 @@ impl Actor {
             let (over, _) = watch::channel(false);
             let deadline = deadline(&state.phase);
             let effects = resume(&state);
-            self.current = Some(Current { row, state, sequence, over, tasks: JoinSet::new(), fleet: None, deadline });
+            self.current = Some(Current {
+                row,
+                state,
+                sequence,
+                over,
+                tasks: JoinSet::new(),
+                fleet: None,
+                deadline,
+            });
             if effects.is_empty() {
                 self.advance(Event::TurnCame).await;
             } else {
@@ -249,7 +310,10 @@ impl Actor {
     }
 
     async fn hear(&mut self, deployment: DeploymentId, message: Message) {
-        let of_current = self.current.as_ref().is_some_and(|current| current.row.id == deployment);
+        let of_current = self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.row.id == deployment);
         match message {
             Message::Event(event) if of_current => self.advance(event).await,
             Message::Report(report) if of_current => self.hear_new_instance(report).await,
@@ -259,7 +323,9 @@ impl Actor {
     }
 
     fn serves(&self, deployment: DeploymentId) -> bool {
-        self.serving.as_ref().is_some_and(|serving| serving.row.id == deployment)
+        self.serving
+            .as_ref()
+            .is_some_and(|serving| serving.row.id == deployment)
     }
 
     /// Decides, commits, then acts.
@@ -272,7 +338,10 @@ impl Actor {
                 return;
             }
         };
-        let recorded = Recorded { at: Timestamp::now(), event };
+        let recorded = Recorded {
+            at: Timestamp::now(),
+            event,
+        };
         commit(&self.platform, current.row.id, current.sequence, &recorded, &next).await;
         if next.phase.kind() != current.state.phase.kind() {
             tracing::info!(deployment = %current.row.id, phase = ?next.phase.kind(), "deployment");
@@ -289,7 +358,9 @@ impl Actor {
             if let Err(error) = self.perform_one(&effect).await {
                 let Some(current) = &self.current else { return };
                 let operation = "starting the instances";
-                let failure = self.effects(current, Vec::new()).internal(operation, None, &error, 1);
+                let failure = self
+                    .effects(current, Vec::new())
+                    .internal(operation, None, &error, 1);
                 self.post(current.row.id, Event::ComponentFailed { failure });
             }
         }
@@ -314,7 +385,9 @@ impl Actor {
     where
         F: Future<Output = Event> + Send + 'static,
     {
-        let Some(current) = &self.current else { return Ok(()) };
+        let Some(current) = &self.current else {
+            return Ok(());
+        };
         let changes = self.changes(&current.row).await?;
         let future = work(self.effects(current, changes));
         let id = current.row.id;
@@ -344,33 +417,52 @@ impl Actor {
     }
 
     async fn start_instances(&mut self, component: &str) -> Result<(), PlatformError> {
-        let Some(current) = &self.current else { return Ok(()) };
-        let mut fleet = None;
+        let Some(current) = &self.current else {
+            return Ok(());
+        };
+        let mut prepared = None;
         if current.fleet.is_none() {
             let changes = self.changes(&current.row).await?;
-            fleet = Some(Fleet::prepare(&self.platform, &current.row, &changes).await?);
+            let mut fleet = Fleet::prepare(&self.platform, &current.row, &changes).await?;
+            // After a restart: what was ready before it is taken up as such.
+            for ready in &current.state.ready {
+                fleet.start(&self.platform, ready, &self.outbox, true).await?;
+            }
+            prepared = Some(fleet);
         }
-        let Some(current) = &mut self.current else { return Ok(()) };
-        if let Some(prepared) = fleet {
-            current.fleet = Some(prepared);
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
+        if prepared.is_some() {
+            current.fleet = prepared;
         }
-        let Some(fleet) = &mut current.fleet else { return Ok(()) };
-        let serving = self.serving.as_ref().map(|serving| (&*serving.row, &serving.fleet));
+        let Some(fleet) = &mut current.fleet else {
+            return Ok(());
+        };
+        let serving = self
+            .serving
+            .as_ref()
+            .map(|serving| (&*serving.row, &serving.fleet));
         switch::reserve_names(&self.platform, &current.row, serving).await?;
         fleet.start(&self.platform, component, &self.outbox, false).await
     }
 
     async fn switch_routes(&mut self) -> Result<(), PlatformError> {
         // After a restart the instances are there already; their replicas are not.
-        let Some(current) = &mut self.current else { return Ok(()) };
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
         if current.fleet.is_none() {
             let mut fleet = Fleet::prepare(&self.platform, &current.row, &[]).await?;
             fleet.start_all(&self.platform, &self.outbox, true).await?;
             current.fleet = Some(fleet);
         }
-        let Some(fleet) = &current.fleet else { return Ok(()) };
+        let Some(fleet) = &current.fleet else {
+            return Ok(());
+        };
         let (plans, ready) = (fleet.plans().to_vec(), fleet.ready());
-        self.carry_out(|effects| effects.switch_routes(plans, ready)).await
+        self.carry_out(|effects| effects.switch_routes(plans, ready))
+            .await
     }
 
     fn post(&self, deployment: DeploymentId, event: Event) {
@@ -395,8 +487,12 @@ impl Actor {
             }
             News::NotReady { reason } => self.show(deployment, &component, "wait", reason).await,
             News::Failed { reason } => {
-                self.show(deployment, &component, "wait", Some(reason.clone())).await;
-                let failure = Failure { component: Some(component), reason };
+                self.show(deployment, &component, "wait", Some(reason.clone()))
+                    .await;
+                let failure = Failure {
+                    component: Some(component),
+                    reason,
+                };
                 self.advance(Event::ComponentFailed { failure }).await;
             }
         }
@@ -415,7 +511,13 @@ impl Actor {
         self.show_routes().await;
     }
 
-    async fn show(&self, deployment: DeploymentId, component: &str, stage: &str, reason: Option<Box<Reason>>) {
+    async fn show(
+        &self,
+        deployment: DeploymentId,
+        component: &str,
+        stage: &str,
+        reason: Option<Box<Reason>>,
+    ) {
         let Some(reason) = reason else { return };
         let row = ReasonRow {
             deployment,
@@ -431,7 +533,11 @@ impl Actor {
     }
 
     async fn resolve(&self, deployment: DeploymentId, component: &str, stage: &str) {
-        let resolved = self.platform.store.resolve_reasons(deployment, component, stage, Timestamp::now()).await;
+        let resolved = self
+            .platform
+            .store
+            .resolve_reasons(deployment, component, stage, Timestamp::now())
+            .await;
         if let Err(error) = resolved {
             tracing::error!(%deployment, error = &error as &dyn std::error::Error, "could not resolve a reason");
         }
@@ -452,18 +558,32 @@ impl Actor {
         let failure = known.map_or_else(
             || {
                 let error = PlatformError::missing(format!("the end of phase {phase:?} within its time"));
-                self.effects(current, Vec::new()).internal("waiting for the deployment to go on", None, &error, 1)
+                self.effects(current, Vec::new()).internal(
+                    "waiting for the deployment to go on",
+                    None,
+                    &error,
+                    1,
+                )
             },
-            |(component, reason)| Failure { component: Some(component), reason },
+            |(component, reason)| Failure {
+                component: Some(component),
+                reason,
+            },
         );
         self.advance(Event::ComponentFailed { failure }).await;
     }
 
     async fn settle_if_done(&mut self) {
-        if !self.current.as_ref().is_some_and(|current| current.state.phase.is_settled()) {
+        if !self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.state.phase.is_settled())
+        {
             return;
         }
-        let Some(current) = self.current.take() else { return };
+        let Some(current) = self.current.take() else {
+            return;
+        };
         if current.state.phase == Phase::Active {
             self.take_over(current).await;
         } else {
@@ -474,11 +594,20 @@ impl Actor {
 
     /// The new deployment serves; the old one is drained in the background.
     async fn take_over(&mut self, current: Current) {
-        let Current { row, fleet, over, mut tasks, .. } = current;
+        let Current {
+            row,
+            fleet,
+            over,
+            mut tasks,
+            ..
+        } = current;
         drop(over);
         tasks.detach_all();
         let fleet = fleet.unwrap_or_default();
-        let previous = self.serving.replace(Serving { row: Arc::clone(&row), fleet });
+        let previous = self.serving.replace(Serving {
+            row: Arc::clone(&row),
+            fleet,
+        });
         if let Some(mut previous) = previous {
             previous.fleet.release();
             let event = Event::NewerActive { deployment: row.id };
@@ -493,23 +622,34 @@ impl Actor {
 
     /// Drains and stops every instance that neither serves nor is about to.
     async fn retire_the_rest(&mut self, reason: StopReason) {
-        let present = match self.platform.store.present_instances(self.app).await {
-            Ok(present) => present,
+        let surplus = match self.surplus().await {
+            Ok(surplus) if surplus.is_empty() => return,
+            Ok(surplus) => surplus,
             Err(error) => {
                 tracing::error!(app = %self.app, error = &error as &dyn std::error::Error, "could not list the instances");
                 return;
             }
         };
+        let platform = Arc::clone(&self.platform);
+        self.chores
+            .spawn(async move { retire(&platform, surplus, reason).await });
+    }
+}
+
+impl Actor {
+    /// Instances of deployments that neither serve nor are about to. The store says which one serves, so that a deployment that could not be
+    /// taken up yet loses nothing.
+    async fn surplus(&self) -> Result<Vec<InstanceRow>, PlatformError> {
+        let present = self.platform.store.present_instances(self.app).await?;
+        let app = self.platform.store.app(self.app).await?;
         let mut keep: HashSet<DeploymentId> = HashSet::new();
-        keep.extend(self.serving.as_ref().map(|serving| serving.row.id));
+        keep.extend(app.and_then(|app| app.active_deployment));
         keep.extend(self.current.as_ref().map(|current| current.row.id));
         keep.extend(self.waiting.iter().map(|row| row.id));
-        let surplus: Vec<_> = present.into_iter().filter(|row| !keep.contains(&row.deployment)).collect();
-        if surplus.is_empty() {
-            return;
-        }
-        let platform = Arc::clone(&self.platform);
-        self.chores.spawn(async move { retire::retire(&platform, surplus, reason).await });
+        Ok(present
+            .into_iter()
+            .filter(|row| !keep.contains(&row.deployment))
+            .collect())
     }
 }
 
@@ -526,11 +666,19 @@ impl Current {
 }
 
 /// Nothing may happen that is not on disk: a store that refuses is asked again until it takes the event.
-async fn commit(platform: &Platform, deployment: DeploymentId, sequence: u64, recorded: &Recorded, next: &State) {
+async fn commit(
+    platform: &Platform,
+    deployment: DeploymentId,
+    sequence: u64,
+    recorded: &Recorded,
+    next: &State,
+) {
     loop {
         let settled = next.phase.is_settled();
-        let appended =
-            platform.store.append_event(deployment, sequence, recorded, next.phase.kind(), settled).await;
+        let appended = platform
+            .store
+            .append_event(deployment, sequence, recorded, next.phase.kind(), settled)
+            .await;
         match appended {
             Ok(()) => return,
             Err(error) => {

@@ -41,8 +41,15 @@ pub(crate) struct Slot {
 
 impl BuildQueue {
     pub(crate) fn new(limit: u32, limit_per_app: u32) -> Self {
-        let inner = Inner { limit, limit_per_app, running: HashMap::new(), waiting: VecDeque::new() };
-        Self { inner: Arc::new(Mutex::new(inner)) }
+        let inner = Inner {
+            limit,
+            limit_per_app,
+            running: HashMap::new(),
+            waiting: VecDeque::new(),
+        };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+        }
     }
 
     /// Waits for a slot. `waiting` is told the position once, when there is none at once. Dropping the future leaves the queue.
@@ -65,9 +72,14 @@ impl BuildQueue {
     /// Gives free slots to those who wait, first come first served, passing over apps that have theirs.
     fn grant(&self) {
         loop {
-            let Some(next) = self.lock().take_next() else { return };
+            let Some(next) = self.lock().take_next() else {
+                return;
+            };
             // Whoever left the queue meanwhile gets nothing: the refused slot drops, and so is handed on.
-            let slot = Slot { queue: self.clone(), app: next.app };
+            let slot = Slot {
+                queue: self.clone(),
+                app: next.app,
+            };
             drop(next.granted.send(slot));
         }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use mainstay_build::{
-    Artifact, BuildLimits, BuildOutput, BuildReport, BuildRequest, BuildVariable, RegistryCredentials, ResolvedSource,
-    Source,
+    Artifact, BuildLimits, BuildOutput, BuildReport, BuildRequest, BuildVariable, RegistryCredentials,
+    ResolvedSource, Source,
 };
 use mainstay_deploy::Event;
 use mainstay_diagnosis::{
@@ -62,27 +62,43 @@ async fn resolve(effects: &Effects, component: ComponentRef<'_>) -> Result<Resol
     let source = source(&effects.platform, component).map_err(refuse)?;
     // A spec update alone keeps the commit of the previous deployment; an upload is its own revision.
     if let Some(revision) = effects.deployment.pinned_sources.get(component.name()) {
-        return Ok(ResolvedSource { source, revision: revision.clone() });
+        return Ok(ResolvedSource {
+            source,
+            revision: revision.clone(),
+        });
     }
     effects.platform.builder.resolve(&source).await.map_err(refuse)
 }
 
 fn source(platform: &Platform, component: ComponentRef<'_>) -> Result<Source, BuildFault> {
     let Some(written) = component.source() else {
-        return Err(BuildFault::Unsupported { what: "a component without a source".into(), reason: "nothing to build".into() });
+        return Err(BuildFault::Unsupported {
+            what: "a component without a source".into(),
+            reason: "nothing to build".into(),
+        });
     };
     if let mainstay_spec::Source::Image(image) = written {
-        let credentials = image
-            .credentials()
-            .map(|(user, token)| RegistryCredentials { user: user.to_owned(), token: token.to_owned() });
-        return Ok(Source::Image { reference: image.reference(), credentials });
+        let credentials = image.credentials().map(|(user, token)| RegistryCredentials {
+            user: user.to_owned(),
+            token: token.to_owned(),
+        });
+        return Ok(Source::Image {
+            reference: image.reference(),
+            credentials,
+        });
     }
     let url = written.clone_url().unwrap_or_default();
     if let Some(id) = url.strip_prefix(crate::uploads::SCHEME) {
         let path = platform.config.uploads_dir().join(id);
-        return Ok(Source::Upload { id: id.to_owned(), path });
+        return Ok(Source::Upload {
+            id: id.to_owned(),
+            path,
+        });
     }
-    Ok(Source::Git { url: platform.config.mirrored(&url), branch: written.branch().map(str::to_owned) })
+    Ok(Source::Git {
+        url: platform.config.mirrored(&url),
+        branch: written.branch().map(str::to_owned),
+    })
 }
 
 /// Builds one component, or finds that there is nothing to do.
@@ -102,21 +118,39 @@ pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Event, O
     let mut waited = None;
     let _slot = platform
         .build_queue
-        .slot(deployment.app, |position| waited = Some(note_waiting(effects, written, started_at, position)))
+        .slot(deployment.app, |position| {
+            waited = {
+                note_waiting(effects, written, started_at, position);
+                Some(())
+            }
+        })
         .await;
     if waited.is_some() {
-        platform.store.resolve_reasons(deployment.id, component, "build", Timestamp::now()).await?;
+        platform
+            .store
+            .resolve_reasons(deployment.id, component, "build", Timestamp::now())
+            .await?;
     }
     let log = Arc::new(platform.logs.build_writer(row.id)?);
     let request = request(effects, &row, written);
-    let report = platform.builder.build(request, Arc::clone(&log) as _, effects.over.clone()).await;
+    let report = platform
+        .builder
+        .build(request, Arc::clone(&log) as _, effects.over.clone())
+        .await;
     conclude(effects, row, written, report, &log).await
 }
 
 /// Shows the wait while it lasts; it becomes history once the build starts.
 fn note_waiting(effects: &Effects, component: ComponentRef<'_>, since: Timestamp, position: QueuePosition) {
-    let facts = wrap(effects, component, blank(since, BuildOutcome::Waiting(position)), Vec::new());
-    let Some(reason) = diagnose(&facts).into_reason() else { return };
+    let facts = wrap(
+        effects,
+        component,
+        blank(since, BuildOutcome::Waiting(position)),
+        Vec::new(),
+    );
+    let Some(reason) = diagnose(&facts).into_reason() else {
+        return;
+    };
     let row = ReasonRow {
         deployment: effects.deployment.id,
         component: component.name().to_owned(),
@@ -128,7 +162,10 @@ fn note_waiting(effects: &Effects, component: ComponentRef<'_>, since: Timestamp
     let store = effects.platform.store.clone();
     tokio::spawn(async move {
         if let Err(error) = store.put_reason(&row).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "could not note a waiting build");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not note a waiting build"
+            );
         }
     });
 }
@@ -146,7 +183,10 @@ async fn conclude(
     row.output = report.output;
     effects.platform.store.put_build(&row).await?;
     match (&row.output, reason) {
-        (Some(_), note) => Ok(Event::BuildFinished { component: row.component, note }),
+        (Some(_), note) => Ok(Event::BuildFinished {
+            component: row.component,
+            note,
+        }),
         (None, Some(reason)) => Err(Obstacle::failed(&row.component, reason)),
         (None, None) => Err(PlatformError::missing("the outcome of a build").into()),
     }
@@ -171,7 +211,15 @@ fn request(effects: &Effects, row: &BuildRow, component: ComponentRef<'_>) -> Bu
         output_dir: component.output_dir().map(str::to_owned),
         variables: variables
             .into_iter()
-            .map(|bound| (bound.key, BuildVariable { value: bound.value, secret: bound.secret }))
+            .map(|bound| {
+                (
+                    bound.key,
+                    BuildVariable {
+                        value: bound.value,
+                        secret: bound.secret,
+                    },
+                )
+            })
             .collect(),
         force: deployment.force_build,
         limits: BuildLimits {
@@ -184,8 +232,18 @@ fn request(effects: &Effects, row: &BuildRow, component: ComponentRef<'_>) -> Bu
     }
 }
 
-fn fault_facts(effects: &Effects, component: ComponentRef<'_>, started_at: Timestamp, fault: BuildFault) -> Facts {
-    wrap(effects, component, blank(started_at, BuildOutcome::Failed(fault)), Vec::new())
+fn fault_facts(
+    effects: &Effects,
+    component: ComponentRef<'_>,
+    started_at: Timestamp,
+    fault: BuildFault,
+) -> Facts {
+    wrap(
+        effects,
+        component,
+        blank(started_at, BuildOutcome::Failed(fault)),
+        Vec::new(),
+    )
 }
 
 fn blank(started_at: Timestamp, outcome: BuildOutcome) -> BuildFacts {
@@ -216,7 +274,10 @@ fn wrap(effects: &Effects, component: ComponentRef<'_>, facts: BuildFacts, log_t
     }
 }
 
-pub(crate) async fn builds_of(platform: &Platform, deployment: &DeploymentRow) -> Result<Vec<BuildRow>, PlatformError> {
+pub(crate) async fn builds_of(
+    platform: &Platform,
+    deployment: &DeploymentRow,
+) -> Result<Vec<BuildRow>, PlatformError> {
     Ok(platform.store.builds(deployment.id).await?)
 }
 
@@ -228,14 +289,24 @@ pub(crate) async fn instance_plans(
 ) -> Result<Vec<InstancePlan>, PlatformError> {
     let builds = builds_of(platform, deployment).await?;
     let mut plans = Vec::new();
-    for component in deployment.spec.components().filter(|component| component.instance_count() > 0) {
+    for component in deployment
+        .spec
+        .components()
+        .filter(|component| component.instance_count() > 0)
+    {
         if component.kind() == ComponentKind::StaticSite {
             continue;
         }
         let missing = || PlatformError::missing(format!("the build of {}", component.name()));
-        let build = builds.iter().find(|row| row.component == component.name()).ok_or_else(missing)?;
+        let build = builds
+            .iter()
+            .find(|row| row.component == component.name())
+            .ok_or_else(missing)?;
         let Artifact::Image { image } = &build.output.as_ref().ok_or_else(missing)?.artifact else {
-            return Err(PlatformError::missing(format!("the image of {}", component.name())));
+            return Err(PlatformError::missing(format!(
+                "the image of {}",
+                component.name()
+            )));
         };
         let record = platform.images.image(image)?;
         plans.push(InstancePlan::new(PlanInputs {

@@ -50,25 +50,38 @@ impl From<mainstay_store::StoreError> for Obstacle {
 
 impl Obstacle {
     pub(crate) fn failed(component: &str, reason: Box<Reason>) -> Self {
-        Self::Failed(Failure { component: Some(component.to_owned()), reason })
+        Self::Failed(Failure {
+            component: Some(component.to_owned()),
+            reason,
+        })
     }
 }
 
 impl Effects {
     pub(crate) async fn resolve_sources(self) -> Event {
-        self.carry_out("finding the sources", None, || builds::resolve_sources(&self)).await
+        self.carry_out("finding the sources", None, || builds::resolve_sources(&self))
+            .await
     }
 
     pub(crate) async fn build(self, component: String) -> Event {
-        self.carry_out("building", Some(&component), || builds::build(&self, &component)).await
+        self.carry_out("building", Some(&component), || builds::build(&self, &component))
+            .await
     }
 
     pub(crate) async fn preflight(self) -> Event {
-        self.carry_out("checking the commands", None, || self.check_commands()).await
+        self.carry_out("checking the commands", None, || self.check_commands())
+            .await
     }
 
-    pub(crate) async fn switch_routes(self, plans: Vec<Arc<InstancePlan>>, ready: switch::ReadyInstances) -> Event {
-        self.carry_out("switching the routes", None, || switch::switch(&self, &plans, &ready)).await
+    pub(crate) async fn switch_routes(
+        self,
+        plans: Vec<Arc<InstancePlan>>,
+        ready: switch::ReadyInstances,
+    ) -> Event {
+        self.carry_out("switching the routes", None, || {
+            switch::switch(&self, &plans, &ready)
+        })
+        .await
     }
 
     /// Runs the work until it did what was asked or failed for good.
@@ -85,7 +98,9 @@ impl Effects {
                 Err(Obstacle::Platform(error)) => error,
             };
             if attempt >= ATTEMPTS {
-                return Event::ComponentFailed { failure: self.internal(operation, component, &error, attempt) };
+                return Event::ComponentFailed {
+                    failure: self.internal(operation, component, &error, attempt),
+                };
             }
             tracing::warn!(deployment = %self.deployment.id, operation, attempt, error = &error as &dyn std::error::Error, "will try again");
             attempt += 1;
@@ -106,7 +121,10 @@ impl Effects {
             .unwrap_or(ComponentKind::Service);
         let named = component.unwrap_or(&self.deployment.spec.name);
         let reason = evidence::internal(named, kind, operation, error, attempts);
-        Failure { component: component.map(str::to_owned), reason }
+        Failure {
+            component: component.map(str::to_owned),
+            reason,
+        }
     }
 
     /// Refuses a doomed deployment before anything changes.
@@ -121,15 +139,25 @@ impl Effects {
                 Ok(()) => {}
                 Err(mainstay_engine::PreflightError::Refused(fault)) => {
                     let history = evidence::History::default();
-                    let evidence =
-                        evidence::Evidence { platform: &self.platform, plan: &plan, history: &history };
+                    let evidence = evidence::Evidence {
+                        platform: &self.platform,
+                        plan: &plan,
+                        history: &history,
+                    };
                     let reason = evidence.refused(*fault);
                     // No instance ever starts: the deployment's log would be empty.
                     let logs = &self.platform.logs;
-                    logs.deploy_line(plan.deployment, &plan.component, LogSource::Platform, &reason.message);
+                    logs.deploy_line(
+                        plan.deployment,
+                        &plan.component,
+                        LogSource::Platform,
+                        &reason.message,
+                    );
                     return Err(Obstacle::failed(&plan.component, reason));
                 }
-                Err(mainstay_engine::PreflightError::Engine(error)) => return Err(Obstacle::Platform(error.into())),
+                Err(mainstay_engine::PreflightError::Engine(error)) => {
+                    return Err(Obstacle::Platform(error.into()));
+                }
             }
         }
         Ok(Event::PreflightPassed)

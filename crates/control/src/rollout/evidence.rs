@@ -3,9 +3,7 @@
 use jiff::Timestamp;
 use mainstay_diagnosis::{
     Reason, diagnose,
-    facts::{
-        ExecFault, ExitRecord, Facts, InstanceFacts, InternalFacts, MemoryRecord, ProbeFacts, Subject,
-    },
+    facts::{ExecFault, ExitRecord, Facts, InstanceFacts, InternalFacts, MemoryRecord, ProbeFacts, Subject},
 };
 use mainstay_engine::LogQuery;
 use mainstay_spec::{ids::InstanceId, kind::ComponentKind};
@@ -16,6 +14,9 @@ use crate::platform::Platform;
 /// How many lines of the log travel with a reason.
 const LOG_TAIL_LINES: usize = 50;
 
+/// How many ends of an instance are remembered.
+const EXITS_KEPT: usize = 20;
+
 /// What a replica remembers over the restarts of its instance.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
@@ -25,6 +26,17 @@ pub(crate) struct History {
     pub started_at: Option<Timestamp>,
     pub first_listen_at: Option<Timestamp>,
     pub liveness: Option<ProbeFacts>,
+}
+
+impl History {
+    /// An instance may crash for months: the first end and the last ones are kept.
+    pub(crate) fn note_exit(&mut self, exit: ExitRecord) {
+        if self.exits.len() >= EXITS_KEPT {
+            self.exits.remove(1);
+        }
+        self.exits.push(exit);
+        self.restarts = self.restarts.saturating_add(1);
+    }
 }
 
 /// What there is to look at.
@@ -61,7 +73,12 @@ impl Evidence<'_> {
         subject.outbound_failures = engine.outbound_failures(instance).await.unwrap_or_default();
         if let Ok(stats) = engine.stats(instance).await {
             subject.memory = stats.memory;
-            subject.cpu_share = cpu_share(subject.started_at, stats.at, stats.cpu_usage_micros, self.plan.size.cpu_millis);
+            subject.cpu_share = cpu_share(
+                subject.started_at,
+                stats.at,
+                stats.cpu_usage_micros,
+                self.plan.size.cpu_millis,
+            );
         } else if let Some(exit) = self.history.exits.last() {
             subject.memory = exit.memory.clone();
         }
@@ -104,8 +121,13 @@ impl Evidence<'_> {
     }
 
     async fn log_tail(&self, instance: InstanceId) -> Vec<String> {
-        let query = LogQuery { tail: Some(LOG_TAIL_LINES), ..LogQuery::default() };
-        let Ok(lines) = self.platform.engine.logs(instance, query).await else { return Vec::new() };
+        let query = LogQuery {
+            tail: Some(LOG_TAIL_LINES),
+            ..LogQuery::default()
+        };
+        let Ok(lines) = self.platform.engine.logs(instance, query).await else {
+            return Vec::new();
+        };
         futures_util::StreamExt::collect::<Vec<_>>(lines)
             .await
             .into_iter()
@@ -115,13 +137,21 @@ impl Evidence<'_> {
 }
 
 /// Used CPU as a share of what the limit allowed since the start.
-fn cpu_share(started_at: Option<Timestamp>, now: Timestamp, used_micros: u64, limit_millis: u32) -> Option<f64> {
+fn cpu_share(
+    started_at: Option<Timestamp>,
+    now: Timestamp,
+    used_micros: u64,
+    limit_millis: u32,
+) -> Option<f64> {
     let elapsed = now.duration_since(started_at?).as_micros();
     let allowed = elapsed.checked_mul(i128::from(limit_millis))? / 1000;
     if allowed <= 0 {
         return None;
     }
-    #[expect(clippy::cast_precision_loss, reason = "a share of CPU needs no more than 52 bits")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a share of CPU needs no more than 52 bits"
+    )]
     Some((used_micros as f64 / allowed as f64).clamp(0.0, 1.0))
 }
 
@@ -154,7 +184,9 @@ pub(crate) fn internal(
 
 /// For facts that are a failure by construction.
 pub(crate) fn reason_of(facts: &Facts) -> Box<Reason> {
-    diagnose(facts).into_reason().expect("a refusal, a failed build and an internal fault always have a reason")
+    diagnose(facts)
+        .into_reason()
+        .expect("a refusal, a failed build and an internal fault always have a reason")
 }
 
 pub(crate) fn chain(error: &dyn std::error::Error) -> Vec<String> {

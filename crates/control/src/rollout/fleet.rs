@@ -76,26 +76,46 @@ impl Fleet {
         outbox: &mpsc::Sender<(DeploymentId, Message)>,
         was_ready: bool,
     ) -> Result<(), PlatformError> {
-        let Some(plan) = self.plans.iter().find(|plan| plan.component == component).cloned() else { return Ok(()) };
-        let Some(released) = &self.released else { return Ok(()) };
+        let Some(plan) = self
+            .plans
+            .iter()
+            .find(|plan| plan.component == component)
+            .cloned()
+        else {
+            return Ok(());
+        };
+        let Some(released) = &self.released else {
+            return Ok(());
+        };
         let mut running = running(platform, &plan).await?;
         let reports = forward(plan.deployment, outbox.clone());
         for ordinal in 0..plan.count {
             let adopted = running.remove(&ordinal);
             let mut slot = Slot::default();
             if was_ready {
-                slot.ready = adopted.as_ref().and_then(|status| Some((status.id, status.address?)));
+                slot.ready = adopted
+                    .as_ref()
+                    .and_then(|status| Some((status.id, status.address?)));
             }
             self.slots.insert((component.to_owned(), ordinal), slot);
             let (platform, plan) = (Arc::clone(platform), Arc::clone(&plan));
-            let replica = Replica::new(platform, plan, ordinal, was_ready, reports.clone(), released.subscribe());
+            let replica = Replica::new(
+                platform,
+                plan,
+                ordinal,
+                was_ready,
+                reports.clone(),
+                released.subscribe(),
+            );
             tokio::spawn(replica.run(adopted));
         }
         Ok(())
     }
 
     pub(crate) fn note(&mut self, report: &Report) {
-        let Some(slot) = self.slots.get_mut(&(report.component.clone(), report.ordinal)) else { return };
+        let Some(slot) = self.slots.get_mut(&(report.component.clone(), report.ordinal)) else {
+            return;
+        };
         match &report.news {
             News::Ready { instance, address } => {
                 slot.ready = Some((*instance, *address));
@@ -114,7 +134,10 @@ impl Fleet {
 
     /// Whether all replicas of the component are ready.
     pub(crate) fn is_ready(&self, component: &str) -> bool {
-        self.slots.iter().filter(|((name, _), _)| name == component).all(|(_, slot)| slot.ready.is_some())
+        self.slots
+            .iter()
+            .filter(|((name, _), _)| name == component)
+            .all(|(_, slot)| slot.ready.is_some())
     }
 
     pub(crate) fn ready(&self) -> ReadyInstances {
@@ -127,7 +150,9 @@ impl Fleet {
 
     /// What is wrong with the first replica that is not ready.
     pub(crate) fn first_reason(&self) -> Option<(String, Box<Reason>)> {
-        self.slots.iter().find_map(|((component, _), slot)| Some((component.clone(), slot.reason.clone()?)))
+        self.slots
+            .iter()
+            .find_map(|((component, _), slot)| Some((component.clone(), slot.reason.clone()?)))
     }
 
     /// Brings the router and the app's network in line with what is ready.
@@ -140,7 +165,10 @@ impl Fleet {
 
     /// Component → what its visitors are told while none of its replicas is ready.
     fn reasons(&self) -> HashMap<String, Box<Reason>> {
-        self.slots.iter().filter_map(|((component, _), slot)| Some((component.clone(), slot.reason.clone()?))).collect()
+        self.slots
+            .iter()
+            .filter_map(|((component, _), slot)| Some((component.clone(), slot.reason.clone()?)))
+            .collect()
     }
 
     /// Ends the replicas; their instances go on until they are retired.
@@ -152,16 +180,22 @@ impl Fleet {
 }
 
 /// The component's running instances by ordinal.
-async fn running(platform: &Platform, plan: &InstancePlan) -> Result<HashMap<u32, InstanceStatus>, PlatformError> {
+async fn running(
+    platform: &Platform,
+    plan: &InstancePlan,
+) -> Result<HashMap<u32, InstanceStatus>, PlatformError> {
     let listed = platform.engine.list().await?;
-    let own = listed.into_iter().filter(|status| status.state == InstanceState::Running);
+    let own = listed
+        .into_iter()
+        .filter(|status| status.state == InstanceState::Running);
     Ok(own
         .filter_map(|status| match &status.owner {
-            InstanceOwner::Component { deployment, component, ordinal, .. }
-                if *deployment == plan.deployment && *component == plan.component =>
-            {
-                Some((*ordinal, status))
-            }
+            InstanceOwner::Component {
+                deployment,
+                component,
+                ordinal,
+                ..
+            } if *deployment == plan.deployment && *component == plan.component => Some((*ordinal, status)),
             _ => None,
         })
         .collect())

@@ -33,7 +33,6 @@ pub(crate) struct InstancePlan {
     pub liveness: Option<ProbeDefinition>,
     /// Host header of HTTP probes; the instance's own address when `None`.
     pub probe_host: Option<String>,
-    pub drain_period: Duration,
     pub grace_period: Duration,
     /// What differs from the last good deployment.
     pub changes: Vec<String>,
@@ -60,10 +59,19 @@ pub(crate) struct PlanInputs<'a> {
 
 impl InstancePlan {
     pub(crate) fn new(inputs: PlanInputs<'_>) -> Self {
-        let PlanInputs { app, deployment, component, image, .. } = inputs;
+        let PlanInputs {
+            app,
+            deployment,
+            component,
+            image,
+            ..
+        } = inputs;
         let size = component.instance_size();
         let command = command(component, image);
-        let secrets = inputs.variables.iter().filter(|bound| bound.secret && bound.value.len() >= MASKED_CHARS_MIN);
+        let secrets = inputs
+            .variables
+            .iter()
+            .filter(|bound| bound.secret && bound.value.len() >= MASKED_CHARS_MIN);
         Self {
             app,
             deployment,
@@ -78,14 +86,18 @@ impl InstancePlan {
             readiness: readiness(component),
             liveness: liveness(component),
             probe_host: None,
-            drain_period: drain_period(component),
             grace_period: grace_period(component),
             changes: inputs.changes,
             builder: inputs.builder,
             secrets: secrets.map(|bound| bound.value.clone()).collect(),
             template: InstanceSpec {
                 id: InstanceId::from_uuid(uuid::Uuid::nil()),
-                owner: InstanceOwner::Component { app, deployment, component: String::new(), ordinal: 0 },
+                owner: InstanceOwner::Component {
+                    app,
+                    deployment,
+                    component: String::new(),
+                    ordinal: 0,
+                },
                 layers: inputs.layers,
                 mounts: Vec::new(),
                 argv: command.argv.clone(),
@@ -114,19 +126,28 @@ impl InstancePlan {
             component: self.component.clone(),
             ordinal,
         };
-        InstanceSpec { id, owner, hostname: format!("{}-{ordinal}", self.component), ..self.template.clone() }
+        InstanceSpec {
+            id,
+            owner,
+            hostname: format!("{}-{ordinal}", self.component),
+            ..self.template.clone()
+        }
     }
 
     /// The text without the values of secrets.
     pub(crate) fn mask(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
+        self.secrets.iter().fold(text.to_owned(), |text, secret| {
+            text.replace(secret.as_str(), "***")
+        })
     }
 }
 
 /// The run command, else the image's `web` process, else its entry point and command.
 fn command(component: ComponentRef<'_>, image: &ImageConfig) -> CommandFacts {
     let (argv, source) = match (component.run_command(), image.processes.get("web")) {
-        (Some(text), _) if !text.trim().is_empty() => (run_command(text, image), Some(CommandSource::RunCommand)),
+        (Some(text), _) if !text.trim().is_empty() => {
+            (run_command(text, image), Some(CommandSource::RunCommand))
+        }
         (_, Some(process)) => (by_shell(process), Some(CommandSource::Procfile)),
         _ => {
             let argv: Vec<String> = image.entrypoint.iter().chain(&image.command).cloned().collect();
@@ -134,7 +155,12 @@ fn command(component: ComponentRef<'_>, image: &ImageConfig) -> CommandFacts {
             (argv, source)
         }
     };
-    CommandFacts { argv, source, working_dir: image.working_dir.clone(), user: image.user.clone() }
+    CommandFacts {
+        argv,
+        source,
+        working_dir: image.working_dir.clone(),
+        user: image.user.clone(),
+    }
 }
 
 /// Buildpack images run their command by a shell; others get it as words, as the original does.
@@ -182,14 +208,6 @@ fn definition(probe: &Probe) -> ProbeDefinition {
     }
 }
 
-fn drain_period(component: ComponentRef<'_>) -> Duration {
-    let seconds = match component {
-        ComponentRef::Service(service) => service.termination().drain_seconds(),
-        _ => 0,
-    };
-    Duration::from_secs(u64::from(seconds))
-}
-
 fn grace_period(component: ComponentRef<'_>) -> Duration {
     let seconds = match component {
         ComponentRef::Service(service) => service.termination().grace_period_seconds(),
@@ -213,5 +231,8 @@ fn stop_signal(text: Option<&str>) -> i32 {
     ];
     let Some(text) = text else { return 15 };
     let name = text.trim_start_matches("SIG");
-    text.parse().ok().or_else(|| Some(NAMES.iter().find(|(known, _)| *known == name)?.1)).unwrap_or(15)
+    text.parse()
+        .ok()
+        .or_else(|| Some(NAMES.iter().find(|(known, _)| *known == name)?.1))
+        .unwrap_or(15)
 }

@@ -47,14 +47,6 @@ impl Readiness {
         &self.definition
     }
 
-    pub(crate) fn was_ready(&self) -> bool {
-        self.was_ready
-    }
-
-    pub(crate) fn last(&self) -> Option<&ProbeAttempt> {
-        self.transcript.last()
-    }
-
     /// `counts` is false for the quick looks between two probes of the definition: their success is as good as any, their failure is not
     /// held against the instance.
     pub(crate) fn record(&mut self, attempt: ProbeAttempt, counts: bool) -> Change {
@@ -77,7 +69,9 @@ impl Readiness {
 
     /// Answers otherwise than the last attempt did.
     fn is_news(&self, attempt: &ProbeAttempt) -> bool {
-        self.transcript.last().is_none_or(|last| last.outcome != attempt.outcome)
+        self.transcript
+            .last()
+            .is_none_or(|last| last.outcome != attempt.outcome)
     }
 
     fn after_success(&mut self) -> Change {
@@ -145,23 +139,40 @@ mod tests {
     }
 
     fn attempt(outcome: ProbeOutcome) -> ProbeAttempt {
-        ProbeAttempt { at: jiff::Timestamp::UNIX_EPOCH, target: "connect".into(), elapsed_ms: 1, outcome }
+        ProbeAttempt {
+            at: jiff::Timestamp::UNIX_EPOCH,
+            target: "connect".into(),
+            elapsed_ms: 1,
+            outcome,
+        }
     }
 
     #[test]
     fn a_first_success_is_enough_by_default() {
         let mut readiness = readiness(1, 9);
-        assert_eq!(readiness.record(attempt(ProbeOutcome::Connected), false), Change::BecameReady);
+        assert_eq!(
+            readiness.record(attempt(ProbeOutcome::Connected), false),
+            Change::BecameReady
+        );
     }
 
     #[test]
     fn quick_failures_are_not_held_against_it() {
         let mut readiness = readiness(1, 2);
         for _ in 0..50 {
-            assert_eq!(readiness.record(attempt(ProbeOutcome::Refused), false), Change::None);
+            assert_eq!(
+                readiness.record(attempt(ProbeOutcome::Refused), false),
+                Change::None
+            );
         }
-        assert_eq!(readiness.record(attempt(ProbeOutcome::Refused), true), Change::None);
-        assert_eq!(readiness.record(attempt(ProbeOutcome::Refused), true), Change::GaveUp);
+        assert_eq!(
+            readiness.record(attempt(ProbeOutcome::Refused), true),
+            Change::None
+        );
+        assert_eq!(
+            readiness.record(attempt(ProbeOutcome::Refused), true),
+            Change::GaveUp
+        );
     }
 
     #[test]
@@ -169,18 +180,36 @@ mod tests {
         let mut readiness = readiness(2, 2);
         readiness.record(attempt(ProbeOutcome::Refused), true);
         readiness.record(attempt(ProbeOutcome::Connected), true);
-        assert_eq!(readiness.record(attempt(ProbeOutcome::Refused), true), Change::None);
-        assert_eq!(readiness.record(attempt(ProbeOutcome::Connected), true), Change::None);
-        assert_eq!(readiness.record(attempt(ProbeOutcome::Connected), true), Change::BecameReady);
+        assert_eq!(
+            readiness.record(attempt(ProbeOutcome::Refused), true),
+            Change::None
+        );
+        assert_eq!(
+            readiness.record(attempt(ProbeOutcome::Connected), true),
+            Change::None
+        );
+        assert_eq!(
+            readiness.record(attempt(ProbeOutcome::Connected), true),
+            Change::BecameReady
+        );
     }
 
     #[test]
     fn once_ready_it_only_leaves_and_returns() {
         let mut readiness = readiness(1, 1);
         readiness.record(attempt(ProbeOutcome::Connected), true);
-        assert_eq!(readiness.record(attempt(ProbeOutcome::TimedOut), true), Change::BecameUnready);
-        assert_eq!(readiness.record(attempt(ProbeOutcome::TimedOut), true), Change::None);
-        assert_eq!(readiness.record(attempt(ProbeOutcome::Connected), true), Change::BecameReady);
+        assert_eq!(
+            readiness.record(attempt(ProbeOutcome::TimedOut), true),
+            Change::BecameUnready
+        );
+        assert_eq!(
+            readiness.record(attempt(ProbeOutcome::TimedOut), true),
+            Change::None
+        );
+        assert_eq!(
+            readiness.record(attempt(ProbeOutcome::Connected), true),
+            Change::BecameReady
+        );
     }
 
     #[test]
@@ -192,7 +221,11 @@ mod tests {
             readiness.record(failed, true);
         }
         let facts = readiness.facts(false, Vec::new());
-        let kept: Vec<u64> = facts.transcript.iter().map(|attempt| attempt.elapsed_ms).collect();
+        let kept: Vec<u64> = facts
+            .transcript
+            .iter()
+            .map(|attempt| attempt.elapsed_ms)
+            .collect();
         assert_eq!(facts.attempts, 40);
         assert_eq!(kept[..5], [0, 1, 2, 3, 4]);
         assert_eq!(kept[5..], (20..40).collect::<Vec<_>>());

@@ -33,15 +33,15 @@ const QUICK_LOOK_MAX: Duration = Duration::from_secs(1);
 /// How often sockets are looked at while an instance does not answer.
 const OBSERVE_EVERY: Duration = Duration::from_millis(500);
 /// A socket in the wrong place is believed after this long: some servers open a helper port first.
-const BELIEVE_SOCKETS_AFTER: Duration = Duration::from_millis(1000);
+const BELIEVE_SOCKETS_AFTER: Duration = Duration::from_secs(1);
 /// A worker has no probe; it is ready when it stayed alive this long.
 const WORKER_SETTLES: Duration = Duration::from_secs(3);
 /// Before it was ever ready, the same death this often ends the deployment.
 const SAME_DEATHS_MAX: u32 = 3;
 const RESTART_DELAY_FIRST: Duration = Duration::from_secs(1);
-const RESTART_DELAY_MAX: Duration = Duration::from_secs(300);
+const RESTART_DELAY_MAX: Duration = Duration::from_mins(5);
 /// An instance that ran this long has earned a fresh count.
-const RESTART_DELAY_RESET_AFTER: Duration = Duration::from_secs(600);
+const RESTART_DELAY_RESET_AFTER: Duration = Duration::from_mins(10);
 const ENGINE_ATTEMPTS: u32 = 3;
 
 /// What a replica tells the actor.
@@ -54,7 +54,10 @@ pub(crate) struct Report {
 
 #[derive(Debug)]
 pub(crate) enum News {
-    Ready { instance: InstanceId, address: std::net::Ipv4Addr },
+    Ready {
+        instance: InstanceId,
+        address: std::net::Ipv4Addr,
+    },
     /// It is not (or no longer) answering; known already, or `None`.
     NotReady { reason: Option<Box<Reason>> },
     /// It never became ready and never will; the instance may still run.
@@ -74,7 +77,7 @@ pub(crate) struct Replica {
 
 /// Why watching an instance ended.
 enum Watched {
-    Exited(ExitRecord),
+    Exited(Box<ExitRecord>),
     GaveUp(Box<Reason>),
     Released,
 }
@@ -88,7 +91,15 @@ impl Replica {
         reports: mpsc::Sender<Report>,
         released: watch::Receiver<bool>,
     ) -> Self {
-        Self { platform, plan, ordinal, reports, released, history: History::default(), was_ready }
+        Self {
+            platform,
+            plan,
+            ordinal,
+            reports,
+            released,
+            history: History::default(),
+            was_ready,
+        }
     }
 
     /// Runs until released, or until it is certain that the instance never becomes ready.
@@ -115,7 +126,7 @@ impl Replica {
                 Watched::Released => return,
                 Watched::GaveUp(reason) => return self.tell(News::Failed { reason }).await,
                 Watched::Exited(record) => {
-                    if !self.after_exit(&instance, record).await {
+                    if !self.after_exit(&instance, *record).await {
                         return;
                     }
                 }
@@ -144,12 +155,18 @@ impl Replica {
         loop {
             match self.start_once().await {
                 Ok(status) => return Ok(status),
-                Err(StartError::Refused(fault)) => return Err(self.refused(*fault).await),
+                Err(StartError::Refused(fault)) => return Err(self.refused(*fault)),
                 Err(StartError::Engine(error)) if attempt < ENGINE_ATTEMPTS => {
-                    tracing::warn!(attempt, error = &error as &dyn std::error::Error, "an instance could not be started");
+                    tracing::warn!(
+                        attempt,
+                        error = &error as &dyn std::error::Error,
+                        "an instance could not be started"
+                    );
                     attempt += 1;
                 }
-                Err(StartError::Engine(error)) => return Err(self.internal("starting the instance", &error, attempt)),
+                Err(StartError::Engine(error)) => {
+                    return Err(self.internal("starting the instance", &error, attempt));
+                }
             }
         }
     }
@@ -167,11 +184,21 @@ impl Replica {
             exit: None,
         };
         self.platform.store.insert_instance(&row).await.map_err(|error| {
-            StartError::Engine(EngineError { operation: "store the instance".into(), source: Some(Box::new(error)) })
+            StartError::Engine(EngineError {
+                operation: "store the instance".into(),
+                source: Some(Box::new(error)),
+            })
         })?;
-        self.say(&format!("starting instance {}: {}", row.name(), self.plan.template.argv.join(" ")));
+        self.say(&format!(
+            "starting instance {}: {}",
+            row.name(),
+            self.plan.template.argv.join(" ")
+        ));
         self.history.started_at = Some(Timestamp::now());
-        self.platform.engine.start(self.plan.instance(id, self.ordinal)).await
+        self.platform
+            .engine
+            .start(self.plan.instance(id, self.ordinal))
+            .await
     }
 
     /// Follows one running instance.
@@ -187,7 +214,7 @@ impl Replica {
             tokio::select! {
                 // Biased: an end explains a failed probe, never the other way round.
                 biased;
-                record = &mut ended => return Watched::Exited(exit_of(instance, record)),
+                record = &mut ended => return Watched::Exited(Box::new(exit_of(instance, record))),
                 () = until_true(&mut released) => return Watched::Released,
                 () = sleep_until(watch.next_probe), if watch.readiness.is_some() => {
                     if let Some(watched) = self.probe(instance, &mut watch).await {
@@ -209,8 +236,15 @@ impl Replica {
     async fn ready(&mut self, instance: &InstanceStatus) {
         self.was_ready = true;
         let Some(address) = instance.address else { return };
-        self.say(&format!("instance {}-{} is ready", self.plan.component, self.ordinal));
-        self.tell(News::Ready { instance: instance.id, address }).await;
+        self.say(&format!(
+            "instance {}-{} is ready",
+            self.plan.component, self.ordinal
+        ));
+        self.tell(News::Ready {
+            instance: instance.id,
+            address,
+        })
+        .await;
     }
 
     async fn probe(&mut self, instance: &InstanceStatus, watch: &mut Watch) -> Option<Watched> {
@@ -264,15 +298,22 @@ impl Replica {
 
     /// While it does not answer: look at its sockets, and say what is wrong as soon as it can be seen.
     async fn observe(&mut self, instance: &InstanceStatus, watch: &mut Watch) {
-        let sockets = self.platform.engine.sockets(instance.id).await.unwrap_or_default();
+        let sockets = self
+            .platform
+            .engine
+            .sockets(instance.id)
+            .await
+            .unwrap_or_default();
         if !sockets.is_empty() && self.history.first_listen_at.is_none() {
             self.history.first_listen_at = Some(Timestamp::now());
         }
         let Some(readiness) = &watch.readiness else { return };
         let port = readiness.definition().port;
-        let elsewhere = !sockets.is_empty() && !sockets.iter().any(|socket| socket.port == port && !socket.is_loopback());
-        let answered_badly =
-            matches!(watch.last_outcome, Some(ProbeOutcome::Response { status, .. }) if !(200..400).contains(&status));
+        let elsewhere = !sockets.is_empty()
+            && !sockets
+                .iter()
+                .any(|socket| socket.port == port && !socket.is_loopback());
+        let answered_badly = matches!(watch.last_outcome, Some(ProbeOutcome::Response { status, .. }) if !(200..400).contains(&status));
         let believed = watch.began.elapsed() >= BELIEVE_SOCKETS_AFTER && (elsewhere || answered_badly);
         if believed && !watch.told {
             watch.told = true;
@@ -282,7 +323,9 @@ impl Replica {
     }
 
     async fn probe_liveness(&mut self, instance: &InstanceStatus, watch: &mut Watch) {
-        let Some(mut liveness) = watch.liveness.take() else { return };
+        let Some(mut liveness) = watch.liveness.take() else {
+            return;
+        };
         let definition = liveness.definition().clone();
         let attempt = probe(&target(&self.plan, instance, &definition)).await;
         watch.next_liveness = Instant::now() + seconds(definition.period_seconds);
@@ -291,7 +334,11 @@ impl Replica {
             self.say("liveness check failed: the platform restarts the instance");
             self.history.liveness = Some(liveness.facts(true, Vec::new()));
             let grace = self.plan.grace_period;
-            let stopped = self.platform.engine.stop(instance.id, StopReason::ProbesFailed, grace).await;
+            let stopped = self
+                .platform
+                .engine
+                .stop(instance.id, StopReason::ProbesFailed, grace)
+                .await;
             if let Err(error) = stopped {
                 tracing::error!(instance = %instance.id, error = &error as &dyn std::error::Error, "could not stop an instance");
             }
@@ -304,19 +351,26 @@ impl Replica {
         if let Err(error) = self.platform.store.set_instance_exit(instance.id, &record).await {
             tracing::error!(instance = %instance.id, error = &error as &dyn std::error::Error, "could not store an exit");
         }
-        let asked_by_user = record.stop.as_ref().is_some_and(|stop| stop.reason == StopReason::Requested);
-        self.history.exits.push(record);
-        self.history.restarts += 1;
-        let reason = if asked_by_user { None } else { self.reason(instance, None).await };
+        let asked_by_user = record
+            .stop
+            .as_ref()
+            .is_some_and(|stop| stop.reason == StopReason::Requested);
+        self.history.note_exit(record);
+        let reason = if asked_by_user {
+            None
+        } else {
+            self.reason(instance, None).await
+        };
         if let Some(reason) = &reason {
             self.say(&reason.message);
         }
         self.remove(instance.id).await;
-        if !self.was_ready && self.same_deaths() >= SAME_DEATHS_MAX {
-            if let Some(reason) = reason {
-                self.tell(News::Failed { reason }).await;
-                return false;
-            }
+        if !self.was_ready
+            && self.same_deaths() >= SAME_DEATHS_MAX
+            && let Some(reason) = reason
+        {
+            self.tell(News::Failed { reason }).await;
+            return false;
         }
         self.tell(News::NotReady { reason }).await;
         true
@@ -337,21 +391,34 @@ impl Replica {
                 }
             }
             // The sweep of `retire` tries again.
-            Err(error) => tracing::warn!(instance = %id, error = &error as &dyn std::error::Error, "could not remove an instance"),
+            Err(error) => {
+                tracing::warn!(instance = %id, error = &error as &dyn std::error::Error, "could not remove an instance");
+            }
         }
     }
 
     async fn reason(&self, instance: &InstanceStatus, watch: Option<&Watch>) -> Option<Box<Reason>> {
         let probe = watch.and_then(|watch| {
             let paths = watch.answering_paths.clone().unwrap_or_default();
-            watch.readiness.as_ref().map(|readiness| readiness.facts(false, paths))
+            watch
+                .readiness
+                .as_ref()
+                .map(|readiness| readiness.facts(false, paths))
         });
-        let evidence = Evidence { platform: &self.platform, plan: &self.plan, history: &self.history };
+        let evidence = Evidence {
+            platform: &self.platform,
+            plan: &self.plan,
+            history: &self.history,
+        };
         evidence.reason(instance.id, probe, self.was_ready).await
     }
 
-    async fn refused(&self, fault: ExecFault) -> Box<Reason> {
-        let evidence = Evidence { platform: &self.platform, plan: &self.plan, history: &self.history };
+    fn refused(&self, fault: ExecFault) -> Box<Reason> {
+        let evidence = Evidence {
+            platform: &self.platform,
+            plan: &self.plan,
+            history: &self.history,
+        };
         let reason = evidence.refused(fault);
         self.say(&reason.message);
         reason
@@ -362,12 +429,21 @@ impl Replica {
     }
 
     fn say(&self, text: &str) {
-        self.platform.logs.deploy_line(self.plan.deployment, &self.plan.component, LogSource::Platform, text);
+        self.platform.logs.deploy_line(
+            self.plan.deployment,
+            &self.plan.component,
+            LogSource::Platform,
+            text,
+        );
     }
 
     /// The actor is gone only when the server is going: nobody is left to tell.
     async fn tell(&self, news: News) {
-        let report = Report { component: self.plan.component.clone(), ordinal: self.ordinal, news };
+        let report = Report {
+            component: self.plan.component.clone(),
+            ordinal: self.ordinal,
+            news,
+        };
         drop(self.reports.send(report).await);
     }
 }
@@ -394,11 +470,18 @@ struct Watch {
 impl Watch {
     fn new(plan: &InstancePlan, instance: &InstanceStatus, was_ready: bool) -> Self {
         let began = Instant::now();
-        let delay = plan.readiness.as_ref().map_or(Duration::ZERO, |probe| seconds(probe.initial_delay_seconds));
-        let liveness_delay = plan.liveness.as_ref().map_or(Duration::ZERO, |probe| seconds(probe.initial_delay_seconds));
+        let delay = plan
+            .readiness
+            .as_ref()
+            .map_or(Duration::ZERO, |probe| seconds(probe.initial_delay_seconds));
+        let liveness_delay = plan
+            .liveness
+            .as_ref()
+            .map_or(Duration::ZERO, |probe| seconds(probe.initial_delay_seconds));
         let mut observe = interval(OBSERVE_EVERY);
         observe.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let adopted = was_ready && instance.started_at < Timestamp::now() - jiff::SignedDuration::from_secs(1);
+        let adopted =
+            was_ready && instance.started_at < Timestamp::now() - jiff::SignedDuration::from_secs(1);
         let readiness = plan.readiness.clone().map(|probe| Readiness::new(probe, adopted));
         Self {
             began,
@@ -406,7 +489,12 @@ impl Watch {
             settling: readiness.is_none() && !adopted,
             settles_at: began + WORKER_SETTLES,
             next_probe: began + delay,
-            next_counted: began + delay + plan.readiness.as_ref().map_or(Duration::ZERO, |probe| seconds(probe.period_seconds)),
+            next_counted: began
+                + delay
+                + plan
+                    .readiness
+                    .as_ref()
+                    .map_or(Duration::ZERO, |probe| seconds(probe.period_seconds)),
             quick_look: QUICK_LOOK_FIRST,
             liveness: plan.liveness.clone().map(|probe| Readiness::new(probe, true)),
             next_liveness: began + liveness_delay,
@@ -442,7 +530,10 @@ impl Watch {
     }
 
     fn target(&self, plan: &InstancePlan, instance: &InstanceStatus) -> ProbeTarget {
-        let readiness = self.readiness.as_ref().expect("only called while there is a readiness probe");
+        let readiness = self
+            .readiness
+            .as_ref()
+            .expect("only called while there is a readiness probe");
         target(plan, instance, readiness.definition())
     }
 }
@@ -459,7 +550,11 @@ fn target(
         host: plan.probe_host.clone().unwrap_or_else(|| address.to_string()),
         headers: Vec::new(),
     });
-    ProbeTarget { address, http, timeout: seconds(definition.timeout_seconds) }
+    ProbeTarget {
+        address,
+        http,
+        timeout: seconds(definition.timeout_seconds),
+    }
 }
 
 fn outcome_text(outcome: &ProbeOutcome) -> String {

@@ -24,10 +24,18 @@ pub(crate) async fn retire(platform: &Arc<Platform>, surplus: Vec<InstanceRow>, 
         .await;
 }
 
-async fn retire_one(platform: &Arc<Platform>, row: &InstanceRow, reason: StopReason) -> Result<(), PlatformError> {
+async fn retire_one(
+    platform: &Arc<Platform>,
+    row: &InstanceRow,
+    reason: StopReason,
+) -> Result<(), PlatformError> {
     let (drain, grace) = periods(platform, row).await?;
     if !drain.is_zero() {
-        let left = platform.routes.drain(&row.id.to_string(), drain).await.unwrap_or(0);
+        let left = platform
+            .routes
+            .drain(&row.id.to_string(), drain)
+            .await
+            .unwrap_or(0);
         if left > 0 {
             tracing::info!(instance = %row.id, left, "requests were still running when the drain period ended");
         }
@@ -54,11 +62,15 @@ fn component_periods(spec: &AppSpec, component: &str) -> (Duration, Duration) {
     match spec.component(component) {
         Some(ComponentRef::Service(service)) => {
             let termination = service.termination();
-            (seconds(termination.drain_seconds()), seconds(termination.grace_period_seconds()))
+            (
+                seconds(termination.drain_seconds()),
+                seconds(termination.grace_period_seconds()),
+            )
         }
-        Some(ComponentRef::Worker(worker)) => {
-            (Duration::ZERO, seconds(worker.termination().grace_period_seconds()))
-        }
+        Some(ComponentRef::Worker(worker)) => (
+            Duration::ZERO,
+            seconds(worker.termination().grace_period_seconds()),
+        ),
         _ => (Duration::ZERO, seconds(30)),
     }
 }

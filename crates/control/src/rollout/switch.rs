@@ -55,7 +55,11 @@ pub(crate) async fn switch(
         candidate.close().await;
         checked?;
     }
-    platform.routes.set_app(effects.deployment.app, hosts).await.map_err(PlatformError::from)?;
+    platform
+        .routes
+        .set_app(effects.deployment.app, hosts)
+        .await
+        .map_err(PlatformError::from)?;
     announce(platform, &effects.deployment, ready).await?;
     Ok(Event::RoutesSwitched)
 }
@@ -68,7 +72,11 @@ pub(crate) async fn hosts(
     reasons: &HashMap<String, Box<Reason>>,
 ) -> Result<Vec<(String, Host)>, PlatformError> {
     let mut destinations = Destinations::default();
-    destinations.unavailable.extend(reasons.iter().map(|(component, reason)| (component.clone(), unavailable(reason))));
+    destinations.unavailable.extend(
+        reasons
+            .iter()
+            .map(|(component, reason)| (component.clone(), unavailable(reason))),
+    );
     for build in builds::builds_of(platform, deployment).await? {
         if let Some(Artifact::StaticFiles { path, .. }) = build.output.map(|output| output.artifact) {
             destinations.files.insert(build.component, path);
@@ -80,14 +88,25 @@ pub(crate) async fn hosts(
             id: id.to_string(),
             address: SocketAddr::from((*address, service.http_port())),
         };
-        destinations.endpoints.insert(service.name.clone(), instances.iter().map(endpoint).collect());
+        destinations
+            .endpoints
+            .insert(service.name.clone(), instances.iter().map(endpoint).collect());
     }
     let default_host = platform.config.app_domain(&deployment.spec);
-    Ok(app_hosts(deployment.app, &deployment.spec, &default_host, &destinations))
+    Ok(app_hosts(
+        deployment.app,
+        &deployment.spec,
+        &default_host,
+        &destinations,
+    ))
 }
 
 fn unavailable(reason: &Reason) -> Unavailable {
-    Unavailable { status: 503, code: Some(reason.code.as_str().to_owned()), sentence: reason.title.clone() }
+    Unavailable {
+        status: 503,
+        code: Some(reason.code.as_str().to_owned()),
+        sentence: reason.title.clone(),
+    }
 }
 
 /// Tells the app's own network where its components are now.
@@ -96,7 +115,10 @@ pub(crate) async fn announce(
     row: &DeploymentRow,
     ready: &ReadyInstances,
 ) -> Result<(), PlatformError> {
-    Ok(platform.engine.set_internal_services(row.app, &services(&row.spec, ready)).await?)
+    Ok(platform
+        .engine
+        .set_internal_services(row.app, &services(&row.spec, ready))
+        .await?)
 }
 
 /// Gives names to components that do not serve yet: instances learn the names of their app when they start.
@@ -105,7 +127,9 @@ pub(crate) async fn reserve_names(
     row: &DeploymentRow,
     serving: Option<(&DeploymentRow, &Fleet)>,
 ) -> Result<(), PlatformError> {
-    let mut known = serving.map(|(row, fleet)| services(&row.spec, &fleet.ready())).unwrap_or_default();
+    let mut known = serving
+        .map(|(row, fleet)| services(&row.spec, &fleet.ready()))
+        .unwrap_or_default();
     for service in services(&row.spec, &ReadyInstances::new()) {
         if !known.iter().any(|other| other.component == service.component) {
             known.push(service);
@@ -118,7 +142,12 @@ fn services(spec: &AppSpec, ready: &ReadyInstances) -> Vec<InternalService> {
     let service = |service: &Service| InternalService {
         component: service.name.clone(),
         ports: service.internal_port_map(),
-        addresses: ready.get(&service.name).into_iter().flatten().map(|(_, address)| *address).collect(),
+        addresses: ready
+            .get(&service.name)
+            .into_iter()
+            .flatten()
+            .map(|(_, address)| *address)
+            .collect(),
     };
     spec.services.iter().map(service).collect()
 }
@@ -139,7 +168,10 @@ impl<'a> Candidate<'a> {
     /// A candidate that stays behind leads only where its instances are, and goes with the next restart.
     async fn close(self) {
         if let Err(error) = self.platform.routes.clear_candidate(&self.token).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "could not take a candidate route away");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not take a candidate route away"
+            );
         }
     }
 }
@@ -153,7 +185,9 @@ async fn check_routes(
     ready: &ReadyInstances,
 ) -> Result<(), Obstacle> {
     for route in &host.routes {
-        let Some(path) = probe_path(route, plans) else { continue };
+        let Some(path) = probe_path(route, plans) else {
+            continue;
+        };
         let target = ProbeTarget {
             address: effects.platform.config.router_address(),
             http: Some(HttpProbe {
@@ -178,7 +212,12 @@ fn probe_path(route: &Route, plans: &[Arc<InstancePlan>]) -> Option<String> {
         Target::Static { .. } => Some(route.path_prefix.clone()),
         Target::Service { .. } => {
             let plan = plans.iter().find(|plan| plan.component == route.component)?;
-            let health_path = plan.readiness.as_ref()?.http_path.clone().unwrap_or_else(|| "/".into());
+            let health_path = plan
+                .readiness
+                .as_ref()?
+                .http_path
+                .clone()
+                .unwrap_or_else(|| "/".into());
             Some(public_path(route, &health_path))
         }
     }
@@ -213,8 +252,12 @@ async fn answers(target: &ProbeTarget, is_static: bool) -> Result<(), Vec<ProbeA
 }
 
 fn came_from_the_app(outcome: &ProbeOutcome) -> bool {
-    let ProbeOutcome::Response { headers, .. } = outcome else { return false };
-    !headers.iter().any(|(name, _)| name == "mainstay-reason" || name == "mainstay-detail")
+    let ProbeOutcome::Response { headers, .. } = outcome else {
+        return false;
+    };
+    !headers
+        .iter()
+        .any(|(name, _)| name == "mainstay-reason" || name == "mainstay-detail")
 }
 
 async fn refusal(
@@ -225,7 +268,9 @@ async fn refusal(
     ready: &ReadyInstances,
 ) -> Obstacle {
     let plan = plans.iter().find(|plan| plan.component == route.component);
-    let instance = ready.get(&route.component).and_then(|instances| instances.first());
+    let instance = ready
+        .get(&route.component)
+        .and_then(|instances| instances.first());
     let (Some(plan), Some((instance, _))) = (plan, instance) else {
         return PlatformError::missing(format!("an answer of {} through the router", route.component)).into();
     };
@@ -241,8 +286,15 @@ async fn refusal(
         liveness: false,
         answering_paths: Vec::new(),
     };
-    let history = History { started_at: Some(Timestamp::now()), ..History::default() };
-    let evidence = Evidence { platform: &effects.platform, plan, history: &history };
+    let history = History {
+        started_at: Some(Timestamp::now()),
+        ..History::default()
+    };
+    let evidence = Evidence {
+        platform: &effects.platform,
+        plan,
+        history: &history,
+    };
     match evidence.reason(*instance, Some(facts), false).await {
         Some(reason) => Obstacle::failed(&route.component, reason),
         None => PlatformError::missing(format!("a reason for {}", route.component)).into(),

@@ -59,7 +59,11 @@ impl Routes {
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default();
-        Self { snapshot_path, control_path, current: Arc::new(Mutex::new(current)) }
+        Self {
+            snapshot_path,
+            control_path,
+            current: Arc::new(Mutex::new(current)),
+        }
     }
 
     /// Replaces all hosts of an app. Returns once the router serves them.
@@ -99,7 +103,10 @@ impl Routes {
     /// Waits until nothing uses the endpoint any more, at most `within`; says what is left.
     pub(crate) async fn drain(&self, endpoint: &str, within: Duration) -> Result<u64, RouteError> {
         let timeout_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        let request = Request::Drain { endpoint: endpoint.to_owned(), timeout_ms };
+        let request = Request::Drain {
+            endpoint: endpoint.to_owned(),
+            timeout_ms,
+        };
         match self.ask(&request, within + Duration::from_secs(5)).await? {
             Answer::TimedOut { in_flight } => Ok(in_flight),
             Answer::Error { message } => Err(RouteError::Refused { message }),
@@ -113,7 +120,9 @@ impl Routes {
 
     pub(crate) async fn shut_down(&self, within: Duration) -> Result<(), RouteError> {
         let timeout_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        self.ask(&Request::Shutdown { timeout_ms }, within + Duration::from_secs(5)).await.map(|_| ())
+        self.ask(&Request::Shutdown { timeout_ms }, within + Duration::from_secs(5))
+            .await
+            .map(|_| ())
     }
 
     async fn change(&self, edit: impl FnOnce(&mut Snapshot)) -> Result<(), RouteError> {
@@ -126,7 +135,10 @@ impl Routes {
             }
             next.version += 1;
             next.write(&self.snapshot_path)
-                .map_err(|source| RouteError::Write { path: self.snapshot_path.clone(), source })?;
+                .map_err(|source| RouteError::Write {
+                    path: self.snapshot_path.clone(),
+                    source,
+                })?;
             let version = next.version;
             *current = next;
             version
@@ -137,7 +149,10 @@ impl Routes {
     async fn wait_until_in_force(&self, version: u64) -> Result<(), RouteError> {
         let timeout_ms = u64::try_from(IN_FORCE_WITHIN.as_millis()).unwrap_or(u64::MAX);
         let request = Request::WaitForVersion { version, timeout_ms };
-        match self.ask(&request, IN_FORCE_WITHIN + Duration::from_secs(2)).await? {
+        match self
+            .ask(&request, IN_FORCE_WITHIN + Duration::from_secs(2))
+            .await?
+        {
             Answer::Done => Ok(()),
             Answer::Error { message } => Err(RouteError::Refused { message }),
             _ => Err(RouteError::NotInForce { version }),
@@ -147,7 +162,10 @@ impl Routes {
     async fn ask(&self, request: &Request, within: Duration) -> Result<Answer, RouteError> {
         let asked = timeout(within, exchange(&self.control_path, request)).await;
         let answered = asked.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        answered.map_err(|source| RouteError::Control { path: self.control_path.clone(), source })
+        answered.map_err(|source| RouteError::Control {
+            path: self.control_path.clone(),
+            source,
+        })
     }
 }
 

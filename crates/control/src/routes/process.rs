@@ -41,7 +41,10 @@ impl RouterProcess {
             return Ok(());
         }
         tracing::info!("starting the router");
-        self.spawn().map_err(|source| RouteError::Control { path: self.settings.program.clone(), source })?;
+        self.spawn().map_err(|source| RouteError::Control {
+            path: self.settings.program.clone(),
+            source,
+        })?;
         let deadline = tokio::time::Instant::now() + ANSWERS_WITHIN;
         loop {
             match self.routes.status().await {
@@ -57,7 +60,10 @@ impl RouterProcess {
         if !self.settings.snapshot.exists() {
             mainstay_router::snapshot::Snapshot::default().write(&self.settings.snapshot)?;
         }
-        let output = std::fs::File::options().create(true).append(true).open(self.settings.log.with_extension("out"))?;
+        let output = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.settings.log.with_extension("out"))?;
         let mut command = Command::new(&self.settings.program);
         command.arg("supervise");
         for address in &self.settings.listen {
@@ -66,7 +72,11 @@ impl RouterProcess {
         command.arg("--snapshot").arg(&self.settings.snapshot);
         command.arg("--control").arg(&self.settings.control);
         command.arg("--log").arg(&self.settings.log);
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .process_group(0);
         let mut child = command.spawn()?;
         // The router is nobody's child to wait for; a thread of its own reaps it while this server lives.
         std::thread::spawn(move || child.wait());

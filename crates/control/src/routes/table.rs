@@ -33,8 +33,17 @@ pub(crate) fn app_hosts(
     hosts.dedup();
     let with_routes = |host: String| {
         let matching = ingress::for_host(&rules, &host, host == default_host);
-        let routes = matching.into_iter().filter_map(|rule| route(rule, spec, destinations)).collect();
-        (host, Host { app: app.to_string(), routes })
+        let routes = matching
+            .into_iter()
+            .filter_map(|rule| route(rule, spec, destinations))
+            .collect();
+        (
+            host,
+            Host {
+                app: app.to_string(),
+                routes,
+            },
+        )
     };
     hosts.into_iter().map(with_routes).collect()
 }
@@ -53,7 +62,11 @@ fn route(rule: &ResolvedRule, spec: &AppSpec, destinations: &Destinations) -> Op
         target,
     };
     match &rule.action {
-        Action::Component { name, preserve_path_prefix, rewrite } => {
+        Action::Component {
+            name,
+            preserve_path_prefix,
+            rewrite,
+        } => {
             let target = target(spec.component(name)?, destinations)?;
             Some(route(name, *preserve_path_prefix, rewrite.clone(), target))
         }
@@ -73,16 +86,24 @@ fn route(rule: &ResolvedRule, spec: &AppSpec, destinations: &Destinations) -> Op
 fn target(component: ComponentRef<'_>, destinations: &Destinations) -> Option<Target> {
     match component {
         ComponentRef::Service(service) => Some(Target::Service {
-            endpoints: destinations.endpoints.get(&service.name).cloned().unwrap_or_default(),
+            endpoints: destinations
+                .endpoints
+                .get(&service.name)
+                .cloned()
+                .unwrap_or_default(),
             protocol: match service.protocol() {
                 HttpProtocol::Http => Protocol::Http1,
                 HttpProtocol::Http2 => Protocol::Http2,
             },
-            unavailable: destinations.unavailable.get(&service.name).cloned().unwrap_or_else(|| Unavailable {
-                status: 503,
-                code: None,
-                sentence: format!("No instance of {} is ready.", service.name),
-            }),
+            unavailable: destinations
+                .unavailable
+                .get(&service.name)
+                .cloned()
+                .unwrap_or_else(|| Unavailable {
+                    status: 503,
+                    code: None,
+                    sentence: format!("No instance of {} is ready.", service.name),
+                }),
         }),
         ComponentRef::StaticSite(site) => Some(Target::Static {
             root: destinations.files.get(&site.name)?.clone(),
@@ -101,7 +122,9 @@ mod tests {
     use super::*;
 
     fn hosts(yaml: &str, destinations: &Destinations) -> Vec<(String, Vec<String>)> {
-        let spec = parse(yaml, Format::Yaml).unwrap_or_else(|errors| panic!("{errors}")).spec;
+        let spec = parse(yaml, Format::Yaml)
+            .unwrap_or_else(|errors| panic!("{errors}"))
+            .spec;
         let app = AppId::from_uuid(uuid::Uuid::nil());
         app_hosts(app, &spec, "shop.localhost", destinations)
             .into_iter()
@@ -122,9 +145,15 @@ services:
 static_sites:
 - {name: site, git: {repo_clone_url: https://example.com/a.git}}
 ";
-        let destinations = Destinations { files: [("site".into(), "/files".into())].into(), ..Default::default() };
+        let destinations = Destinations {
+            files: [("site".into(), "/files".into())].into(),
+            ..Default::default()
+        };
         let routes = vec!["/api -> api".to_owned(), "/ -> site".to_owned()];
-        let expected = [("shop.localhost".to_owned(), routes.clone()), ("shop.example.com".to_owned(), routes)];
+        let expected = [
+            ("shop.localhost".to_owned(), routes.clone()),
+            ("shop.example.com".to_owned(), routes),
+        ];
         assert_eq!(hosts(yaml, &destinations), expected);
     }
 }
