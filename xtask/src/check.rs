@@ -11,11 +11,25 @@ use crate::{
 pub(crate) fn check() -> Result<(), String> {
     step("formatting", || run(cargo().args(["fmt", "--all", "--check"])))?;
     step("lints", || {
-        run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]))
+        run(cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "--deny",
+            "warnings",
+        ]))
     })?;
     step("docs", || {
         let mut command = cargo();
-        command.args(["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
+        command.args([
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+            "--quiet",
+        ]);
         run(command.env("RUSTDOCFLAGS", "--deny warnings"))
     })?;
     step("dependencies", dependencies)?;
@@ -28,5 +42,13 @@ fn dependencies() -> Result<(), String> {
         run(cargo().args(["install", "--locked", "--quiet", "cargo-deny"]))?;
     }
     // Advisories come from a database on the network; where it cannot be had, the rest is still checked.
-    run(cargo().args(["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]))
+    run(cargo().args([
+        "deny",
+        "--log-level",
+        "error",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
 }

@@ -8,20 +8,33 @@ use std::{
 /// Runs to the end with the terminal's own streams.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let text = describe(command);
-    let status = command.status().map_err(|error| format!("could not run {text}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{text} ended with {status}")) }
+    let status = command
+        .status()
+        .map_err(|error| format!("could not run {text}: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{text} ended with {status}"))
+    }
 }
 
 /// Runs to the end and keeps the output for when it fails.
 pub(crate) fn run_quietly(command: &mut Command) -> Result<String, String> {
     let text = describe(command);
-    let output =
-        command.stdin(Stdio::null()).output().map_err(|error| format!("could not run {text}: {error}"))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("could not run {text}: {error}"))?;
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() {
         return Ok(lossy(&output.stdout));
     }
-    Err(format!("{text} ended with {}\n{}{}", output.status, lossy(&output.stdout), lossy(&output.stderr)))
+    Err(format!(
+        "{text} ended with {}\n{}{}",
+        output.status,
+        lossy(&output.stdout),
+        lossy(&output.stderr)
+    ))
 }
 
 /// Whether a program of this name is on the PATH.
@@ -29,7 +42,9 @@ pub(crate) fn exists(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Debian keeps administrators' programs where a user's PATH may not look.
     let also = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(also).any(|directory| directory.join(program).is_file())
+    std::env::split_paths(&path)
+        .chain(also)
+        .any(|directory| directory.join(program).is_file())
 }
 
 pub(crate) fn cargo() -> Command {
@@ -40,7 +55,9 @@ pub(crate) fn cargo() -> Command {
 
 /// The checkout.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the checkout")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the checkout")
 }
 
 /// Where cargo builds to.
@@ -50,5 +67,8 @@ pub(crate) fn target() -> PathBuf {
 
 fn describe(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -1,5 +1,9 @@
 //! The project's own commands, behind `./x`. The standard library alone, so that the first call on a fresh machine is quick.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program talks on its standard streams")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program talks on its standard streams"
+)]
 
 mod check;
 mod command;

@@ -2,10 +2,7 @@
 
 use std::process::Command;
 
-use crate::{
-    command::{run, run_quietly},
-    step::step,
-};
+use crate::{command::run_quietly, step::step};
 
 /// What running Mainstay needs.
 const TO_RUN: [&str; 12] = [
@@ -42,14 +39,23 @@ pub(crate) fn install_to_bench() -> Result<(), String> {
 }
 
 fn install(wanted: &[&str]) -> Result<(), String> {
-    let missing: Vec<&str> = wanted.iter().copied().filter(|package| !is_installed(package)).collect();
+    let missing: Vec<&str> = wanted
+        .iter()
+        .copied()
+        .filter(|package| !is_installed(package))
+        .collect();
     if missing.is_empty() {
         println!("✔ all {} Debian packages are there", wanted.len());
         return Ok(());
     }
     step(&format!("install from Debian: {}", missing.join(" ")), || {
         run_quietly(apt().arg("update"))?;
-        run_quietly(apt().args(["install", "--yes", "--no-install-recommends"]).args(&missing)).map(|_| ())
+        run_quietly(
+            apt()
+                .args(["install", "--yes", "--no-install-recommends"])
+                .args(&missing),
+        )
+        .map(|_| ())
     })
 }
 
@@ -57,23 +63,28 @@ fn apt() -> Command {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive");
     // A package's service must not start: tests and platform start what they need.
-    command.args(["-o", "Dpkg::Options::=--force-confdef", "-o", "Acquire::Retries=3"]);
+    command.args([
+        "-o",
+        "Dpkg::Options::=--force-confdef",
+        "-o",
+        "Acquire::Retries=3",
+    ]);
     command.env("RUNLEVEL", "1");
     command
 }
 
 fn is_installed(package: &str) -> bool {
-    let status = run_quietly(Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Abbrev}", package]));
+    let status =
+        run_quietly(Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Abbrev}", package]));
     status.is_ok_and(|text| text.starts_with("ii"))
 }
 
 /// The house cannot be built or run by anybody else.
 pub(crate) fn require_root() -> Result<(), String> {
     let id = run_quietly(Command::new("id").arg("--user"))?;
-    if id.trim() == "0" { Ok(()) } else { Err("this command makes containers and networks: run it as root".into()) }
-}
-
-/// Adds a Rust component where the toolchain has none yet.
-pub(crate) fn ensure_rust_component(component: &str) -> Result<(), String> {
-    run(Command::new("rustup").args(["component", "add", component]))
+    if id.trim() == "0" {
+        Ok(())
+    } else {
+        Err("this command makes containers and networks: run it as root".into())
+    }
 }

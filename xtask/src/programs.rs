@@ -8,7 +8,12 @@ use crate::{
 };
 
 /// The programs besides the init, which is built on its own.
-const PACKAGES: [&str; 4] = ["mainstay-cli", "mainstay-control", "mainstay-router", "mainstay-shim"];
+const PACKAGES: [&str; 4] = [
+    "mainstay-cli",
+    "mainstay-control",
+    "mainstay-router",
+    "mainstay-shim",
+];
 
 /// Builds everything for use; gives the directory.
 pub(crate) fn build_for_use() -> Result<PathBuf, String> {
@@ -27,7 +32,21 @@ pub(crate) fn build_for_use() -> Result<PathBuf, String> {
 /// The init runs inside every image, whatever its libc: it is linked statically.
 pub(crate) fn build_init() -> Result<(), String> {
     let mut command = cargo();
-    command.args(["rustc", "--release", "--quiet", "--package", "mainstay-init", "--bin", "mainstay-init"]);
-    command.args(["--", "-C", "target-feature=+crt-static", "-C", "relocation-model=static"]);
+    command.args([
+        "rustc",
+        "--release",
+        "--quiet",
+        "--package",
+        "mainstay-init",
+        "--bin",
+        "mainstay-init",
+    ]);
+    command.args([
+        "--",
+        "-C",
+        "target-feature=+crt-static",
+        "-C",
+        "relocation-model=static",
+    ]);
     run(&mut command)
 }

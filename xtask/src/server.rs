@@ -30,15 +30,22 @@ pub(crate) fn up() -> Result<(), String> {
     let programs = programs::build_for_use()?;
     let programs = step("install the programs", || install(&programs))?;
     step("start the server", || start(&programs))?;
-    let token = fs::read_to_string(token_file()).map_err(|error| format!("could not read the API token: {error}"))?;
-    step(&format!("deploy examples/{EXAMPLE} (the first build also makes the base image)"), || deploy(&programs))?;
+    let token =
+        fs::read_to_string(token_file()).map_err(|error| format!("could not read the API token: {error}"))?;
+    step(
+        &format!("deploy examples/{EXAMPLE} (the first build also makes the base image)"),
+        || deploy(&programs),
+    )?;
     let url = format!("http://{EXAMPLE}.localhost:{ROUTER_PORT}");
     step(&format!("ask {url}"), ask)?;
     println!("\nMainstay is up ({:.0} s).", started.elapsed().as_secs_f64());
     println!("  example    {url}");
     println!("  API        http://{}", SocketAddr::from(API));
     println!("  token      {}", token.trim());
-    println!("  programs   {} (try: {0}/mainstay apps list)", programs.display());
+    println!(
+        "  programs   {} (try: {0}/mainstay apps list)",
+        programs.display()
+    );
     Ok(())
 }
 
@@ -50,7 +57,9 @@ pub(crate) fn down(purge: bool) -> Result<(), String> {
         return Ok(());
     }
     step("stop the server", stop)?;
-    step("stop the apps and take down what was made for them", || run(Command::new(&server).arg("down")))?;
+    step("stop the apps and take down what was made for them", || {
+        run(Command::new(&server).arg("down"))
+    })?;
     if purge {
         step("delete all data", || {
             fs::remove_dir_all(DATA).map_err(|error| format!("could not delete {DATA}: {error}"))
@@ -74,12 +83,24 @@ fn pid_file() -> PathBuf {
 /// Copies the programs out of the checkout; running ones keep their old files.
 fn install(built: &Path) -> Result<PathBuf, String> {
     let directory = programs_directory();
-    fs::create_dir_all(&directory).map_err(|error| format!("could not create {}: {error}", directory.display()))?;
-    for name in ["mainstay", "mainstay-server", "mainstay-router", "mainstay-shim", "mainstay-init"] {
-        let from = if name == "mainstay-init" { target().join("release").join(name) } else { built.join(name) };
+    fs::create_dir_all(&directory)
+        .map_err(|error| format!("could not create {}: {error}", directory.display()))?;
+    for name in [
+        "mainstay",
+        "mainstay-server",
+        "mainstay-router",
+        "mainstay-shim",
+        "mainstay-init",
+    ] {
+        let from = if name == "mainstay-init" {
+            target().join("release").join(name)
+        } else {
+            built.join(name)
+        };
         let draft = directory.join(format!("{name}.new"));
         fs::copy(&from, &draft).map_err(|error| format!("could not install {name}: {error}"))?;
-        fs::rename(&draft, directory.join(name)).map_err(|error| format!("could not install {name}: {error}"))?;
+        fs::rename(&draft, directory.join(name))
+            .map_err(|error| format!("could not install {name}: {error}"))?;
     }
     Ok(directory)
 }
@@ -90,19 +111,32 @@ fn start(programs: &Path) -> Result<(), String> {
     let log = Path::new(DATA).join("server.log");
     let open = || fs::File::options().create(true).append(true).open(&log);
     let (output, errors) = (open(), open());
-    let (Ok(output), Ok(errors)) = (output, errors) else { return Err(format!("could not open {}", log.display())) };
+    let (Ok(output), Ok(errors)) = (output, errors) else {
+        return Err(format!("could not open {}", log.display()));
+    };
     let mut command = Command::new(programs.join("mainstay-server"));
-    command.arg("run").stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
-    let child = command.spawn().map_err(|error| format!("could not start the server: {error}"))?;
-    fs::write(pid_file(), child.id().to_string()).map_err(|error| format!("could not note the server's id: {error}"))?;
+    command
+        .arg("run")
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .process_group(0);
+    let child = command
+        .spawn()
+        .map_err(|error| format!("could not start the server: {error}"))?;
+    fs::write(pid_file(), child.id().to_string())
+        .map_err(|error| format!("could not note the server's id: {error}"))?;
     wait_until(ANSWERS_WITHIN, || health().is_some())
         .map_err(|()| format!("the server does not answer; see {}", log.display()))
 }
 
 fn stop() -> Result<(), String> {
-    let Some(pid) = running_server() else { return Ok(()) };
+    let Some(pid) = running_server() else {
+        return Ok(());
+    };
     run_quietly(Command::new("kill").args(["-TERM", &pid.to_string()]))?;
-    wait_until(ENDS_WITHIN, || running_server().is_none()).map_err(|()| format!("the server ({pid}) does not end"))
+    wait_until(ENDS_WITHIN, || running_server().is_none())
+        .map_err(|()| format!("the server ({pid}) does not end"))
 }
 
 /// The server's process, if the one we noted is still ours.
@@ -125,7 +159,11 @@ fn ask() -> Result<(), String> {
     let host = format!("{EXAMPLE}.localhost:{ROUTER_PORT}");
     let answer = get(address, &host, "/").ok_or("no answer")?;
     let status = answer.lines().next().unwrap_or_default();
-    if status.contains(" 200 ") { Ok(()) } else { Err(format!("the example answered {status:?}")) }
+    if status.contains(" 200 ") {
+        Ok(())
+    } else {
+        Err(format!("the example answered {status:?}"))
+    }
 }
 
 fn health() -> Option<()> {
@@ -136,7 +174,11 @@ fn health() -> Option<()> {
 fn get(address: SocketAddr, host: &str, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
     Some(String::from_utf8_lossy(&answer).into_owned())

@@ -17,9 +17,13 @@ pub(crate) fn test(filters: &[&str]) -> Result<(), String> {
     let mut command = cargo();
     // A test process each, several at a time, is what the tests are written for; without nextest, one binary after the other.
     if exists("cargo-nextest") {
-        command.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(filters);
+        command
+            .args(["nextest", "run", "--workspace", "--no-fail-fast"])
+            .args(filters);
     } else {
-        command.args(["test", "--workspace", "--no-fail-fast"]).args(filters);
+        command
+            .args(["test", "--workspace", "--no-fail-fast"])
+            .args(filters);
     }
     command.env("MAINSTAY_PROGRAMS", target().join("debug"));
     command.env("MAINSTAY_INIT", target().join("release").join("mainstay-init"));
@@ -31,15 +35,35 @@ pub(crate) fn faults(filters: &[&str]) -> Result<(), String> {
     packages::install_to_test()?;
     let programs = programs::build_for_use()?;
     let mut command = cargo();
-    command.args(["run", "--release", "--quiet", "--package", "mainstay-e2e", "--bin", "faults", "--"]).args(filters);
+    command
+        .args([
+            "run",
+            "--release",
+            "--quiet",
+            "--package",
+            "mainstay-e2e",
+            "--bin",
+            "faults",
+            "--",
+        ])
+        .args(filters);
     run(command.env("MAINSTAY_PROGRAMS", programs))
 }
 
+/// Each benchmark is of the crate that it measures; they print ratios against a named alternative in the same run.
 pub(crate) fn bench(filters: &[&str]) -> Result<(), String> {
     packages::require_root()?;
     packages::install_to_bench()?;
-    let programs = programs::build_for_use()?;
     let mut command = cargo();
-    command.args(["run", "--release", "--quiet", "--package", "mainstay-e2e", "--bin", "bench", "--"]).args(filters);
-    run(command.env("MAINSTAY_PROGRAMS", programs))
+    command
+        .args([
+            "bench",
+            "--package",
+            "mainstay-router",
+            "--bench",
+            "against_nginx",
+            "--",
+        ])
+        .args(filters);
+    run(&mut command)
 }

@@ -15,7 +15,11 @@ pub(crate) fn tidy() -> Result<(), String> {
         collect(&root().join(directory), &mut files)?;
     }
     let complaints: Vec<String> = files.iter().flat_map(|file| complaints(file)).collect();
-    if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\n")) }
+    if complaints.is_empty() {
+        Ok(())
+    } else {
+        Err(complaints.join("\n"))
+    }
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
@@ -32,7 +36,9 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
 }
 
 fn complaints(file: &Path) -> Vec<String> {
-    let Ok(text) = fs::read_to_string(file) else { return vec![format!("{}: cannot be read", file.display())] };
+    let Ok(text) = fs::read_to_string(file) else {
+        return vec![format!("{}: cannot be read", file.display())];
+    };
     let name = file.strip_prefix(root()).unwrap_or(file).display();
     let mut complaints = Vec::new();
     let lines = text.lines().count();
