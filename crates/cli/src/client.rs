@@ -3,8 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use mainstay_api::{
-    App, AppResponse, AppsResponse, Deployment, DeploymentResponse, DeploymentsResponse, ErrorBody, ExecResponse,
-    Instance, InstancesResponse, LogsResponse,
+    App, AppResponse, AppsResponse, Deployment, DeploymentResponse, DeploymentsResponse, ErrorBody,
+    ExecResponse, Instance, InstancesResponse, LogsResponse,
 };
 use mainstay_spec::AppSpec;
 use reqwest::{Body, Method, RequestBuilder, Response};
@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::error::CliError;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-const UPLOAD_WITHIN: Duration = Duration::from_secs(30 * 60);
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+const UPLOAD_WITHIN: Duration = Duration::from_mins(30);
 const PER_PAGE: u32 = 200;
 
 #[derive(Debug, Clone)]
@@ -41,7 +41,9 @@ impl Client {
         let token = match std::env::var("MAINSTAY_TOKEN") {
             Ok(token) if !token.is_empty() => token,
             _ => std::fs::read_to_string(token_file)
-                .map_err(|_| CliError::NoToken { file: token_file.to_owned() })?
+                .map_err(|_| CliError::NoToken {
+                    file: token_file.to_owned(),
+                })?
                 .trim()
                 .to_owned(),
         };
@@ -51,8 +53,14 @@ impl Client {
             .connect_timeout(CONNECT_WITHIN)
             .no_proxy()
             .build()
-            .map_err(|error| CliError::NotUnderstood { message: error.to_string() })?;
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), token, http })
+            .map_err(|error| CliError::NotUnderstood {
+                message: error.to_string(),
+            })?;
+        Ok(Self {
+            url: url.trim_end_matches('/').to_owned(),
+            token,
+            http,
+        })
     }
 
     pub(crate) async fn apps(&self) -> Result<Vec<App>, CliError> {
@@ -67,7 +75,8 @@ impl Client {
     }
 
     pub(crate) async fn create_app(&self, spec: &AppSpec) -> Result<AppResponse, CliError> {
-        self.send(Method::POST, "/v2/apps", &json!({ "spec": spec })).await
+        self.send(Method::POST, "/v2/apps", &json!({ "spec": spec }))
+            .await
     }
 
     pub(crate) async fn update_app(
@@ -81,11 +90,14 @@ impl Client {
     }
 
     pub(crate) async fn delete_app(&self, app: &str) -> Result<Value, CliError> {
-        self.send(Method::DELETE, &format!("/v2/apps/{app}"), &Value::Null).await
+        self.send(Method::DELETE, &format!("/v2/apps/{app}"), &Value::Null)
+            .await
     }
 
     pub(crate) async fn restart_app(&self, app: &str) -> Result<Deployment, CliError> {
-        let answer: DeploymentResponse = self.send(Method::POST, &format!("/v2/apps/{app}/restart"), &json!({})).await?;
+        let answer: DeploymentResponse = self
+            .send(Method::POST, &format!("/v2/apps/{app}/restart"), &json!({}))
+            .await?;
         Ok(answer.deployment)
     }
 
@@ -95,7 +107,9 @@ impl Client {
     }
 
     pub(crate) async fn deployments(&self, app: &str) -> Result<Vec<Deployment>, CliError> {
-        let answer: DeploymentsResponse = self.get(&format!("/v2/apps/{app}/deployments?per_page=50")).await?;
+        let answer: DeploymentsResponse = self
+            .get(&format!("/v2/apps/{app}/deployments?per_page=50"))
+            .await?;
         Ok(answer.deployments)
     }
 
@@ -105,14 +119,23 @@ impl Client {
         Ok(answer.deployment)
     }
 
-    pub(crate) async fn create_deployment(&self, app: &str, force_build: bool) -> Result<Deployment, CliError> {
+    pub(crate) async fn create_deployment(
+        &self,
+        app: &str,
+        force_build: bool,
+    ) -> Result<Deployment, CliError> {
         let body = json!({ "force_build": force_build });
-        let answer: DeploymentResponse =
-            self.send(Method::POST, &format!("/v2/apps/{app}/deployments"), &body).await?;
+        let answer: DeploymentResponse = self
+            .send(Method::POST, &format!("/v2/apps/{app}/deployments"), &body)
+            .await?;
         Ok(answer.deployment)
     }
 
-    pub(crate) async fn cancel_deployment(&self, app: &str, deployment: &str) -> Result<Deployment, CliError> {
+    pub(crate) async fn cancel_deployment(
+        &self,
+        app: &str,
+        deployment: &str,
+    ) -> Result<Deployment, CliError> {
         let path = format!("/v2/apps/{app}/deployments/{}/cancel", escaped(deployment));
         let answer: DeploymentResponse = self.send(Method::POST, &path, &json!({})).await?;
         Ok(answer.deployment)
@@ -129,8 +152,14 @@ impl Client {
         component: &str,
         instance: Option<&str>,
     ) -> Result<ExecResponse, CliError> {
-        let query = instance.map(|name| format!("?instance_name={}", escaped(name))).unwrap_or_default();
-        self.get(&format!("/v2/apps/{app}/components/{}/exec{query}", escaped(component))).await
+        let query = instance
+            .map(|name| format!("?instance_name={}", escaped(name)))
+            .unwrap_or_default();
+        self.get(&format!(
+            "/v2/apps/{app}/components/{}/exec{query}",
+            escaped(component)
+        ))
+        .await
     }
 
     /// Opens a link that the API gave; its body streams.
@@ -140,28 +169,48 @@ impl Client {
 
     /// Uploads a packed folder; gives what a spec calls it.
     pub(crate) async fn upload(&self, archive: Vec<u8>) -> Result<String, CliError> {
-        let request = self.request(Method::POST, "/v2/mainstay/uploads").timeout(UPLOAD_WITHIN);
+        let request = self
+            .request(Method::POST, "/v2/mainstay/uploads")
+            .timeout(UPLOAD_WITHIN);
         let answer: UploadAnswer = decoded(self.checked(request.body(Body::from(archive))).await?).await?;
         Ok(answer.upload.source)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
-        decoded(self.checked(self.request(Method::GET, path).timeout(ANSWER_WITHIN)).await?).await
+        decoded(
+            self.checked(self.request(Method::GET, path).timeout(ANSWER_WITHIN))
+                .await?,
+        )
+        .await
     }
 
-    async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: &Value) -> Result<T, CliError> {
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, CliError> {
         let request = self.request(method, path).timeout(ANSWER_WITHIN);
-        let request = if body.is_null() { request } else { request.json(body) };
+        let request = if body.is_null() {
+            request
+        } else {
+            request.json(body)
+        };
         decoded(self.checked(request).await?).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
+        self.http
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(&self.token)
     }
 
     /// Sends; an answer that is no success becomes the error that it tells.
     async fn checked(&self, request: RequestBuilder) -> Result<Response, CliError> {
-        let unreachable = |error: reqwest::Error| CliError::Unreachable { url: self.url.clone(), source: Box::new(error) };
+        let unreachable = |error: reqwest::Error| CliError::Unreachable {
+            url: self.url.clone(),
+            source: Box::new(error),
+        };
         let response = request.send().await.map_err(unreachable)?;
         if response.status().is_success() {
             return Ok(response);
@@ -170,17 +219,25 @@ impl Client {
         let text = response.text().await.map_err(unreachable)?;
         match serde_json::from_str::<ErrorBody>(&text) {
             Ok(body) => Err(CliError::Refused { body: Box::new(body) }),
-            Err(_) => Err(CliError::NotUnderstood { message: format!("{status}: {text}") }),
+            Err(_) => Err(CliError::NotUnderstood {
+                message: format!("{status}: {text}"),
+            }),
         }
     }
 }
 
 async fn decoded<T: DeserializeOwned>(response: Response) -> Result<T, CliError> {
-    let text = response.text().await.map_err(|error| CliError::NotUnderstood { message: error.to_string() })?;
-    serde_json::from_str(&text).map_err(|error| CliError::NotUnderstood { message: error.to_string() })
+    let text = response.text().await.map_err(|error| CliError::NotUnderstood {
+        message: error.to_string(),
+    })?;
+    serde_json::from_str(&text).map_err(|error| CliError::NotUnderstood {
+        message: error.to_string(),
+    })
 }
 
 /// One segment of a path, or one value of a query.
 pub(crate) fn escaped(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+    url::form_urlencoded::byte_serialize(text.as_bytes())
+        .collect::<String>()
+        .replace('+', "%20")
 }

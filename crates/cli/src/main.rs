@@ -2,7 +2,11 @@
 //!
 //! Standard output carries data only, in text or (`--output json`) in the API's own shape; progress and errors go to standard error. The
 //! exit status is 0 when what was asked for happened, 1 when it did not, 2 when the question was wrong.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program talks on its standard streams")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program talks on its standard streams"
+)]
 
 mod args;
 mod client;

@@ -33,7 +33,9 @@ impl Output {
     pub(crate) fn error(&self, error: &CliError) {
         if self.is_json() {
             let body = match error {
-                CliError::Refused { body } => json!({ "errors": [{ "detail": body.message }], "error": body }),
+                CliError::Refused { body } => {
+                    json!({ "errors": [{ "detail": body.message }], "error": body })
+                }
                 other => json!({ "errors": [{ "detail": other.to_string() }] }),
             };
             println!("{}", serde_json::to_string_pretty(&body).unwrap_or_default());
@@ -65,16 +67,25 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// Columns, as wide as their widest cell.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
         cells.chain([headings[column].len()]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..headings.len()).map(width).collect();
     let line = |cells: &[String]| {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let padded = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     let headings: Vec<String> = headings.iter().map(|heading| (*heading).to_owned()).collect();
-    std::iter::once(&headings).chain(rows).map(|row| line(row)).collect()
+    std::iter::once(&headings)
+        .chain(rows)
+        .map(|row| line(row))
+        .collect()
 }
 
 pub(crate) fn card(reason: &Reason) -> String {
@@ -87,7 +98,13 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_needed() {
-        let rows = [vec!["a".to_owned(), "long cell".to_owned()], vec!["bbb".to_owned(), "x".to_owned()]];
-        assert_eq!(table(&["ID", "NAME"], &rows), "ID   NAME\na    long cell\nbbb  x\n");
+        let rows = [
+            vec!["a".to_owned(), "long cell".to_owned()],
+            vec!["bbb".to_owned(), "x".to_owned()],
+        ];
+        assert_eq!(
+            table(&["ID", "NAME"], &rows),
+            "ID   NAME\na    long cell\nbbb  x\n"
+        );
     }
 }

@@ -10,7 +10,10 @@ use crate::error::CliError;
 /// The folder as tar.gz, in a fixed order.
 pub(crate) fn pack(directory: &Path) -> Result<Vec<u8>, CliError> {
     if !directory.is_dir() {
-        return Err(CliError::Usage(format!("{} is not a folder", directory.display())));
+        return Err(CliError::Usage(format!(
+            "{} is not a folder",
+            directory.display()
+        )));
     }
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     archive.follow_symlinks(false);
@@ -27,7 +30,9 @@ pub(crate) fn pack(directory: &Path) -> Result<Vec<u8>, CliError> {
     for entry in walk {
         let entry = entry.map_err(|error| CliError::Usage(format!("could not read the folder: {error}")))?;
         let path = entry.path();
-        let Ok(name) = path.strip_prefix(directory) else { continue };
+        let Ok(name) = path.strip_prefix(directory) else {
+            continue;
+        };
         if name.as_os_str().is_empty() {
             continue;
         }
@@ -58,8 +63,14 @@ mod tests {
         let packed = pack(&folder).unwrap();
         fs::remove_dir_all(&folder).unwrap();
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(packed.as_slice()));
-        let names: Vec<String> =
-            archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string()).collect();
-        assert_eq!(names, [".do", ".do/app.yaml", ".dockerignore", ".gitignore", "server.js"]);
+        let names: Vec<String> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+            .collect();
+        assert_eq!(
+            names,
+            [".do", ".do/app.yaml", ".dockerignore", ".gitignore", "server.js"]
+        );
     }
 }

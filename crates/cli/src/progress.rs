@@ -14,7 +14,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Waits until the deployment ended. Each step is a line on standard error when it begins to say something new; reasons are shown as soon as
 /// they are known.
-pub(crate) async fn wait(client: &Client, app: &str, deployment: &str, quiet: bool) -> Result<Deployment, CliError> {
+pub(crate) async fn wait(
+    client: &Client,
+    app: &str,
+    deployment: &str,
+    quiet: bool,
+) -> Result<Deployment, CliError> {
     let mut shown = Shown::default();
     loop {
         let current = client.deployment(app, deployment).await?;
@@ -38,12 +43,18 @@ struct Shown {
 
 impl Shown {
     fn update(&mut self, deployment: &Deployment) {
-        let Some(progress) = &deployment.progress else { return };
+        let Some(progress) = &deployment.progress else {
+            return;
+        };
         for step in progress.steps.iter().flat_map(Step::leaves) {
             let hint = step.reason.as_ref().map(|reason| reason.message.clone());
             let news = (step.status, hint);
             let key = format!("{}/{}/{}", step.component_name, step.name, step.message_base);
-            let known = self.said.get(&key).cloned().unwrap_or((StepStatus::Pending, None));
+            let known = self
+                .said
+                .get(&key)
+                .cloned()
+                .unwrap_or((StepStatus::Pending, None));
             if known != news && step.status != StepStatus::Pending {
                 self.line(&sentence(step));
                 self.said.insert(key, news);

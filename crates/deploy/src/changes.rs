@@ -37,15 +37,18 @@ fn missing_from<'a>(
 ) -> impl Iterator<Item = (&'a String, &'a Leaf)> {
     let missing = these.iter().filter(|(path, _)| !those.contains_key(*path));
     let mut item: Option<String> = None;
-    missing.collect::<Vec<_>>().into_iter().filter(move |(path, leaf)| {
-        if item.as_ref().is_some_and(|item| path.starts_with(item.as_str())) {
-            return false;
-        }
-        if **leaf == Leaf::Item {
-            item = Some(format!("{path}."));
-        }
-        true
-    })
+    missing
+        .collect::<Vec<_>>()
+        .into_iter()
+        .filter(move |(path, leaf)| {
+            if item.as_ref().is_some_and(|item| path.starts_with(item.as_str())) {
+                return false;
+            }
+            if **leaf == Leaf::Item {
+                item = Some(format!("{path}."));
+            }
+            true
+        })
 }
 
 #[derive(Debug, PartialEq)]
@@ -91,8 +94,17 @@ fn walk(value: &Value, path: String, hidden: bool, leaves: &mut BTreeMap<String,
         Value::Object(fields) => {
             let secret = fields.contains_key("key");
             for (key, field) in fields.iter().filter(|(key, _)| !is_name(key)) {
-                let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                walk(field, at, hidden || (secret && key == "value") || is_credential(key), leaves);
+                let at = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
+                walk(
+                    field,
+                    at,
+                    hidden || (secret && key == "value") || is_credential(key),
+                    leaves,
+                );
             }
         }
         Value::Array(items) => {
@@ -106,7 +118,14 @@ fn walk(value: &Value, path: String, hidden: bool, leaves: &mut BTreeMap<String,
         }
         scalar => {
             let text = scalar.as_str().map_or_else(|| scalar.to_string(), str::to_owned);
-            leaves.insert(path, if hidden { Leaf::Hidden(text) } else { Leaf::Shown(text) });
+            leaves.insert(
+                path,
+                if hidden {
+                    Leaf::Hidden(text)
+                } else {
+                    Leaf::Shown(text)
+                },
+            );
         }
     }
 }
@@ -116,7 +135,10 @@ fn is_name(key: &str) -> bool {
 }
 
 fn is_credential(key: &str) -> bool {
-    matches!(key, "registry_credentials" | "token" | "api_key" | "password" | "basic_auth")
+    matches!(
+        key,
+        "registry_credentials" | "token" | "api_key" | "password" | "basic_auth"
+    )
 }
 
 fn item_name(item: &Value, index: usize) -> String {
@@ -132,7 +154,8 @@ mod tests {
 
     use super::*;
 
-    fn service(fields: Value) -> Value {
+    fn service(fields: impl Into<Value>) -> Value {
+        let fields: Value = fields.into();
         json!({ "name": "shop", "services": [fields] })
     }
 
@@ -140,26 +163,36 @@ mod tests {
     fn names_the_field_and_both_values() {
         let before = service(json!({ "name": "web", "http_port": 8080 }));
         let after = service(json!({ "name": "web", "http_port": 9090 }));
-        assert_eq!(changes(&before, &after), ["services[web].http_port changed from 8080 to 9090"]);
+        assert_eq!(
+            changes(&before, &after),
+            ["services[web].http_port changed from 8080 to 9090"]
+        );
     }
 
     #[test]
     fn removed_variables_are_named_and_never_shown() {
         let before = service(json!({ "name": "web", "envs": [{ "key": "TOKEN", "value": "hunter2" }] }));
         let after = service(json!({ "name": "web" }));
-        assert_eq!(changes(&before, &after), ["services[web].envs[TOKEN] was removed"]);
+        assert_eq!(
+            changes(&before, &after),
+            ["services[web].envs[TOKEN] was removed"]
+        );
     }
 
     #[test]
     fn an_emptied_secret_is_said() {
         let before = service(json!({ "name": "web", "envs": [{ "key": "TOKEN", "value": "hunter2" }] }));
         let after = service(json!({ "name": "web", "envs": [{ "key": "TOKEN", "value": "" }] }));
-        assert_eq!(changes(&before, &after), ["services[web].envs[TOKEN].value became empty"]);
+        assert_eq!(
+            changes(&before, &after),
+            ["services[web].envs[TOKEN].value became empty"]
+        );
     }
 
     #[test]
     fn a_moved_item_is_no_difference() {
-        let before = json!({ "services": [{ "name": "a", "http_port": 1 }, { "name": "b", "http_port": 2 }] });
+        let before =
+            json!({ "services": [{ "name": "a", "http_port": 1 }, { "name": "b", "http_port": 2 }] });
         let after = json!({ "services": [{ "name": "b", "http_port": 2 }, { "name": "a", "http_port": 1 }] });
         assert_eq!(changes(&before, &after), Vec::<String>::new());
     }

@@ -20,6 +20,7 @@ mod progress;
 
 pub use changes::changes;
 pub use machine::{
-    ComponentPlan, Effect, Event, EventKind, Failure, IllegalEvent, Phase, PhaseKind, Recorded, State, resume, step,
+    ComponentPlan, Effect, Event, EventKind, Failure, IllegalEvent, Phase, PhaseKind, Recorded, State,
+    resume, step,
 };
 pub use progress::{Leaf, LeafName, LeafStatus, leaves};

@@ -49,9 +49,15 @@ pub enum Phase {
     Switching,
     Active,
     /// A newer one became active, or overtook it while it waited.
-    Superseded { by: DeploymentId },
-    Failed { failures: Vec<Failure> },
-    Canceled { by: String },
+    Superseded {
+        by: DeploymentId,
+    },
+    Failed {
+        failures: Vec<Failure>,
+    },
+    Canceled {
+        by: String,
+    },
 }
 
 /// One failed leaf. The first of a list is the first cause.
@@ -69,17 +75,30 @@ pub enum Event {
     TurnCame,
     SourcesResolved,
     /// `note` is a reason that is no failure: a reused build, a pre-built image.
-    BuildFinished { component: String, note: Option<Box<Reason>> },
+    BuildFinished {
+        component: String,
+        note: Option<Box<Reason>>,
+    },
     /// A failure of the component's own: resolve, build, pre-flight, start or health.
-    ComponentFailed { failure: Failure },
+    ComponentFailed {
+        failure: Failure,
+    },
     PreflightPassed,
-    ComponentReady { component: String },
+    ComponentReady {
+        component: String,
+    },
     RoutesSwitched,
-    CancelRequested { by: String },
+    CancelRequested {
+        by: String,
+    },
     /// A newer deployment of the app was accepted.
-    NewerAccepted { deployment: DeploymentId },
+    NewerAccepted {
+        deployment: DeploymentId,
+    },
     /// A newer deployment of the app serves.
-    NewerActive { deployment: DeploymentId },
+    NewerActive {
+        deployment: DeploymentId,
+    },
 }
 
 /// What has to be done now.
@@ -87,9 +106,13 @@ pub enum Event {
 #[serde(tag = "effect", rename_all = "snake_case")]
 pub enum Effect {
     ResolveSources,
-    Build { component: String },
+    Build {
+        component: String,
+    },
     Preflight,
-    StartInstances { component: String },
+    StartInstances {
+        component: String,
+    },
     SwitchRoutes,
     /// Ends builds and instances of this deployment; the previous one goes on serving.
     StopNew,
@@ -140,11 +163,19 @@ pub struct IllegalEvent {
 
 impl State {
     pub fn new(components: Vec<ComponentPlan>) -> Self {
-        Self { components, phase: Phase::PendingBuild, built: BTreeSet::new(), ready: BTreeSet::new() }
+        Self {
+            components,
+            phase: Phase::PendingBuild,
+            built: BTreeSet::new(),
+            ready: BTreeSet::new(),
+        }
     }
 
     fn to(&self, phase: Phase) -> Self {
-        Self { phase, ..self.clone() }
+        Self {
+            phase,
+            ..self.clone()
+        }
     }
 
     fn with_built(&self, component: &str) -> Self {
@@ -166,12 +197,18 @@ impl State {
     }
 
     fn waiting_for_ready(&self) -> impl Iterator<Item = &ComponentPlan> {
-        self.components.iter().filter(|plan| plan.has_instances() && !self.ready.contains(&plan.name))
+        self.components
+            .iter()
+            .filter(|plan| plan.has_instances() && !self.ready.contains(&plan.name))
     }
 
     /// After the pre-flight: an app of static sites alone has nothing to start.
     fn started(&self) -> Self {
-        let phase = if self.waiting_for_ready().next().is_none() { Phase::Switching } else { Phase::Starting };
+        let phase = if self.waiting_for_ready().next().is_none() {
+            Phase::Switching
+        } else {
+            Phase::Starting
+        };
         self.to(phase)
     }
 
@@ -206,7 +243,10 @@ impl Phase {
 
     /// Nothing more will happen to it, but that a newer one replaces an active one.
     pub fn is_settled(&self) -> bool {
-        matches!(self, Self::Active | Self::Superseded { .. } | Self::Failed { .. } | Self::Canceled { .. })
+        matches!(
+            self,
+            Self::Active | Self::Superseded { .. } | Self::Failed { .. } | Self::Canceled { .. }
+        )
     }
 
     /// Before it serves, a deployment can be called off.
@@ -279,10 +319,21 @@ pub fn step(state: &State, event: &Event) -> Result<(State, Vec<Effect>), Illega
         (_, E::NewerAccepted { .. }) => state.clone(),
 
         // A report that was under way when the deployment ended: too late, and harmless.
-        (P::Failed { .. } | P::Canceled { .. } | P::Superseded { .. }, late) if late.is_report() => state.clone(),
-        _ => return Err(IllegalEvent { phase: state.phase.kind(), event: event.kind() }),
+        (P::Failed { .. } | P::Canceled { .. } | P::Superseded { .. }, late) if late.is_report() => {
+            state.clone()
+        }
+        _ => {
+            return Err(IllegalEvent {
+                phase: state.phase.kind(),
+                event: event.kind(),
+            });
+        }
     };
-    let effects = if next.phase.kind() == state.phase.kind() { Vec::new() } else { resume(&next) };
+    let effects = if next.phase.kind() == state.phase.kind() {
+        Vec::new()
+    } else {
+        resume(&next)
+    };
     Ok((next, effects))
 }
 
@@ -310,12 +361,16 @@ pub fn resume(state: &State) -> Vec<Effect> {
             .components
             .iter()
             .filter(|plan| !state.built.contains(&plan.name))
-            .map(|plan| Effect::Build { component: plan.name.clone() })
+            .map(|plan| Effect::Build {
+                component: plan.name.clone(),
+            })
             .collect(),
         Phase::PendingDeploy => vec![Effect::Preflight],
         Phase::Starting => state
             .waiting_for_ready()
-            .map(|plan| Effect::StartInstances { component: plan.name.clone() })
+            .map(|plan| Effect::StartInstances {
+                component: plan.name.clone(),
+            })
             .collect(),
         Phase::Switching => vec![Effect::SwitchRoutes],
         Phase::Active => vec![Effect::RetirePrevious],

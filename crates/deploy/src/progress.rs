@@ -39,7 +39,9 @@ pub fn leaves(components: &[ComponentPlan], events: &[Recorded]) -> Vec<Leaf> {
     let mut tree = Tree::new(components);
     let mut state = State::new(components.to_vec());
     for recorded in events {
-        let Ok((next, _)) = step(&state, &recorded.event) else { break };
+        let Ok((next, _)) = step(&state, &recorded.event) else {
+            break;
+        };
         tree.apply(&state, &next, recorded);
         state = next;
     }
@@ -53,16 +55,29 @@ struct Tree {
 impl Tree {
     fn new(components: &[ComponentPlan]) -> Self {
         let mut names = vec![LeafName::BuildInitialize];
-        names.extend(components.iter().map(|plan| LeafName::Build { component: plan.name.clone() }));
+        names.extend(components.iter().map(|plan| LeafName::Build {
+            component: plan.name.clone(),
+        }));
         names.push(LeafName::DeployInitialize);
         for plan in components {
-            names.push(LeafName::Deploy { component: plan.name.clone() });
-            names.push(LeafName::Wait { component: plan.name.clone() });
+            names.push(LeafName::Deploy {
+                component: plan.name.clone(),
+            });
+            names.push(LeafName::Wait {
+                component: plan.name.clone(),
+            });
         }
         names.push(LeafName::Finalize);
-        let pending =
-            |name| Leaf { name, status: LeafStatus::Pending, started_at: None, ended_at: None, reason: None };
-        Self { leaves: names.into_iter().map(pending).collect() }
+        let pending = |name| Leaf {
+            name,
+            status: LeafStatus::Pending,
+            started_at: None,
+            ended_at: None,
+            reason: None,
+        };
+        Self {
+            leaves: names.into_iter().map(pending).collect(),
+        }
     }
 
     fn apply(&mut self, before: &State, after: &State, recorded: &Recorded) {
@@ -70,10 +85,15 @@ impl Tree {
         match &recorded.event {
             Event::BuildFinished { component, note } => {
                 self.end(at, LeafStatus::Success, note.as_deref(), |name| {
-                    *name == LeafName::Build { component: component.clone() }
+                    *name
+                        == LeafName::Build {
+                            component: component.clone(),
+                        }
                 });
             }
-            Event::ComponentReady { component } => self.end(at, LeafStatus::Success, None, |name| of(name, component)),
+            Event::ComponentReady { component } => {
+                self.end(at, LeafStatus::Success, None, |name| of(name, component));
+            }
             Event::ComponentFailed { failure } => self.fail(&before.phase, failure, at),
             _ => {}
         }
@@ -87,13 +107,19 @@ impl Tree {
         match &state.phase {
             Phase::Initializing => self.begin(at, |name| *name == LeafName::BuildInitialize),
             Phase::Building => {
-                self.end(at, LeafStatus::Success, None, |name| *name == LeafName::BuildInitialize);
+                self.end(at, LeafStatus::Success, None, |name| {
+                    *name == LeafName::BuildInitialize
+                });
                 self.begin(at, |name| matches!(name, LeafName::Build { .. }));
             }
             Phase::PendingDeploy => self.begin(at, |name| *name == LeafName::DeployInitialize),
             Phase::Starting => {
-                self.end(at, LeafStatus::Success, None, |name| *name == LeafName::DeployInitialize);
-                self.begin(at, |name| matches!(name, LeafName::Deploy { .. } | LeafName::Wait { .. }));
+                self.end(at, LeafStatus::Success, None, |name| {
+                    *name == LeafName::DeployInitialize
+                });
+                self.begin(at, |name| {
+                    matches!(name, LeafName::Deploy { .. } | LeafName::Wait { .. })
+                });
                 for plan in state.components.iter().filter(|plan| !plan.has_instances()) {
                     self.end(at, LeafStatus::Success, None, |name| of(name, &plan.name));
                 }
@@ -117,7 +143,13 @@ impl Tree {
         }
     }
 
-    fn end(&mut self, at: Timestamp, status: LeafStatus, reason: Option<&Reason>, which: impl Fn(&LeafName) -> bool) {
+    fn end(
+        &mut self,
+        at: Timestamp,
+        status: LeafStatus,
+        reason: Option<&Reason>,
+        which: impl Fn(&LeafName) -> bool,
+    ) {
         for leaf in self.leaves.iter_mut().filter(|leaf| which(&leaf.name)) {
             if matches!(leaf.status, LeafStatus::Pending | LeafStatus::Running) {
                 leaf.status = status;
@@ -131,7 +163,9 @@ impl Tree {
     fn fail(&mut self, phase: &Phase, failure: &Failure, at: Timestamp) {
         let name = failing_leaf(phase, failure);
         if let LeafName::Wait { component } = &name {
-            let deployed = LeafName::Deploy { component: component.clone() };
+            let deployed = LeafName::Deploy {
+                component: component.clone(),
+            };
             self.end(at, LeafStatus::Success, None, |leaf| *leaf == deployed);
         }
         self.end(at, LeafStatus::Error, Some(&failure.reason), |leaf| *leaf == name);
@@ -139,7 +173,11 @@ impl Tree {
 
     /// What had begun and was called off goes back to pending: it neither succeeded nor failed.
     fn halt(&mut self, _at: Timestamp) {
-        for leaf in self.leaves.iter_mut().filter(|leaf| leaf.status == LeafStatus::Running) {
+        for leaf in self
+            .leaves
+            .iter_mut()
+            .filter(|leaf| leaf.status == LeafStatus::Running)
+        {
             leaf.status = LeafStatus::Pending;
         }
     }
@@ -152,7 +190,9 @@ fn of(name: &LeafName, wanted: &str) -> bool {
 fn failing_leaf(phase: &Phase, failure: &Failure) -> LeafName {
     let component = failure.component.clone();
     match (phase, component) {
-        (Phase::PendingBuild | Phase::Initializing | Phase::Building, Some(component)) => LeafName::Build { component },
+        (Phase::PendingBuild | Phase::Initializing | Phase::Building, Some(component)) => {
+            LeafName::Build { component }
+        }
         (Phase::PendingBuild | Phase::Initializing | Phase::Building, None) => LeafName::BuildInitialize,
         (Phase::PendingDeploy, Some(component)) => LeafName::Deploy { component },
         (Phase::PendingDeploy, None) => LeafName::DeployInitialize,

@@ -1,4 +1,9 @@
 //! The whole table of phases and events, as a golden file: a reviewer reads its diff, not the code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test ends where its world cannot be built, and says why it is skipped"
+)]
 
 use jiff::Timestamp;
 use mainstay_deploy::{
@@ -31,7 +36,10 @@ fn reason() -> Box<Reason> {
 }
 
 fn failure() -> Failure {
-    Failure { component: Some("web".into()), reason: reason() }
+    Failure {
+        component: Some("web".into()),
+        reason: reason(),
+    }
 }
 
 fn newer() -> DeploymentId {
@@ -39,11 +47,20 @@ fn newer() -> DeploymentId {
 }
 
 fn plans(kinds: &[(&str, ComponentKind)]) -> Vec<ComponentPlan> {
-    kinds.iter().map(|(name, kind)| ComponentPlan { name: (*name).into(), kind: *kind }).collect()
+    kinds
+        .iter()
+        .map(|(name, kind)| ComponentPlan {
+            name: (*name).into(),
+            kind: *kind,
+        })
+        .collect()
 }
 
 fn state(phase: Phase) -> State {
-    State { phase, ..State::new(plans(&[("web", ComponentKind::Service)])) }
+    State {
+        phase,
+        ..State::new(plans(&[("web", ComponentKind::Service)]))
+    }
 }
 
 fn phases() -> Vec<Phase> {
@@ -56,8 +73,12 @@ fn phases() -> Vec<Phase> {
         Phase::Switching,
         Phase::Active,
         Phase::Superseded { by: newer() },
-        Phase::Failed { failures: vec![failure()] },
-        Phase::Canceled { by: "somebody".into() },
+        Phase::Failed {
+            failures: vec![failure()],
+        },
+        Phase::Canceled {
+            by: "somebody".into(),
+        },
     ]
 }
 
@@ -65,12 +86,19 @@ fn events() -> Vec<Event> {
     vec![
         Event::TurnCame,
         Event::SourcesResolved,
-        Event::BuildFinished { component: "web".into(), note: None },
+        Event::BuildFinished {
+            component: "web".into(),
+            note: None,
+        },
         Event::ComponentFailed { failure: failure() },
         Event::PreflightPassed,
-        Event::ComponentReady { component: "web".into() },
+        Event::ComponentReady {
+            component: "web".into(),
+        },
         Event::RoutesSwitched,
-        Event::CancelRequested { by: "somebody".into() },
+        Event::CancelRequested {
+            by: "somebody".into(),
+        },
         Event::NewerAccepted { deployment: newer() },
         Event::NewerActive { deployment: newer() },
     ]
@@ -82,11 +110,17 @@ fn every_phase_and_event() {
     for phase in phases() {
         for event in events() {
             let row = match step(&state(phase.clone()), &event) {
-                Ok((next, effects)) if next.phase.kind() == phase.kind() && effects.is_empty() => "·".to_owned(),
+                Ok((next, effects)) if next.phase.kind() == phase.kind() && effects.is_empty() => {
+                    "·".to_owned()
+                }
                 Ok((next, effects)) => format!("{:?} {effects:?}", next.phase.kind()),
                 Err(_) => "illegal".to_owned(),
             };
-            table += &format!("{:<13} {:<16} {row}\n", format!("{:?}", phase.kind()), format!("{:?}", event.kind()));
+            table += &format!(
+                "{:<13} {:<16} {row}\n",
+                format!("{:?}", phase.kind()),
+                format!("{:?}", event.kind())
+            );
         }
     }
     let mut settings = insta::Settings::clone_current();
@@ -97,14 +131,34 @@ fn every_phase_and_event() {
 
 #[test]
 fn a_deployment_waits_for_all_its_components() {
-    let mut state = State::new(plans(&[("web", ComponentKind::Service), ("site", ComponentKind::StaticSite)]));
+    let mut state = State::new(plans(&[
+        ("web", ComponentKind::Service),
+        ("site", ComponentKind::StaticSite),
+    ]));
     let happened = [
         (Event::TurnCame, "Initializing"),
         (Event::SourcesResolved, "Building"),
-        (Event::BuildFinished { component: "site".into(), note: None }, "Building"),
-        (Event::BuildFinished { component: "web".into(), note: None }, "PendingDeploy"),
+        (
+            Event::BuildFinished {
+                component: "site".into(),
+                note: None,
+            },
+            "Building",
+        ),
+        (
+            Event::BuildFinished {
+                component: "web".into(),
+                note: None,
+            },
+            "PendingDeploy",
+        ),
         (Event::PreflightPassed, "Starting"),
-        (Event::ComponentReady { component: "web".into() }, "Switching"),
+        (
+            Event::ComponentReady {
+                component: "web".into(),
+            },
+            "Switching",
+        ),
         (Event::RoutesSwitched, "Active"),
     ];
     for (event, expected) in happened {
@@ -126,14 +180,27 @@ fn the_failing_leaf_carries_the_reason_and_what_was_not_reached_stays_pending() 
     let events = [
         Event::TurnCame,
         Event::SourcesResolved,
-        Event::BuildFinished { component: "web".into(), note: None },
+        Event::BuildFinished {
+            component: "web".into(),
+            note: None,
+        },
         Event::PreflightPassed,
         Event::ComponentFailed { failure: failure() },
     ];
-    let recorded: Vec<Recorded> =
-        events.into_iter().map(|event| Recorded { at: Timestamp::UNIX_EPOCH, event }).collect();
+    let recorded: Vec<Recorded> = events
+        .into_iter()
+        .map(|event| Recorded {
+            at: Timestamp::UNIX_EPOCH,
+            event,
+        })
+        .collect();
     let leaves = leaves(&plans(&[("web", ComponentKind::Service)]), &recorded);
     let statuses: Vec<LeafStatus> = leaves.iter().map(|leaf| leaf.status).collect();
     assert_eq!(statuses, [Success, Success, Success, Success, Error, Pending]);
-    assert!(leaves[4].reason.as_ref().is_some_and(|reason| !reason.message.is_empty()));
+    assert!(
+        leaves[4]
+            .reason
+            .as_ref()
+            .is_some_and(|reason| !reason.message.is_empty())
+    );
 }

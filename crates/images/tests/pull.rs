@@ -1,4 +1,9 @@
 //! Pulling images: from a real registry on loopback, and from ones that misbehave.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test ends where its world cannot be built, and says why it is skipped"
+)]
 
 mod support;
 
@@ -132,7 +137,7 @@ async fn of_several_platforms_this_machines_is_taken_and_others_are_told() {
     for name in ["multi:foreign", "multi:arm"] {
         match registry.pull(&server.reference(name), None).await {
             Err(RegistryError::Architecture { available, .. }) => {
-                assert_eq!(available, ["linux/arm64"], "{name}")
+                assert_eq!(available, ["linux/arm64"], "{name}");
             }
             other => panic!("{name}: {other:?}"),
         }
@@ -170,9 +175,10 @@ async fn refusals_keep_their_meaning_and_are_not_repeated() {
         let (_root, _store, registry) = store();
         let asked = Arc::new(AtomicU32::new(0));
         let count = asked.clone();
-        let host = scripted(move |_, path| match path {
-            "/v2/" => Answer::new(200, "{}"),
-            _ => {
+        let host = scripted(move |_, path| {
+            if path == "/v2/" {
+                Answer::new(200, "{}")
+            } else {
                 count.fetch_add(1, Ordering::SeqCst);
                 Answer::new(status, "no")
             }

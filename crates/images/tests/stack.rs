@@ -1,4 +1,9 @@
 //! The real stack from real Debian packages. It is kept between runs (in the build directory), since making it takes a minute.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test ends where its world cannot be built, and says why it is skipped"
+)]
 
 mod support;
 
@@ -18,7 +23,7 @@ use mainstay_images::{
 /// The store that is kept between runs; waits for another run to finish with it.
 fn kept_store() -> ImageStore {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack-store-2");
-    let deadline = Instant::now() + Duration::from_secs(600);
+    let deadline = Instant::now() + Duration::from_mins(10);
     loop {
         match ImageStore::open(&root) {
             Err(StoreError::InUse { .. }) if Instant::now() < deadline => std::thread::yield_now(),

@@ -1,4 +1,9 @@
 //! Toolchains from the real registries; said and skipped where they cannot be reached.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test ends where its world cannot be built, and says why it is skipped"
+)]
 
 mod support;
 

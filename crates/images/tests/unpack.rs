@@ -1,4 +1,9 @@
 //! Unpacking layers: what an archive may say, and what it may not do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test ends where its world cannot be built, and says why it is skipped"
+)]
 
 mod support;
 

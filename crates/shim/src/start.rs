@@ -103,9 +103,8 @@ fn start(
     server.say(&Reply::Created {
         pid: created.init.pid,
     });
-    let (address, hosts) = match server.listen(START_REQUEST_DEADLINE)? {
-        Request::Start { address, hosts } => (address, hosts),
-        _ => return Err(ServeError::Unexpected("no start")),
+    let Request::Start { address, hosts } = server.listen(START_REQUEST_DEADLINE)? else {
+        return Err(ServeError::Unexpected("no start"));
     };
     create::write_hosts(places, &hosts).map_err(ServeError::PlatformFiles)?;
     let started_at = Timestamp::now();

@@ -28,18 +28,21 @@ impl Store {
     /// [`StoreError::NameTaken`] when the name is in use.
     pub async fn insert_app(&self, id: AppId, spec: &AppSpec, now: Timestamp) -> Result<(), StoreError> {
         let json = serde_json::to_string(spec).map_err(StoreError::damaged("spec", id))?;
-        let inserted = sqlx::query("INSERT INTO apps (id, name, spec, created_at, updated_at) VALUES (?, ?, ?, ?, ?)")
-            .bind(id.to_string())
-            .bind(&spec.name)
-            .bind(json)
-            .bind(now.to_string())
-            .bind(now.to_string())
-            .execute(&self.pool)
-            .await;
+        let inserted =
+            sqlx::query("INSERT INTO apps (id, name, spec, created_at, updated_at) VALUES (?, ?, ?, ?, ?)")
+                .bind(id.to_string())
+                .bind(&spec.name)
+                .bind(json)
+                .bind(now.to_string())
+                .bind(now.to_string())
+                .execute(&self.pool)
+                .await;
         match inserted {
             Ok(_) => Ok(()),
             Err(sqlx::Error::Database(refusal)) if refusal.is_unique_violation() => {
-                Err(StoreError::NameTaken { name: spec.name.clone() })
+                Err(StoreError::NameTaken {
+                    name: spec.name.clone(),
+                })
             }
             Err(source) => Err(StoreError::during(format!("store app {id}"))(source)),
         }
@@ -57,7 +60,9 @@ impl Store {
         match updated {
             Ok(_) => Ok(()),
             Err(sqlx::Error::Database(refusal)) if refusal.is_unique_violation() => {
-                Err(StoreError::NameTaken { name: spec.name.clone() })
+                Err(StoreError::NameTaken {
+                    name: spec.name.clone(),
+                })
             }
             Err(source) => Err(StoreError::during(format!("update app {id}"))(source)),
         }
@@ -92,17 +97,21 @@ impl Store {
 
     /// A page of apps, oldest first, and how many there are.
     pub async fn apps(&self, offset: u64, limit: u64) -> Result<(Vec<AppRow>, u64), StoreError> {
-        let rows = sqlx::query("SELECT * FROM apps WHERE deleting = 0 ORDER BY created_at, id LIMIT ? OFFSET ?")
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(StoreError::during("list the apps"))?;
+        let rows =
+            sqlx::query("SELECT * FROM apps WHERE deleting = 0 ORDER BY created_at, id LIMIT ? OFFSET ?")
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(StoreError::during("list the apps"))?;
         let total: i64 = sqlx::query_scalar("SELECT count(*) FROM apps WHERE deleting = 0")
             .fetch_one(&self.pool)
             .await
             .map_err(StoreError::during("count the apps"))?;
-        Ok((rows.iter().map(read).collect::<Result<_, _>>()?, u64::try_from(total).unwrap_or(0)))
+        Ok((
+            rows.iter().map(read).collect::<Result<_, _>>()?,
+            u64::try_from(total).unwrap_or(0),
+        ))
     }
 
     /// From now on the app is not listed, and its name is free.
@@ -132,8 +141,14 @@ fn read(row: &SqliteRow) -> Result<AppRow, StoreError> {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
         name: row.get("name"),
         spec: serde_json::from_str(row.get("spec")).map_err(StoreError::damaged("spec", &id))?,
-        created_at: row.get::<&str, _>("created_at").parse().map_err(StoreError::damaged("time", &id))?,
-        updated_at: row.get::<&str, _>("updated_at").parse().map_err(StoreError::damaged("time", &id))?,
+        created_at: row
+            .get::<&str, _>("created_at")
+            .parse()
+            .map_err(StoreError::damaged("time", &id))?,
+        updated_at: row
+            .get::<&str, _>("updated_at")
+            .parse()
+            .map_err(StoreError::damaged("time", &id))?,
         active_deployment: row
             .get::<Option<&str>, _>("active_deployment")
             .map(str::parse)

@@ -24,10 +24,24 @@ pub struct BuildRow<S, O> {
 
 impl Store {
     /// Stores a build, replacing an unfinished one of the same component.
-    pub async fn put_build<S: Serialize, O: Serialize>(&self, row: &BuildRow<S, O>) -> Result<(), StoreError> {
-        let text = |value: Result<String, serde_json::Error>| value.map_err(StoreError::damaged("build", row.id));
-        let output = row.output.as_ref().map(serde_json::to_string).map(text).transpose()?;
-        let facts = row.facts.as_ref().map(serde_json::to_string).map(text).transpose()?;
+    pub async fn put_build<S: Serialize, O: Serialize>(
+        &self,
+        row: &BuildRow<S, O>,
+    ) -> Result<(), StoreError> {
+        let text =
+            |value: Result<String, serde_json::Error>| value.map_err(StoreError::damaged("build", row.id));
+        let output = row
+            .output
+            .as_ref()
+            .map(serde_json::to_string)
+            .map(text)
+            .transpose()?;
+        let facts = row
+            .facts
+            .as_ref()
+            .map(serde_json::to_string)
+            .map(text)
+            .transpose()?;
         sqlx::query(
             "INSERT OR REPLACE INTO builds (id, deployment, component, source, output, facts, created_at)
              VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -53,7 +67,9 @@ impl Store {
             .bind(deployment.to_string())
             .fetch_all(&self.pool)
             .await
-            .map_err(StoreError::during(format!("read the builds of deployment {deployment}")))?;
+            .map_err(StoreError::during(format!(
+                "read the builds of deployment {deployment}"
+            )))?;
         rows.iter().map(read).collect()
     }
 }
@@ -62,12 +78,18 @@ fn read<S: DeserializeOwned, O: DeserializeOwned>(row: &SqliteRow) -> Result<Bui
     let id: String = row.get("id");
     Ok(BuildRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
-        deployment: row.get::<&str, _>("deployment").parse().map_err(StoreError::damaged("deployment", &id))?,
+        deployment: row
+            .get::<&str, _>("deployment")
+            .parse()
+            .map_err(StoreError::damaged("deployment", &id))?,
         component: row.get("component"),
         source: serde_json::from_str(row.get("source")).map_err(StoreError::damaged("source", &id))?,
         output: optional(row.get("output"), "output", &id)?,
         facts: optional(row.get("facts"), "facts", &id)?,
-        created_at: row.get::<&str, _>("created_at").parse().map_err(StoreError::damaged("time", &id))?,
+        created_at: row
+            .get::<&str, _>("created_at")
+            .parse()
+            .map_err(StoreError::damaged("time", &id))?,
     })
 }
 
@@ -76,5 +98,7 @@ pub(crate) fn optional<T: DeserializeOwned>(
     what: &'static str,
     id: &str,
 ) -> Result<Option<T>, StoreError> {
-    text.map(serde_json::from_str).transpose().map_err(StoreError::damaged(what, id))
+    text.map(serde_json::from_str)
+        .transpose()
+        .map_err(StoreError::damaged(what, id))
 }

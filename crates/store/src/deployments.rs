@@ -48,7 +48,8 @@ pub struct DeploymentRow {
 impl Store {
     pub async fn insert_deployment(&self, new: &NewDeployment) -> Result<(), StoreError> {
         let spec = serde_json::to_string(&new.spec).map_err(StoreError::damaged("spec", new.id))?;
-        let pinned = serde_json::to_string(&new.pinned_sources).map_err(StoreError::damaged("sources", new.id))?;
+        let pinned =
+            serde_json::to_string(&new.pinned_sources).map_err(StoreError::damaged("sources", new.id))?;
         sqlx::query(
             "INSERT INTO deployments (id, app, number, spec, cause, cause_kind, previous, force_build, pinned_sources,
                                       phase, settled, created_at, updated_at)
@@ -82,7 +83,8 @@ impl Store {
         settled: bool,
     ) -> Result<(), StoreError> {
         let operation = || format!("append event {sequence} of deployment {deployment}");
-        let event = serde_json::to_string(&recorded.event).map_err(StoreError::damaged("event", deployment))?;
+        let event =
+            serde_json::to_string(&recorded.event).map_err(StoreError::damaged("event", deployment))?;
         let mut transaction = self.pool.begin().await.map_err(StoreError::during(operation()))?;
         sqlx::query("INSERT INTO deployment_events (deployment, sequence, at, event) VALUES (?, ?, ?, ?)")
             .bind(deployment.to_string())
@@ -107,21 +109,30 @@ impl Store {
                 .await
                 .map_err(StoreError::during(operation()))?;
         }
-        transaction.commit().await.map_err(StoreError::during(operation()))
+        transaction
+            .commit()
+            .await
+            .map_err(StoreError::during(operation()))
     }
 
     /// The event log of a deployment, oldest first.
     pub async fn events(&self, deployment: DeploymentId) -> Result<Vec<Recorded>, StoreError> {
-        let rows = sqlx::query("SELECT at, event FROM deployment_events WHERE deployment = ? ORDER BY sequence")
-            .bind(deployment.to_string())
-            .fetch_all(&self.pool)
-            .await
-            .map_err(StoreError::during(format!("read the events of deployment {deployment}")))?;
+        let rows =
+            sqlx::query("SELECT at, event FROM deployment_events WHERE deployment = ? ORDER BY sequence")
+                .bind(deployment.to_string())
+                .fetch_all(&self.pool)
+                .await
+                .map_err(StoreError::during(format!(
+                    "read the events of deployment {deployment}"
+                )))?;
         rows.iter()
             .map(|row| {
-                let at = row.get::<&str, _>("at").parse().map_err(StoreError::damaged("event time", deployment))?;
-                let event: Event =
-                    serde_json::from_str(row.get("event")).map_err(StoreError::damaged("event", deployment))?;
+                let at = row
+                    .get::<&str, _>("at")
+                    .parse()
+                    .map_err(StoreError::damaged("event time", deployment))?;
+                let event: Event = serde_json::from_str(row.get("event"))
+                    .map_err(StoreError::damaged("event", deployment))?;
                 Ok(Recorded { at, event })
             })
             .collect()
@@ -143,30 +154,44 @@ impl Store {
         offset: u64,
         limit: u64,
     ) -> Result<(Vec<DeploymentRow>, u64), StoreError> {
-        let rows = sqlx::query("SELECT * FROM deployments WHERE app = ? ORDER BY number DESC LIMIT ? OFFSET ?")
-            .bind(app.to_string())
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(StoreError::during(format!("list the deployments of app {app}")))?;
+        let rows =
+            sqlx::query("SELECT * FROM deployments WHERE app = ? ORDER BY number DESC LIMIT ? OFFSET ?")
+                .bind(app.to_string())
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(StoreError::during(format!("list the deployments of app {app}")))?;
         let total: i64 = sqlx::query_scalar("SELECT count(*) FROM deployments WHERE app = ?")
             .bind(app.to_string())
             .fetch_one(&self.pool)
             .await
             .map_err(StoreError::during(format!("count the deployments of app {app}")))?;
-        Ok((rows.iter().map(read).collect::<Result<_, _>>()?, u64::try_from(total).unwrap_or(0)))
+        Ok((
+            rows.iter().map(read).collect::<Result<_, _>>()?,
+            u64::try_from(total).unwrap_or(0),
+        ))
     }
 
-    pub async fn deployments_in_phase(&self, app: AppId, phase: PhaseKind) -> Result<Vec<DeploymentId>, StoreError> {
+    pub async fn deployments_in_phase(
+        &self,
+        app: AppId,
+        phase: PhaseKind,
+    ) -> Result<Vec<DeploymentId>, StoreError> {
         let rows = sqlx::query("SELECT id FROM deployments WHERE app = ? AND phase = ?")
             .bind(app.to_string())
             .bind(phase_text(phase))
             .fetch_all(&self.pool)
             .await
-            .map_err(StoreError::during(format!("list deployments of app {app} by phase")))?;
+            .map_err(StoreError::during(format!(
+                "list deployments of app {app} by phase"
+            )))?;
         rows.iter()
-            .map(|row| row.get::<&str, _>("id").parse().map_err(StoreError::damaged("id", app)))
+            .map(|row| {
+                row.get::<&str, _>("id")
+                    .parse()
+                    .map_err(StoreError::damaged("id", app))
+            })
             .collect()
     }
 
@@ -176,20 +201,28 @@ impl Store {
             .bind(app.to_string())
             .fetch_all(&self.pool)
             .await
-            .map_err(StoreError::during(format!("list the unsettled deployments of app {app}")))?;
+            .map_err(StoreError::during(format!(
+                "list the unsettled deployments of app {app}"
+            )))?;
         rows.iter().map(read).collect()
     }
 }
 
 fn phase_text(phase: PhaseKind) -> String {
-    serde_json::to_value(phase).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(phase)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 fn read(row: &SqliteRow) -> Result<DeploymentRow, StoreError> {
     let id: String = row.get("id");
     Ok(DeploymentRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
-        app: row.get::<&str, _>("app").parse().map_err(StoreError::damaged("app id", &id))?,
+        app: row
+            .get::<&str, _>("app")
+            .parse()
+            .map_err(StoreError::damaged("app id", &id))?,
         number: u64::try_from(row.get::<i64, _>("number")).unwrap_or(0),
         spec: serde_json::from_str(row.get("spec")).map_err(StoreError::damaged("spec", &id))?,
         cause: row.get("cause"),
@@ -200,10 +233,17 @@ fn read(row: &SqliteRow) -> Result<DeploymentRow, StoreError> {
             .transpose()
             .map_err(StoreError::damaged("previous deployment", &id))?,
         force_build: row.get("force_build"),
-        pinned_sources: serde_json::from_str(row.get("pinned_sources")).map_err(StoreError::damaged("sources", &id))?,
+        pinned_sources: serde_json::from_str(row.get("pinned_sources"))
+            .map_err(StoreError::damaged("sources", &id))?,
         phase: serde_json::from_value(serde_json::Value::String(row.get("phase")))
             .map_err(StoreError::damaged("phase", &id))?,
-        created_at: row.get::<&str, _>("created_at").parse().map_err(StoreError::damaged("time", &id))?,
-        updated_at: row.get::<&str, _>("updated_at").parse().map_err(StoreError::damaged("time", &id))?,
+        created_at: row
+            .get::<&str, _>("created_at")
+            .parse()
+            .map_err(StoreError::damaged("time", &id))?,
+        updated_at: row
+            .get::<&str, _>("updated_at")
+            .parse()
+            .map_err(StoreError::damaged("time", &id))?,
     })
 }

@@ -26,11 +26,19 @@ impl StoreError {
         move |source| Self::Query { operation, source }
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "ids are passed as they are at hand, borrowed or not"
+    )]
     pub(crate) fn damaged<E>(what: &'static str, id: impl ToString) -> impl FnOnce(E) -> Self
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let id = id.to_string();
-        move |source| Self::Damaged { what, id, source: source.into() }
+        move |source| Self::Damaged {
+            what,
+            id,
+            source: source.into(),
+        }
     }
 }

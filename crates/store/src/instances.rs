@@ -66,22 +66,28 @@ impl Store {
     }
 
     /// Every instance of the deployment, oldest first, removed ones included.
-    pub async fn instances_of_deployment(&self, deployment: DeploymentId) -> Result<Vec<InstanceRow>, StoreError> {
+    pub async fn instances_of_deployment(
+        &self,
+        deployment: DeploymentId,
+    ) -> Result<Vec<InstanceRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM instances WHERE deployment = ? ORDER BY created_at, id")
             .bind(deployment.to_string())
             .fetch_all(&self.pool)
             .await
-            .map_err(StoreError::during(format!("list the instances of deployment {deployment}")))?;
+            .map_err(StoreError::during(format!(
+                "list the instances of deployment {deployment}"
+            )))?;
         rows.iter().map(read).collect()
     }
 
     /// The instances of the app that the engine may still hold.
     pub async fn present_instances(&self, app: AppId) -> Result<Vec<InstanceRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM instances WHERE app = ? AND removed = 0 ORDER BY created_at, id")
-            .bind(app.to_string())
-            .fetch_all(&self.pool)
-            .await
-            .map_err(StoreError::during(format!("list the instances of app {app}")))?;
+        let rows =
+            sqlx::query("SELECT * FROM instances WHERE app = ? AND removed = 0 ORDER BY created_at, id")
+                .bind(app.to_string())
+                .fetch_all(&self.pool)
+                .await
+                .map_err(StoreError::during(format!("list the instances of app {app}")))?;
         rows.iter().map(read).collect()
     }
 }
@@ -90,11 +96,20 @@ fn read(row: &SqliteRow) -> Result<InstanceRow, StoreError> {
     let id: String = row.get("id");
     Ok(InstanceRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
-        app: row.get::<&str, _>("app").parse().map_err(StoreError::damaged("app id", &id))?,
-        deployment: row.get::<&str, _>("deployment").parse().map_err(StoreError::damaged("deployment", &id))?,
+        app: row
+            .get::<&str, _>("app")
+            .parse()
+            .map_err(StoreError::damaged("app id", &id))?,
+        deployment: row
+            .get::<&str, _>("deployment")
+            .parse()
+            .map_err(StoreError::damaged("deployment", &id))?,
         component: row.get("component"),
         ordinal: row.get("ordinal"),
-        created_at: row.get::<&str, _>("created_at").parse().map_err(StoreError::damaged("time", &id))?,
+        created_at: row
+            .get::<&str, _>("created_at")
+            .parse()
+            .map_err(StoreError::damaged("time", &id))?,
         removed: row.get("removed"),
         exit: optional(row.get("exit"), "exit record", &id)?,
     })

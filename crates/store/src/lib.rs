@@ -13,7 +13,9 @@ mod tokens;
 
 use std::path::Path;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 
 pub use apps::AppRow;
 pub use builds::BuildRow;
@@ -43,7 +45,10 @@ impl Store {
             .max_connections(4)
             .connect_with(options)
             .await
-            .map_err(StoreError::during(format!("open the database {}", path.display())))?;
+            .map_err(StoreError::during(format!(
+                "open the database {}",
+                path.display()
+            )))?;
         schema::migrate(&pool).await?;
         Ok(Self { pool })
     }

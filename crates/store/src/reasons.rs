@@ -21,7 +21,8 @@ pub struct ReasonRow {
 impl Store {
     /// Stores the newest reason of a stage; one that healed is overwritten by a new one.
     pub async fn put_reason(&self, row: &ReasonRow) -> Result<(), StoreError> {
-        let json = serde_json::to_string(&row.reason).map_err(StoreError::damaged("reason", row.deployment))?;
+        let json =
+            serde_json::to_string(&row.reason).map_err(StoreError::damaged("reason", row.deployment))?;
         sqlx::query(
             "INSERT OR REPLACE INTO reasons (deployment, component, stage, reason, observed_at, resolved_at)
              VALUES (?, ?, ?, ?, ?, ?)",
@@ -34,7 +35,10 @@ impl Store {
         .bind(row.resolved_at.map(|at| at.to_string()))
         .execute(&self.pool)
         .await
-        .map_err(StoreError::during(format!("store a reason of deployment {}", row.deployment)))?;
+        .map_err(StoreError::during(format!(
+            "store a reason of deployment {}",
+            row.deployment
+        )))?;
         Ok(())
     }
 
@@ -63,7 +67,9 @@ impl Store {
             .bind(deployment.to_string())
             .fetch_all(&self.pool)
             .await
-            .map_err(StoreError::during(format!("read the reasons of deployment {deployment}")))?;
+            .map_err(StoreError::during(format!(
+                "read the reasons of deployment {deployment}"
+            )))?;
         rows.iter().map(|row| read(row, deployment)).collect()
     }
 }
@@ -74,7 +80,10 @@ fn read(row: &SqliteRow, deployment: DeploymentId) -> Result<ReasonRow, StoreErr
         component: row.get("component"),
         stage: row.get("stage"),
         reason: serde_json::from_str(row.get("reason")).map_err(StoreError::damaged("reason", deployment))?,
-        observed_at: row.get::<&str, _>("observed_at").parse().map_err(StoreError::damaged("time", deployment))?,
+        observed_at: row
+            .get::<&str, _>("observed_at")
+            .parse()
+            .map_err(StoreError::damaged("time", deployment))?,
         resolved_at: row
             .get::<Option<&str>, _>("resolved_at")
             .map(str::parse)

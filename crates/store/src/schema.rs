@@ -1,11 +1,10 @@
 //! The tables, as a list of migrations that is only ever appended to.
 
-use sqlx::{Executor, SqlitePool, sqlite::SqliteRow, Row};
+use sqlx::{Executor, Row, SqlitePool, sqlite::SqliteRow};
 
 use crate::StoreError;
 
-const MIGRATIONS: &[&str] = &[
-    "
+const MIGRATIONS: &[&str] = &["
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
     CREATE TABLE tokens (
@@ -84,8 +83,7 @@ const MIGRATIONS: &[&str] = &[
         resolved_at TEXT,
         PRIMARY KEY (deployment, component, stage)
     ) STRICT, WITHOUT ROWID;
-    ",
-];
+    "];
 
 /// Brings the schema to this version's; a newer one than ours is refused.
 pub(crate) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
@@ -95,19 +93,35 @@ pub(crate) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
         .map_err(StoreError::during("read the schema version"))?;
     let version = usize::try_from(row.get::<i64, _>(0)).unwrap_or(0);
     if version > MIGRATIONS.len() {
-        let newer = format!("schema version {version} is newer than this program's {}", MIGRATIONS.len());
-        return Err(StoreError::Damaged { what: "schema", id: "the database".into(), source: newer.into() });
+        let newer = format!(
+            "schema version {version} is newer than this program's {}",
+            MIGRATIONS.len()
+        );
+        return Err(StoreError::Damaged {
+            what: "schema",
+            id: "the database".into(),
+            source: newer.into(),
+        });
     }
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
-        let mut transaction = pool.begin().await.map_err(StoreError::during("begin a migration"))?;
+        let mut transaction = pool
+            .begin()
+            .await
+            .map_err(StoreError::during("begin a migration"))?;
         let operation = format!("migrate to schema version {}", index + 1);
-        transaction.execute(sqlx::raw_sql(*migration)).await.map_err(StoreError::during(operation.clone()))?;
+        transaction
+            .execute(sqlx::raw_sql(*migration))
+            .await
+            .map_err(StoreError::during(operation.clone()))?;
         let stamp = format!("PRAGMA user_version = {}", index + 1);
         transaction
             .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(stamp)))
             .await
             .map_err(StoreError::during(operation.clone()))?;
-        transaction.commit().await.map_err(StoreError::during(operation))?;
+        transaction
+            .commit()
+            .await
+            .map_err(StoreError::during(operation))?;
     }
     Ok(())
 }

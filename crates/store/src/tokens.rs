@@ -6,7 +6,13 @@ use sqlx::Row;
 use crate::{Store, StoreError};
 
 impl Store {
-    pub async fn insert_token(&self, id: &str, name: &str, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn insert_token(
+        &self,
+        id: &str,
+        name: &str,
+        hash: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         sqlx::query("INSERT INTO tokens (id, name, hash, created_at) VALUES (?, ?, ?, ?)")
             .bind(id)
             .bind(name)

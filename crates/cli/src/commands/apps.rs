@@ -29,7 +29,12 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
             };
             accepted(client, output, &created, wait).await
         }
-        Apps::Update { app, spec, update_sources, wait } => {
+        Apps::Update {
+            app,
+            spec,
+            update_sources,
+            wait,
+        } => {
             let spec = load(&spec, Sources::Required)?.spec;
             let app = client.app(&app).await?;
             let updated = client.update_app(&app.id, &spec, update_sources).await?;
@@ -55,7 +60,12 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
     }
 }
 
-async fn accepted(client: &Client, output: &Output, answer: &AppResponse, wait: bool) -> Result<ExitCode, CliError> {
+async fn accepted(
+    client: &Client,
+    output: &Output,
+    answer: &AppResponse,
+    wait: bool,
+) -> Result<ExitCode, CliError> {
     eprint!("{}", mainstay_spec::render_warnings(&answer.warnings, "spec"));
     if wait {
         return follow(client, output, &answer.app.id, &newest(answer)).await;
@@ -74,12 +84,24 @@ async fn list(client: &Client, output: &Output) -> Result<ExitCode, CliError> {
 }
 
 fn row(app: &App) -> Vec<String> {
-    let updated = app.updated_at.map(|at| at.strftime("%F %T").to_string()).unwrap_or_default();
-    vec![app.id.clone(), app.spec.name.clone(), state(app), app.default_ingress.clone(), updated]
+    let updated = app
+        .updated_at
+        .map(|at| at.strftime("%F %T").to_string())
+        .unwrap_or_default();
+    vec![
+        app.id.clone(),
+        app.spec.name.clone(),
+        state(app),
+        app.default_ingress.clone(),
+        updated,
+    ]
 }
 
 fn state(app: &App) -> String {
-    let at_work = app.in_progress_deployment.as_ref().or(app.pending_deployment.as_ref());
+    let at_work = app
+        .in_progress_deployment
+        .as_ref()
+        .or(app.pending_deployment.as_ref());
     let word = |deployment: &Deployment| deployment.phase.as_str().to_lowercase().replace('_', " ");
     match (&app.active_deployment, at_work) {
         (Some(_), None) => "active".into(),
@@ -90,7 +112,11 @@ fn state(app: &App) -> String {
 }
 
 fn describe(app: &App) -> String {
-    let id = |deployment: &Option<Deployment>| deployment.as_ref().map_or("-".to_owned(), |found| found.id.clone());
+    let id = |deployment: &Option<Deployment>| {
+        deployment
+            .as_ref()
+            .map_or("-".to_owned(), |found| found.id.clone())
+    };
     let rows = [
         ("ID", app.id.clone()),
         ("Name", app.spec.name.clone()),
@@ -100,12 +126,19 @@ fn describe(app: &App) -> String {
         ("In progress", id(&app.in_progress_deployment)),
         ("Pending", id(&app.pending_deployment)),
     ];
-    rows.iter().map(|(label, value)| format!("{label:<12} {value}\n")).collect()
+    rows.iter()
+        .map(|(label, value)| format!("{label:<12} {value}\n"))
+        .collect()
 }
 
 async fn delete(client: &Client, output: &Output, app: &str, force: bool) -> Result<ExitCode, CliError> {
     let app = client.app(app).await?;
-    if !force && !confirmed(&format!("Delete app {} with all its deployments and logs?", app.spec.name))? {
+    if !force
+        && !confirmed(&format!(
+            "Delete app {} with all its deployments and logs?",
+            app.spec.name
+        ))?
+    {
         return Err(CliError::Usage("nothing was deleted".into()));
     }
     let answer = client.delete_app(&app.id).await?;
@@ -115,12 +148,16 @@ async fn delete(client: &Client, output: &Output, app: &str, force: bool) -> Res
 
 fn confirmed(question: &str) -> Result<bool, CliError> {
     if !io::stdin().is_terminal() {
-        return Err(CliError::Usage("give --force to delete without being asked".into()));
+        return Err(CliError::Usage(
+            "give --force to delete without being asked".into(),
+        ));
     }
     eprint!("{question} [y/N] ");
     io::stderr().flush().map_err(CliError::io("ask"))?;
     let mut answer = String::new();
-    io::stdin().read_line(&mut answer).map_err(CliError::io("read the answer"))?;
+    io::stdin()
+        .read_line(&mut answer)
+        .map_err(CliError::io("read the answer"))?;
     Ok(answer.trim().eq_ignore_ascii_case("y"))
 }
 
@@ -129,7 +166,10 @@ async fn instances(client: &Client, output: &Output, app: &str) -> Result<ExitCo
     let instances = client.instances(&app.id).await?;
     output.data(&instances, || {
         let row = |instance: &mainstay_api::Instance| {
-            let started = instance.started_at.map(|at| at.strftime("%F %T").to_string()).unwrap_or_default();
+            let started = instance
+                .started_at
+                .map(|at| at.strftime("%F %T").to_string())
+                .unwrap_or_default();
             vec![
                 instance.instance_alias.clone(),
                 instance.component_name.clone(),

@@ -9,20 +9,23 @@ use mainstay_api::AppResponse;
 use mainstay_spec::{AppSpec, GitSource, Service, Sources, render_warnings};
 
 use super::{follow, spec::load};
-use crate::{
-    args::Deploy,
-    client::Client,
-    error::CliError,
-    output::Output,
-    pack::pack,
-};
+use crate::{args::Deploy, client::Client, error::CliError, output::Output, pack::pack};
 
-const SPEC_FILES: [&str; 4] = [".do/app.yaml", ".do/app.yml", "app.yaml", ".do/deploy.template.yaml"];
+const SPEC_FILES: [&str; 4] = [
+    ".do/app.yaml",
+    ".do/app.yml",
+    "app.yaml",
+    ".do/deploy.template.yaml",
+];
 
 pub(super) async fn deploy(client: &Client, output: &Output, wish: Deploy) -> Result<ExitCode, CliError> {
     let mut spec = spec(&wish)?;
     let archive = pack(&wish.directory)?;
-    eprintln!("› uploading {} ({} KiB packed)", wish.directory.display(), archive.len().div_ceil(1024));
+    eprintln!(
+        "› uploading {} ({} KiB packed)",
+        wish.directory.display(),
+        archive.len().div_ceil(1024)
+    );
     let source = client.upload(archive).await?;
     use_folder(&mut spec, &source);
     let answer = create_or_update(client, &spec).await?;
@@ -32,7 +35,9 @@ pub(super) async fn deploy(client: &Client, output: &Output, wish: Deploy) -> Re
         deployment = client.create_deployment(&app, true).await?.id;
     }
     if wish.no_wait {
-        output.data(&answer.app, || format!("Deployment {deployment} of {} is under way.", spec.name));
+        output.data(&answer.app, || {
+            format!("Deployment {deployment} of {} is under way.", spec.name)
+        });
         return Ok(ExitCode::SUCCESS);
     }
     let code = follow(client, output, &app, &deployment).await?;
@@ -44,31 +49,69 @@ pub(super) async fn deploy(client: &Client, output: &Output, wish: Deploy) -> Re
 
 /// The spec given, the one in the folder, or one service that is whatever the folder is.
 fn spec(wish: &Deploy) -> Result<AppSpec, CliError> {
-    let in_folder = || SPEC_FILES.iter().map(|file| wish.directory.join(file)).find(|file| file.is_file());
-    let Some(file) = wish.spec.clone().or_else(in_folder) else { return Ok(plain(&wish.directory)) };
+    let in_folder = || {
+        SPEC_FILES
+            .iter()
+            .map(|file| wish.directory.join(file))
+            .find(|file| file.is_file())
+    };
+    let Some(file) = wish.spec.clone().or_else(in_folder) else {
+        return Ok(plain(&wish.directory));
+    };
     let parsed = load(&file, Sources::Optional)?;
-    eprint!("{}", render_warnings(&parsed.warnings, &file.display().to_string()));
+    eprint!(
+        "{}",
+        render_warnings(&parsed.warnings, &file.display().to_string())
+    );
     Ok(parsed.spec)
 }
 
 fn plain(directory: &Path) -> AppSpec {
     let directory: PathBuf = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
-    let name = directory.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let service = Service { name: "web".into(), ..Service::default() };
-    AppSpec { name: app_name(&name), services: vec![service], ..AppSpec::default() }
+    let name = directory
+        .file_name()
+        .map(|name| name.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
+    let service = Service {
+        name: "web".into(),
+        ..Service::default()
+    };
+    AppSpec {
+        name: app_name(&name),
+        services: vec![service],
+        ..AppSpec::default()
+    }
 }
 
 /// A valid app name that looks like the folder's.
 fn app_name(folder: &str) -> String {
-    let mapped = folder.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' });
-    let name: String = mapped.skip_while(|letter| !letter.is_ascii_lowercase()).take(32).collect();
+    let mapped = folder.chars().map(|letter| {
+        if letter.is_ascii_alphanumeric() {
+            letter
+        } else {
+            '-'
+        }
+    });
+    let name: String = mapped
+        .skip_while(|letter| !letter.is_ascii_lowercase())
+        .take(32)
+        .collect();
     let name = name.trim_end_matches('-');
-    if name.len() < 2 { "my-app".to_owned() } else { name.to_owned() }
+    if name.len() < 2 {
+        "my-app".to_owned()
+    } else {
+        name.to_owned()
+    }
 }
 
 /// Every component that is built from code is built from the folder, wherever its spec says that the code is.
 fn use_folder(spec: &mut AppSpec, source: &str) {
-    let folder = || Some(GitSource { repo_clone_url: source.to_owned(), branch: None });
+    let folder = || {
+        Some(GitSource {
+            repo_clone_url: source.to_owned(),
+            branch: None,
+        })
+    };
     macro_rules! each {
         ($components:expr, $has_image:expr) => {
             for component in $components.iter_mut().filter($has_image) {
@@ -88,7 +131,9 @@ fn use_folder(spec: &mut AppSpec, source: &str) {
 async fn create_or_update(client: &Client, spec: &AppSpec) -> Result<AppResponse, CliError> {
     match client.app(&spec.name).await {
         Ok(app) => client.update_app(&app.id, spec, true).await,
-        Err(CliError::Refused { body }) if body.id == mainstay_api::ErrorId::NotFound => client.create_app(spec).await,
+        Err(CliError::Refused { body }) if body.id == mainstay_api::ErrorId::NotFound => {
+            client.create_app(spec).await
+        }
         Err(error) => Err(error),
     }
 }
@@ -96,8 +141,17 @@ async fn create_or_update(client: &Client, spec: &AppSpec) -> Result<AppResponse
 /// The deployment that the answer is about.
 pub(super) fn newest(answer: &AppResponse) -> String {
     let app = &answer.app;
-    let newest = [&app.pending_deployment, &app.in_progress_deployment, &app.active_deployment];
-    newest.into_iter().flatten().next().map(|deployment| deployment.id.clone()).unwrap_or_default()
+    let newest = [
+        &app.pending_deployment,
+        &app.in_progress_deployment,
+        &app.active_deployment,
+    ];
+    newest
+        .into_iter()
+        .flatten()
+        .next()
+        .map(|deployment| deployment.id.clone())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -108,6 +162,9 @@ mod tests {
     fn folder_names_become_app_names() {
         assert_eq!(app_name("my_shop.v2"), "my-shop-v2");
         assert_eq!(app_name("2048"), "my-app");
-        assert_eq!(app_name("a-very-long-folder-name-that-goes-on-and-on"), "a-very-long-folder-name-that-goe");
+        assert_eq!(
+            app_name("a-very-long-folder-name-that-goes-on-and-on"),
+            "a-very-long-folder-name-that-goe"
+        );
     }
 }

@@ -12,7 +12,11 @@ use crate::{
     output::{Output, table},
 };
 
-pub(super) async fn run(client: &Client, output: &Output, command: Deployments) -> Result<ExitCode, CliError> {
+pub(super) async fn run(
+    client: &Client,
+    output: &Output,
+    command: Deployments,
+) -> Result<ExitCode, CliError> {
     match command {
         Deployments::List { app } => {
             let app = client.app(&app).await?;
@@ -29,7 +33,11 @@ pub(super) async fn run(client: &Client, output: &Output, command: Deployments) 
             output.data(&found, || outcome(&found));
             Ok(ExitCode::SUCCESS)
         }
-        Deployments::Create { app, force_build, wait } => {
+        Deployments::Create {
+            app,
+            force_build,
+            wait,
+        } => {
             let app = client.app(&app).await?;
             let created = client.create_deployment(&app.id, force_build).await?;
             if wait {
@@ -53,25 +61,39 @@ pub(super) async fn run(client: &Client, output: &Output, command: Deployments) 
 }
 
 /// The named deployment, or the newest.
-pub(super) async fn find(client: &Client, app: &str, deployment: Option<&str>) -> Result<Deployment, CliError> {
-    match deployment {
-        Some(id) => client.deployment(app, id).await,
-        None => {
-            let newest = client.deployments(app).await?.into_iter().next();
-            newest.ok_or_else(|| CliError::Usage("the app has no deployment".into()))
-        }
+pub(super) async fn find(
+    client: &Client,
+    app: &str,
+    deployment: Option<&str>,
+) -> Result<Deployment, CliError> {
+    if let Some(id) = deployment {
+        client.deployment(app, id).await
+    } else {
+        let newest = client.deployments(app).await?.into_iter().next();
+        newest.ok_or_else(|| CliError::Usage("the app has no deployment".into()))
     }
 }
 
 fn row(deployment: &Deployment) -> Vec<String> {
     let progress = deployment.progress.clone().unwrap_or_default();
-    let errors = if progress.error_steps > 0 { format!(" (errors: {})", progress.error_steps) } else { String::new() };
+    let errors = if progress.error_steps > 0 {
+        format!(" (errors: {})", progress.error_steps)
+    } else {
+        String::new()
+    };
     vec![
         deployment.id.clone(),
         deployment.cause.clone(),
         format!("{}/{}{errors}", progress.success_steps, progress.total_steps),
         deployment.phase.as_str().to_owned(),
-        deployment.reason.as_ref().map(|reason| format!("{} ({})", reason.code, reason.cause)).unwrap_or_default(),
-        deployment.created_at.map(|at| at.strftime("%F %T").to_string()).unwrap_or_default(),
+        deployment
+            .reason
+            .as_ref()
+            .map(|reason| format!("{} ({})", reason.code, reason.cause))
+            .unwrap_or_default(),
+        deployment
+            .created_at
+            .map(|at| at.strftime("%F %T").to_string())
+            .unwrap_or_default(),
     ]
 }

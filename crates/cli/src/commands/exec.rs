@@ -32,9 +32,15 @@ struct Frame {
 
 pub(super) async fn exec(client: &Client, wish: Exec) -> Result<ExitCode, CliError> {
     let app = client.app(&wish.app).await?;
-    let link = client.console_link(&app.id, &wish.component, wish.instance.as_deref()).await?;
+    let link = client
+        .console_link(&app.id, &wish.component, wish.instance.as_deref())
+        .await?;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let words = wish.command.iter().map(|word| format!("&command={}", escaped(word))).collect::<String>();
+    let words = wish
+        .command
+        .iter()
+        .map(|word| format!("&command={}", escaped(word)))
+        .collect::<String>();
     let url = format!("{}?tty={terminal}{words}", link.url);
     let unreachable = |error: tokio_tungstenite::tungstenite::Error| CliError::Unreachable {
         url: "the console".into(),
@@ -52,7 +58,8 @@ where
         + Unpin,
 {
     let (mut to_server, mut from_server) = socket.split();
-    let mut resized = signal(SignalKind::window_change()).map_err(CliError::io("watch the terminal's size"))?;
+    let mut resized =
+        signal(SignalKind::window_change()).map_err(CliError::io("watch the terminal's size"))?;
     if terminal {
         drop(to_server.send(size()).await);
     }
@@ -94,7 +101,11 @@ fn print(frame: &Frame) {
 
 fn size() -> Message {
     let size = tcgetwinsize(std::io::stdout()).map_or((80, 24), |size| (size.ws_col, size.ws_row));
-    Message::Text(json!({ "op": "resize", "width": size.0, "height": size.1 }).to_string().into())
+    Message::Text(
+        json!({ "op": "resize", "width": size.0, "height": size.1 })
+            .to_string()
+            .into(),
+    )
 }
 
 /// Hands keys through as they are typed; dropped, the terminal is as before.
@@ -114,6 +125,7 @@ impl RawTerminal {
 
 impl Drop for RawTerminal {
     fn drop(&mut self) {
-        drop(tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.before));
+        // There is nobody left to tell when the terminal is gone.
+        tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.before).ok();
     }
 }

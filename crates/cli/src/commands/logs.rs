@@ -14,7 +14,11 @@ use crate::{
 pub(super) async fn logs(client: &Client, output: &Output, wish: Logs) -> Result<ExitCode, CliError> {
     let app = client.app(&wish.app).await?;
     let links = client.log_links(&app.id, &path(&wish)).await?;
-    let link = if wish.follow { Some(&links.live_url) } else { links.historic_urls.first() };
+    let link = if wish.follow {
+        Some(&links.live_url)
+    } else {
+        links.historic_urls.first()
+    };
     let Some(link) = link.filter(|link| !link.is_empty()) else {
         return Err(CliError::Usage("there is no such log".into()));
     };
@@ -25,7 +29,9 @@ pub(super) async fn logs(client: &Client, output: &Output, wish: Logs) -> Result
     let mut body = client.open(link).await?.bytes_stream();
     let mut stdout = std::io::stdout();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| CliError::NotUnderstood { message: error.to_string() })?;
+        let chunk = chunk.map_err(|error| CliError::NotUnderstood {
+            message: error.to_string(),
+        })?;
         // A reader that went away (`| head`) wants no more.
         if stdout.write_all(&chunk).and_then(|()| stdout.flush()).is_err() {
             break;
@@ -48,6 +54,9 @@ fn path(wish: &Logs) -> String {
         LogKind::Run => "RUN",
         LogKind::RunRestarted => "RUN_RESTARTED",
     };
-    let tail = wish.tail.map(|lines| format!("&tail_lines={lines}")).unwrap_or_default();
+    let tail = wish
+        .tail
+        .map(|lines| format!("&tail_lines={lines}"))
+        .unwrap_or_default();
     format!("{path}/logs?type={kind}&follow={}{tail}", wish.follow)
 }

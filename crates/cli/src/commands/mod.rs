@@ -8,11 +8,7 @@ mod explain;
 mod logs;
 mod spec;
 
-use std::{
-    os::unix::process::CommandExt,
-    path::Path,
-    process::ExitCode,
-};
+use std::{os::unix::process::CommandExt, path::Path, process::ExitCode};
 
 use mainstay_api::{Deployment, Phase, StepStatus};
 use mainstay_diagnosis::Severity;
@@ -41,10 +37,17 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCod
 
 /// Becomes the server.
 fn server(arguments: &[String]) -> CliError {
-    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("mainstay-server")));
-    let program = beside.filter(|path| path.exists()).unwrap_or_else(|| "mainstay-server".into());
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|own| Some(own.parent()?.join("mainstay-server")));
+    let program = beside
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| "mainstay-server".into());
     let source = std::process::Command::new(&program).args(arguments).exec();
-    CliError::Io { operation: format!("start {}", program.display()), source }
+    CliError::Io {
+        operation: format!("start {}", program.display()),
+        source,
+    }
 }
 
 /// Waits for the deployment and says how it ended; a failure is the reason's card and an exit status of 1.
@@ -55,7 +58,11 @@ async fn follow(client: &Client, output: &Output, app: &str, deployment: &str) -
 }
 
 fn exit_code(deployment: &Deployment) -> ExitCode {
-    if deployment.phase == Phase::Active { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if deployment.phase == Phase::Active {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// How a deployment ended, for people.
@@ -63,13 +70,20 @@ fn outcome(deployment: &Deployment) -> String {
     match deployment.phase {
         Phase::Error => failures(deployment),
         Phase::Superseded => {
-            format!("Deployment {} was superseded by {}.", deployment.id, deployment.superseded_by)
+            format!(
+                "Deployment {} was superseded by {}.",
+                deployment.id, deployment.superseded_by
+            )
         }
         Phase::Canceled => format!("Deployment {} was canceled.", deployment.id),
         Phase::Active => format!("Deployment {} is active.", deployment.id),
         other => {
             let phase = other.as_str().to_lowercase().replace('_', " ");
-            format!("Deployment {} is {phase}.\n{}", deployment.id, known_so_far(deployment))
+            format!(
+                "Deployment {} is {phase}.\n{}",
+                deployment.id,
+                known_so_far(deployment)
+            )
         }
     }
 }
@@ -77,15 +91,26 @@ fn outcome(deployment: &Deployment) -> String {
 /// What is known already of steps that are still going on.
 fn known_so_far(deployment: &Deployment) -> String {
     let steps = deployment.progress.iter().flat_map(|progress| &progress.steps);
-    let running = steps.flat_map(mainstay_api::Step::leaves).filter(|leaf| leaf.status == StepStatus::Running);
-    running.filter_map(|leaf| leaf.reason.as_ref()).map(|reason| format!("\n{}", card(reason))).collect()
+    let running = steps
+        .flat_map(mainstay_api::Step::leaves)
+        .filter(|leaf| leaf.status == StepStatus::Running);
+    running
+        .filter_map(|leaf| leaf.reason.as_ref())
+        .map(|reason| format!("\n{}", card(reason)))
+        .collect()
 }
 
 /// The cards of all failed steps, the first cause first.
 fn failures(deployment: &Deployment) -> String {
     let steps = deployment.progress.iter().flat_map(|progress| &progress.steps);
-    let reasons = steps.flat_map(mainstay_api::Step::leaves).filter_map(|leaf| leaf.reason.as_ref());
-    let failed = reasons.filter(|reason| reason.code().is_none_or(|code| code.severity() == Severity::Failure));
+    let reasons = steps
+        .flat_map(mainstay_api::Step::leaves)
+        .filter_map(|leaf| leaf.reason.as_ref());
+    let failed = reasons.filter(|reason| {
+        reason
+            .code()
+            .is_none_or(|code| code.severity() == Severity::Failure)
+    });
     let cards: Vec<String> = failed.map(card).collect();
     match (cards.is_empty(), &deployment.reason) {
         (false, _) => cards.join("\n"),

@@ -24,7 +24,10 @@ pub(super) async fn run(
 
 fn validate(output: &Output, file: &Path) -> Result<ExitCode, CliError> {
     let parsed = load(file, Sources::Required)?;
-    eprint!("{}", render_warnings(&parsed.warnings, &file.display().to_string()));
+    eprint!(
+        "{}",
+        render_warnings(&parsed.warnings, &file.display().to_string())
+    );
     output.data(&parsed.spec, || parsed.spec.to_yaml());
     Ok(ExitCode::SUCCESS)
 }
@@ -36,5 +39,9 @@ pub(super) fn load(file: &Path, sources: Sources) -> Result<ParsedSpec, CliError
     let parsed = parse_with(&text, Format::Auto, sources)
         .map_err(|errors| CliError::Spec(render_errors(errors.as_slice(), &name)))?;
     let refused = parsed.located(unsupported(&parsed.spec));
-    if refused.is_empty() { Ok(parsed) } else { Err(CliError::Spec(render_errors(&refused, &name))) }
+    if refused.is_empty() {
+        Ok(parsed)
+    } else {
+        Err(CliError::Spec(render_errors(&refused, &name)))
+    }
 }

@@ -223,10 +223,12 @@ fn mounts_with(text: &str) -> Vec<String> {
         .collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "compared with what a record holds")]
 pub(crate) fn exited(code: i32) -> Option<Termination> {
     Some(Termination::Exited { code })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "compared with what a record holds")]
 pub(crate) fn signaled(signal: i32) -> Option<Termination> {
     Some(Termination::Signaled {
         signal,

@@ -120,7 +120,7 @@ fn attach(image: &File) -> Result<(PathBuf, File), CreateError> {
         match system::attach_to_loop_device(&device, image) {
             Ok(()) => return Ok((path, device)),
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) && attempts < LOOP_ATTEMPTS => {
-                attempts += 1
+                attempts += 1;
             }
             Err(error) => return Err(failed()(error)),
         }

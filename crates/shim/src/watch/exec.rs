@@ -296,28 +296,25 @@ impl Exec {
             return;
         }
         let made = libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
-        match runtime::read_pid(&self.files.pid).filter(|_| made) {
-            Some(process) => {
-                self.phase = Phase::Running { process };
-                if let Some(console) = &mut self.console {
-                    match console.receive() {
-                        Ok(terminal) => self.stdout = Some(terminal),
-                        Err(error) => {
-                            let message = format!("no terminal came from the OCI runtime: {error}");
-                            self.kill(process);
-                            return self.finish(&ExecEnd::Failed { message }, outbox);
-                        }
+        if let Some(process) = runtime::read_pid(&self.files.pid).filter(|_| made) {
+            self.phase = Phase::Running { process };
+            if let Some(console) = &mut self.console {
+                match console.receive() {
+                    Ok(terminal) => self.stdout = Some(terminal),
+                    Err(error) => {
+                        let message = format!("no terminal came from the OCI runtime: {error}");
+                        Self::kill(process);
+                        return self.finish(&ExecEnd::Failed { message }, outbox);
                     }
                 }
-                self.pass_input();
             }
-            None => {
-                let message = format!(
-                    "the OCI runtime could not make the process: {}",
-                    runtime.last_message()
-                );
-                self.finish(&ExecEnd::Failed { message }, outbox);
-            }
+            self.pass_input();
+        } else {
+            let message = format!(
+                "the OCI runtime could not make the process: {}",
+                runtime.last_message()
+            );
+            self.finish(&ExecEnd::Failed { message }, outbox);
         }
     }
 
@@ -368,7 +365,7 @@ impl Exec {
         }
         match self.phase {
             Phase::Running { process } => {
-                self.kill(process);
+                Self::kill(process);
                 self.kill_at = Some(now + HANG_UP_GRACE);
             }
             // It is killed as soon as it exists.
@@ -377,7 +374,7 @@ impl Exec {
         }
     }
 
-    fn kill(&self, process: i32) {
+    fn kill(process: i32) {
         let _ = system::kill(-process, libc::SIGKILL);
         let _ = system::kill(process, libc::SIGKILL);
     }

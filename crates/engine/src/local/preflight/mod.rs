@@ -30,7 +30,7 @@ struct View<'a> {
 
 /// What a command's name led to.
 enum Resolved {
-    File(Node),
+    File(Box<Node>),
     /// Below a mount, or the check cannot know.
     Unknown,
 }
@@ -102,7 +102,7 @@ impl View<'_> {
     /// `by_shell`: a shell runs it, which takes a text without `#!` as a script of its own.
     fn check_command(&self, name: &str, by_shell: bool) -> Result<Option<ExecFault>, TreeError> {
         let node = match self.resolve(name)? {
-            Ok(Resolved::File(node)) => node,
+            Ok(Resolved::File(node)) => *node,
             Ok(Resolved::Unknown) => return Ok(None),
             Err(found) => return Ok(Some(*found)),
         };
@@ -130,7 +130,7 @@ impl View<'_> {
             let kind = if node.metadata.is_dir() {
                 ExecFaultKind::IsDirectory
             } else if permission::may_execute(&node.metadata, &self.user) {
-                return Ok(Ok(Resolved::File(node)));
+                return Ok(Ok(Resolved::File(Box::new(node))));
             } else {
                 let mode = Some(std::os::unix::fs::MetadataExt::mode(&node.metadata) & 0o7777);
                 ExecFaultKind::NotExecutable { mode }

@@ -112,7 +112,9 @@ fn a_missing_command_is_told_with_what_may_have_been_meant() {
     assert_eq!(fault.close_matches, ["gunicorn"]);
     assert_eq!(fault.search_path.as_deref(), Some("/usr/bin:/bin"));
     assert!(fault.preflight);
-    let by_shell = check(&image.spec(&["sh", "-c", "gunicron app:app"])).unwrap().unwrap();
+    let by_shell = check(&image.spec(&["sh", "-c", "gunicron app:app"]))
+        .unwrap()
+        .unwrap();
     assert_eq!(by_shell.kind, ExecFaultKind::NotFound);
     assert_eq!(by_shell.argv, ["gunicron"], "the shell is not what is missing");
 }
