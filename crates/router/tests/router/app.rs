@@ -318,11 +318,12 @@ impl OddApp {
                 stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
                 let mut piece = vec![0; 64 << 10];
                 let length = stream.read(&mut piece).unwrap_or(0);
-                // Told before it is answered: whoever has the answer finds what was received.
-                if sender.send(piece[..length].to_vec()).is_err() {
+                // Told before it is answered: whoever has the answer finds what was received. A test may not care for it.
+                let cared_for = sender.send(piece[..length].to_vec()).is_ok();
+                let _ = stream.write_all(answer);
+                if !cared_for {
                     return;
                 }
-                let _ = stream.write_all(answer);
             }
         });
         Self { address, received }
