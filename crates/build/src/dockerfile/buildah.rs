@@ -203,6 +203,12 @@ impl Buildah<'_> {
         self.call(&["rm", "--all"])
     }
 
+    pub(crate) fn remove_images(&self, images: &[String]) -> Invocation {
+        let mut call = self.call(&["rmi", "--force"]);
+        call.arguments.extend(images.iter().map(OsString::from));
+        call
+    }
+
     pub(crate) fn scratch_container(&self, container: &str) -> Invocation {
         let mut call = self.call(&["from", "--name", container]);
         self.signature_policy(&mut call);

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -22,7 +22,6 @@ use tokio::{
 
 use super::config::{BuildNetwork, NetworkNamespace};
 
-const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
 const NAMESPACE_DEADLINE: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
@@ -98,18 +97,17 @@ async fn hold_namespace() -> io::Result<(Child, PathBuf)> {
         .kill_on_drop(true)
         .spawn()?;
     let pid = holder.id().ok_or(io::ErrorKind::NotFound)?;
-    let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
     let deadline = Instant::now() + NAMESPACE_DEADLINE;
-    while !is_another(&path)? {
+    while !has_become_cat(pid)? {
         if Instant::now() >= deadline {
             return Err(io::ErrorKind::TimedOut.into());
         }
         sleep(POLL_INTERVAL).await;
     }
-    Ok((holder, path))
+    Ok((holder, PathBuf::from(format!("/proc/{pid}/ns/net"))))
 }
 
-/// False until `unshare` has left our own namespace.
-fn is_another(path: &Path) -> io::Result<bool> {
-    Ok(fs::read_link(path)? != fs::read_link(OWN_NAMESPACE)?)
+/// `unshare` executes `cat` once it is in the new namespace.
+fn has_become_cat(pid: u32) -> io::Result<bool> {
+    Ok(fs::read_to_string(format!("/proc/{pid}/comm"))?.trim_end() == "cat")
 }

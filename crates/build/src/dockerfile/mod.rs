@@ -27,6 +27,7 @@ mod build;
 mod buildah;
 mod cgroup;
 mod cleanup;
+mod collect;
 mod config;
 mod disk_watch;
 mod ending;
@@ -47,7 +48,7 @@ mod storage;
 mod supervise;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -70,6 +71,8 @@ pub use self::{
     request::{DockerfileEnd, DockerfileImage, DockerfileReport, DockerfileRequest},
 };
 
+/// Keeps a command line well below the kernel's limit.
+const IMAGES_PER_CALL: usize = 500;
 const SHORT_CALL: Duration = Duration::from_mins(2);
 
 /// Builds Dockerfiles. One per server; builds of different components run side by side.
@@ -129,11 +132,13 @@ pub struct ImportSettings {
 
 impl DockerfileEngine {
     /// Writes the settings files and asks the tools for their versions.
-    pub async fn new(config: DockerfileConfig) -> Result<Self, DockerfileEngineError> {
-        let layout = Layout::new(config.state_dir.clone(), config.run_dir.clone());
-        let settings = layout.settings();
+    pub async fn new(mut config: DockerfileConfig) -> Result<Self, DockerfileEngineError> {
         let set_up = |error: io::Error| DockerfileEngineError::new("setting up Dockerfile builds", error);
         layout::create_private(&config.state_dir).map_err(set_up)?;
+        // Layer directories are compared by their paths, so there must be one path for each.
+        config.state_dir = config.state_dir.canonicalize().map_err(set_up)?;
+        let layout = Layout::new(config.state_dir.clone(), config.run_dir.clone());
+        let settings = layout.settings();
         buildah::write_settings(&settings, &config).map_err(set_up)?;
         let hierarchies = Hierarchies::detect().map_err(set_up)?;
         let tools = versions(&config).await?;
@@ -166,6 +171,40 @@ impl DockerfileEngine {
             removed.extend(cleanup::clean_store(&self.buildah(&store)).await);
         }
         removed
+    }
+
+    /// Removes images that nothing needs, in words. `in_use` holds the layer directories of all images that somebody may still run
+    /// ([`DockerfileImage::layers`]); what else is kept is the last build's result and step cache. A store that is building is left out.
+    pub async fn collect(&self, in_use: &HashSet<PathBuf>) -> Result<Vec<String>, DockerfileEngineError> {
+        let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+        let in_use = &in_use.iter().map(real).collect();
+        let mut removed = Vec::new();
+        let shared = self.layout.shared();
+        for store in self.layout.stores().into_iter().filter(|store| *store != shared) {
+            let lock = self.lock(&store.root);
+            let Ok(_guard) = lock.try_lock() else { continue };
+            let count = self.collect_store(&store, in_use).await?;
+            if count > 0 {
+                removed.push(format!("{count} images of {}", store.root.display()));
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn collect_store(
+        &self,
+        store: &Store,
+        in_use: &HashSet<PathBuf>,
+    ) -> Result<usize, DockerfileEngineError> {
+        let operation = format!("collecting the images of {}", store.root.display());
+        let last = collect::LastBuild::read(&store.root);
+        let images = collect::removable(&store.root, in_use, &last, self.config.cache_bytes_max)
+            .map_err(|error| DockerfileEngineError::new(&operation, error))?;
+        for some in images.chunks(IMAGES_PER_CALL) {
+            self.short_call(&operation, &self.buildah(store).remove_images(some))
+                .await?;
+        }
+        Ok(images.len())
     }
 
     /// Puts a file tree into the shared store as the base image `localhost/<name>`; `FROM <name>` finds it before any registry is asked.

@@ -29,6 +29,20 @@ struct StoredLayer {
     id: String,
     #[serde(default)]
     parent: Option<String>,
+    #[serde(default, rename = "diff-size")]
+    bytes: u64,
+}
+
+impl StoredImage {
+    /// Directory of the top layer, if it lies in this store.
+    pub(crate) fn layer_directory(&self, root: &Path) -> Option<PathBuf> {
+        let layer = self.layer.as_deref().filter(|layer| !layer.is_empty())?;
+        Some(layer_directory(root, layer))
+    }
+}
+
+fn layer_directory(root: &Path, layer: &str) -> PathBuf {
+    root.join("overlay").join(layer).join("diff")
 }
 
 #[derive(Debug, Deserialize)]
@@ -105,7 +119,7 @@ pub(crate) fn layer_directories(roots: &[&Path], image: &str) -> Result<Vec<Path
     for root in roots {
         let layers: Vec<StoredLayer> = list(&root.join("overlay-layers/layers.json"))?;
         for layer in layers {
-            let directory = root.join("overlay").join(&layer.id).join("diff");
+            let directory = layer_directory(root, &layer.id);
             parents.entry(layer.id).or_insert((layer.parent, directory));
         }
     }
@@ -121,6 +135,12 @@ pub(crate) fn layer_directories(roots: &[&Path], image: &str) -> Result<Vec<Path
     }
     directories.reverse();
     Ok(directories)
+}
+
+/// Bytes of every layer of one store.
+pub(crate) fn layer_sizes(root: &Path) -> Result<BTreeMap<String, u64>, StorageError> {
+    let layers: Vec<StoredLayer> = list(&root.join("overlay-layers/layers.json"))?;
+    Ok(layers.into_iter().map(|layer| (layer.id, layer.bytes)).collect())
 }
 
 /// The configuration of an image. Its file is named by the base64 of its digest, which is the image's id.

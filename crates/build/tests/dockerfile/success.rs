@@ -85,6 +85,34 @@ async fn an_unchanged_context_comes_from_the_cache_and_force_runs_it_again() {
 }
 
 #[tokio::test]
+async fn collecting_keeps_what_is_in_use_and_the_step_cache() {
+    if !can_run() {
+        return;
+    }
+    let world = World::new().await;
+    let steps =
+        |text: &str| format!("FROM BASE\nRUN echo base > /base\nRUN echo {text} > /own\nENV A={text}\n");
+    let first = world.build(&steps("one")).await.result.unwrap();
+    let second = world.build(&steps("two")).await.result.unwrap();
+    let third = world.build(&steps("three")).await.result.unwrap();
+    let in_use = first.layers.iter().cloned().collect();
+    let removed = world.engine.collect(&in_use).await.unwrap();
+    assert_eq!(removed.len(), 1, "{removed:?}");
+    for (image, text) in [(&first, "one\n"), (&third, "three\n")] {
+        let mounted = Overlay::mount(&world, &image.layers);
+        assert_eq!(mounted.read("own").as_deref(), Some(text));
+        assert_eq!(mounted.read("base").as_deref(), Some("base\n"));
+    }
+    assert!(!second.layers.last().unwrap().exists());
+    assert_eq!(
+        world.build(&steps("three")).await.steps.len(),
+        0,
+        "the step cache is gone"
+    );
+    assert_eq!(world.engine.collect(&in_use).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn secrets_reach_the_step_but_no_command_line() {
     if !can_run() {
         return;

@@ -1,35 +1,35 @@
 //! One build from request to report. All branching and state of a build is here; the other files are its parts.
 
+mod images;
+mod verdict;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
-    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{BuildFault, MemoryKill, MemoryRecord, StepFacts, Termination};
-use mainstay_shim::log::LogSource;
+use mainstay_diagnosis::facts::{BuildFault, MemoryKill, MemoryRecord, StepFacts};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use super::{
-    DockerfileEngine, base_image,
+    DockerfileEngine,
     buildah::{self, BuildCall},
     cgroup::BuildCgroup,
     cleanup,
+    collect::{LastBuild, cache_of},
     config::{NetworkNamespace, StepNetwork},
     disk_watch::DiskWatch,
-    ending::{Ending, classify},
     kernel_log::KernelLog,
     layout::{Store, create_private},
     memory_watch::MemoryWatch,
-    observer::{BuildObserver, PullObserver},
-    preflight::{ImageUse, Keyword},
+    observer::BuildObserver,
     process,
     progress::Progress,
     request::{DockerfileEnd, DockerfileImage, DockerfileReport, DockerfileRequest},
@@ -241,7 +241,7 @@ impl<'a> Build<'a> {
             .await;
         if let (StepNetwork::Namespace(network), Some(_)) = (&self.engine.config.network, namespace) {
             cgroup
-                .kill_all(Instant::now() + super::supervise::LAST_RESORT)
+                .kill_all(Instant::now() + crate::dockerfile::supervise::LAST_RESORT)
                 .await;
             network.leave(self.request.build).await;
         }
@@ -259,101 +259,11 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// Makes sure that the image is in the shared store, for this node's architecture.
-    async fn ensure_image(
-        &mut self,
-        supervisor: &mut Supervisor,
-        path: &str,
-        image: &ImageUse,
-    ) -> Result<(), DockerfileEnd> {
-        let shared = self.engine.layout.shared();
-        let candidates = base_image::candidates(&image.reference, &self.engine.config.default_registry);
-        let remote = candidates.last().cloned().unwrap_or_default();
-        let lock = self.engine.lock(&PathBuf::from(&remote));
-        let _guard = lock.lock().await;
-        let present = base_image::find(&shared.root, &candidates);
-        let is_local = present
-            .as_ref()
-            .is_some_and(|found| found.name.starts_with("localhost/"));
-        if present.is_none() || (self.request.force && !is_local) {
-            let pulled = self.pull(supervisor, &shared, path, image, &remote).await;
-            if let Err(end) = pulled {
-                let is_failure = matches!(end, DockerfileEnd::Failed(_));
-                if present.is_none() || !is_failure {
-                    return Err(end);
-                }
-                let text = format!("{remote} could not be refreshed; the copy that is here is used");
-                self.log.line(LogSource::Platform, &text);
-            }
-        }
-        let found = base_image::find(&shared.root, &candidates).ok_or_else(|| {
-            DockerfileEnd::Failed(BuildFault::Platform {
-                operation: format!("looking up the pulled image {remote}"),
-                error_chain: Vec::new(),
-            })
-        })?;
-        if found.architecture.is_empty() || found.architecture == self.engine.architecture {
-            return Ok(());
-        }
-        Err(DockerfileEnd::Failed(BuildFault::ImageArchitecture {
-            reference: image.reference.clone(),
-            available: vec![found.architecture],
-            node: self.engine.architecture.to_owned(),
-        }))
-    }
-
-    async fn pull(
-        &mut self,
-        supervisor: &mut Supervisor,
-        shared: &Store,
-        path: &str,
-        image: &ImageUse,
-        remote: &str,
-    ) -> Result<(), DockerfileEnd> {
-        shared
-            .create()
-            .map_err(|error| platform("preparing the store of base images", &error))?;
-        let buildah = self.engine.buildah(shared);
-        let call = buildah.pull(remote, self.request.force);
-        for attempt in 1..=base_image::PULL_ATTEMPTS {
-            let text = format!(
-                "pulling {remote} (attempt {attempt} of {})",
-                base_image::PULL_ATTEMPTS
-            );
-            self.log.line(LogSource::Platform, &text);
-            let mut observer = PullObserver {
-                log: Arc::clone(&self.log),
-                kills: 0,
-            };
-            let ended = self.follow(supervisor, &call, &mut observer).await?;
-            match ended.stop {
-                Some(stop) => return Err(self.stopped(stop)),
-                None if ended.status.is_some_and(|status| status.success()) => return Ok(()),
-                None => {}
-            }
-            let failure = base_image::pull_failure(&ended.stderr_tail);
-            let is_last = attempt == base_image::PULL_ATTEMPTS || !failure.retry;
-            if is_last {
-                let host = base_image::registry_host(remote);
-                let node = self.engine.architecture;
-                return Err(DockerfileEnd::Failed(base_image::fault(
-                    path, image, failure, attempt, host, node,
-                )));
-            }
-            tokio::select! {
-                () = sleep(self.engine.config.pull_retry_delay * attempt) => {}
-                () = sleep_until(self.deadline) => return Err(DockerfileEnd::TimedOut),
-                () = canceled(&mut self.cancel) => return Err(DockerfileEnd::Canceled),
-            }
-        }
-        unreachable!("the last attempt returns")
-    }
-
     async fn follow(
         &self,
         supervisor: &mut Supervisor,
         call: &buildah::Invocation,
-        observer: &mut impl super::supervise::Observer,
+        observer: &mut impl crate::dockerfile::supervise::Observer,
     ) -> Result<Ended, DockerfileEnd> {
         let running = process::start(call, Some(&supervisor.cgroup))
             .await
@@ -389,6 +299,8 @@ impl<'a> Build<'a> {
             Arc::clone(&self.log),
             self.request.limits.memory_bytes,
         );
+        let before = storage::images(&store.root).unwrap_or_default();
+        let before = before.into_iter().map(|image| image.id).collect();
         let ended = self.follow(supervisor, &call, &mut observer).await?;
         observer.settle_kills();
         let result = match ended.stop {
@@ -402,7 +314,14 @@ impl<'a> Build<'a> {
         };
         self.observe(&observer);
         result?;
-        self.image(store, files)
+        let image = self.image(store, files)?;
+        note_last_build(
+            store,
+            &before,
+            &observer.progress.cached_images,
+            &image.store_image,
+        );
+        Ok(image)
     }
 
     #[expect(
@@ -451,84 +370,6 @@ impl<'a> Build<'a> {
                 .map(|(name, _)| (name.as_str(), files.path("secrets").join(name)))
                 .collect(),
             ca_bundle: self.engine.config.operator.ca_bundle.as_deref(),
-        })
-    }
-
-    fn stopped(&self, stop: Stop) -> DockerfileEnd {
-        match stop {
-            Stop::TimeLimit => DockerfileEnd::TimedOut,
-            Stop::Canceled => DockerfileEnd::Canceled,
-            Stop::Disk(exceeded) => DockerfileEnd::Failed(BuildFault::DiskBudget {
-                limit_bytes: self.request.limits.disk_bytes,
-                used_bytes: exceeded.used_bytes,
-            }),
-        }
-    }
-
-    /// What an end that we did not cause means.
-    fn ended(
-        &self,
-        ended: &Ended,
-        observer: &mut BuildObserver<'_>,
-        path: &str,
-    ) -> Result<(), DockerfileEnd> {
-        let now = Timestamp::now();
-        let (code, signal) = match ended.status {
-            Some(status) => (status.code(), status.signal()),
-            None => (None, None),
-        };
-        let progress = &mut observer.progress;
-        let killed_for_memory = progress.current().is_some_and(|step| !step.kills.is_empty())
-            || (progress.current().is_none() && !observer.kills_between.is_empty());
-        let by_kernel = Termination::Signaled {
-            signal: 9,
-            core_dumped: false,
-        };
-        match classify(code, signal, &ended.stderr_tail) {
-            Ending::Success => Ok(()),
-            Ending::Step(termination) => {
-                progress.fail_current(termination, now);
-                Err(DockerfileEnd::StepFailed)
-            }
-            // The kernel may also choose the runtime or buildah itself: the step failed of it all the same.
-            Ending::StepNotStarted { .. } | Ending::Engine { .. } | Ending::Killed { .. }
-                if killed_for_memory =>
-            {
-                progress.fail_current(by_kernel, now);
-                Err(DockerfileEnd::StepFailed)
-            }
-            Ending::StepNotStarted { message } | Ending::Engine { message } => {
-                Err(self.instruction_fault(progress, path, message))
-            }
-            Ending::Killed { signal } => Err(DockerfileEnd::Failed(BuildFault::Platform {
-                operation: "running the image builder".to_owned(),
-                error_chain: vec![format!("buildah was killed by signal {signal}")],
-            })),
-        }
-    }
-
-    fn instruction_fault(&self, progress: &Progress<'_>, path: &str, message: String) -> DockerfileEnd {
-        if message.contains("no space left on device") || message.contains("disk quota exceeded") {
-            return DockerfileEnd::Failed(BuildFault::DiskBudget {
-                limit_bytes: self.request.limits.disk_bytes,
-                used_bytes: self.request.limits.disk_bytes,
-            });
-        }
-        let Some(step) = progress.current() else {
-            return DockerfileEnd::Failed(BuildFault::ExportFailed { message });
-        };
-        let missing = missing_file(&message).map(|path| match step.instruction.keyword {
-            // A program of the image, not a file of the context.
-            Keyword::Run => path.to_owned(),
-            _ => path.trim_start_matches('/').to_owned(),
-        });
-        DockerfileEnd::Failed(BuildFault::DockerfileInstruction {
-            path: path.to_owned(),
-            line: Some(step.instruction.line),
-            instruction: step.instruction.text.clone(),
-            message,
-            missing,
-            ignored_by: None,
         })
     }
 
@@ -588,28 +429,24 @@ impl<'a> Build<'a> {
     }
 }
 
+/// So that collecting knows the step cache. Without the note the cache is lost, not the build.
+fn note_last_build(store: &Store, before: &BTreeSet<String>, cached: &[String], image: &str) {
+    let after = storage::images(&store.root).unwrap_or_default();
+    let last = LastBuild {
+        image: image.to_owned(),
+        cache: cache_of(before, after, cached),
+    };
+    if let Err(error) = last.write(&store.root) {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the step cache could not be noted"
+        );
+    }
+}
+
 /// Declared variables by the way they are handed over.
 #[derive(Debug, Default)]
 struct Arguments<'a> {
     by_environment: BTreeMap<&'a str, &'a str>,
     by_command_line: BTreeMap<&'a str, &'a str>,
-}
-
-/// The path in `copier: stat: "/nope": no such file or directory`.
-fn missing_file(message: &str) -> Option<&str> {
-    let (before, _) = message.split_once(": no such file or directory")?;
-    before.rsplit('"').nth(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_missing_file_is_found_in_the_message() {
-        let message =
-            "checking on sources under \"/ctx\": copier: stat: \"/nope\": no such file or directory";
-        assert_eq!(missing_file(message), Some("/nope"));
-        assert_eq!(missing_file("something else"), None);
-    }
 }
