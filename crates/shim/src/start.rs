@@ -95,9 +95,8 @@ fn start(
     places: &Places,
     server: &mut Server,
 ) -> Result<(Created, InstanceState), ServeError> {
-    match server.listen(FIRST_REQUEST_DEADLINE)? {
-        Request::Create => {}
-        _ => return Err(ServeError::Unexpected("no create")),
+    if server.listen(FIRST_REQUEST_DEADLINE)? != Request::Create {
+        return Err(ServeError::Unexpected("no create"));
     }
     let created = create::create(spec, places).map_err(ServeError::Create)?;
     server.say(&Reply::Created {

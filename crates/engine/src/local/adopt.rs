@@ -107,6 +107,7 @@ pub(super) async fn remove(inner: &Arc<Inner>, id: InstanceId) -> Result<(), Eng
     {
         return Err(EngineError::plain(format!("the shim of {id} does not end")));
     }
+    inner.detach_network(&instance.identity).await;
     let places = inner.config.places(id);
     let cgroup = inner.cgroup(&instance.identity);
     let clean = tokio::task::spawn_blocking(move || {

@@ -140,11 +140,12 @@ pub(super) fn follow(
             Some(exit) => keep_record(&inner, &instance, exit),
             None => lost::settle(&inner, &instance.identity, Some(&state)).await,
         };
-        inner.detach_network(&instance.identity).await;
         instance.life.send_replace(Life::Ended {
             state: Some(state),
             exit: Box::new(exit),
         });
+        // After the news of the end, which nobody should wait for longer than needed; a removal makes sure of it.
+        inner.detach_network(&instance.identity).await;
     });
 }
 

@@ -45,6 +45,9 @@ const INPUT_BYTES: usize = 64 * 1024;
 /// Between the hang-up and the kill.
 const HANG_UP_GRACE: Duration = Duration::from_secs(2);
 
+/// Escaped for JSON, a letter takes six bytes at most, and a frame holds 64 KiB.
+const CAUSE_LETTERS: usize = 8 * 1024;
+
 /// What an ended process left in its pipes is delivered, but not what others write there without end.
 const REST_READS_MAX: usize = 32;
 
@@ -296,26 +299,35 @@ impl Exec {
             return;
         }
         let made = libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
-        if let Some(process) = runtime::read_pid(&self.files.pid).filter(|_| made) {
-            self.phase = Phase::Running { process };
-            if let Some(console) = &mut self.console {
-                match console.receive() {
-                    Ok(terminal) => self.stdout = Some(terminal),
-                    Err(error) => {
-                        let message = format!("no terminal came from the OCI runtime: {error}");
-                        Self::kill(process);
-                        return self.finish(&ExecEnd::Failed { message }, outbox);
-                    }
+        let Some(process) = runtime::read_pid(&self.files.pid).filter(|_| made) else {
+            return self.fail(
+                "the OCI runtime could not make the process",
+                &runtime.last_message(),
+                outbox,
+            );
+        };
+        self.phase = Phase::Running { process };
+        if let Some(console) = &mut self.console {
+            match console.receive() {
+                Ok(terminal) => self.stdout = Some(terminal),
+                Err(error) => {
+                    kill(process);
+                    return self.fail(
+                        "no terminal came from the OCI runtime",
+                        &error.to_string(),
+                        outbox,
+                    );
                 }
             }
-            self.pass_input();
-        } else {
-            let message = format!(
-                "the OCI runtime could not make the process: {}",
-                runtime.last_message()
-            );
-            self.finish(&ExecEnd::Failed { message }, outbox);
         }
+        self.pass_input();
+    }
+
+    /// The cause may be as long as a runtime likes; a frame is not.
+    fn fail(&mut self, operation: &str, cause: &str, outbox: &mut Vec<u8>) {
+        let cause: String = cause.chars().take(CAUSE_LETTERS).collect();
+        let message = format!("{operation}: {cause}");
+        self.finish(&ExecEnd::Failed { message }, outbox);
     }
 
     pub(super) fn process_ended(&mut self, pid: i32, status: i32, outbox: &mut Vec<u8>) {
@@ -365,18 +377,13 @@ impl Exec {
         }
         match self.phase {
             Phase::Running { process } => {
-                Self::kill(process);
+                kill(process);
                 self.kill_at = Some(now + HANG_UP_GRACE);
             }
             // It is killed as soon as it exists.
             Phase::Making { .. } => self.kill_at = Some(now + HANG_UP_GRACE),
             Phase::Over => self.kill_at = None,
         }
-    }
-
-    fn kill(process: i32) {
-        let _ = system::kill(-process, libc::SIGKILL);
-        let _ = system::kill(process, libc::SIGKILL);
     }
 
     fn refusal(&self) -> Option<StartRefusal> {
@@ -408,16 +415,18 @@ impl Exec {
 
     fn finish(&mut self, end: &ExecEnd, outbox: &mut Vec<u8>) {
         let payload = serde_json::to_vec(end).expect("the end of an exec has no failing parts");
-        // A message of the runtime may be long; it is cut rather than the frame broken.
-        outbox.extend(frame(
-            FrameKind::Ended,
-            &payload[..payload.len().min(FRAME_PAYLOAD_BYTES_MAX)],
-        ));
+        outbox.extend(frame(FrameKind::Ended, &payload));
         self.phase = Phase::Over;
         (self.stdin, self.stdout, self.stderr) = (None, None, None);
         // The run directory goes with the instance, but an instance may see many execs.
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Its group first, for a shell's children; itself if it has not yet become a leader.
+fn kill(process: i32) {
+    let _ = system::kill(-process, libc::SIGKILL);
+    let _ = system::kill(process, libc::SIGKILL);
 }
 
 /// Reads once; whether there may be more. A terminal whose processes are gone gives an error where a pipe gives its end.
