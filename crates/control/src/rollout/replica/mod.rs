@@ -1,12 +1,15 @@
 //! One instance slot of a component: starts the instance, waits until it answers, restarts it when it ends, for as long as its
 //! deployment should run.
 
+mod look;
+mod watching;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use mainstay_diagnosis::{
     Reason,
-    facts::{ExecFault, ExitRecord, ProbeOutcome, StopReason, Termination},
+    facts::{ExecFault, ExitRecord, StopReason, Termination},
 };
 use mainstay_engine::{EngineError, InstanceStatus, StartError};
 use mainstay_shim::log::LogSource;
@@ -14,28 +17,16 @@ use mainstay_spec::ids::InstanceId;
 use mainstay_store::InstanceRow;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
+use self::watching::Watch;
 use super::{
     evidence::{Evidence, History},
     instance_plan::InstancePlan,
-    readiness::{Change, Readiness},
 };
-use crate::{
-    platform::Platform,
-    probe::{HttpProbe, ProbeTarget, probe},
-};
+use crate::platform::Platform;
 
-/// Looks between the probes of the definition, so that a quick app need not wait for a slow period.
-const QUICK_LOOK_FIRST: Duration = Duration::from_millis(25);
-const QUICK_LOOK_MAX: Duration = Duration::from_secs(1);
-/// How often sockets are looked at while an instance does not answer.
-const OBSERVE_EVERY: Duration = Duration::from_millis(500);
-/// A socket in the wrong place is believed after this long: some servers open a helper port first.
-const BELIEVE_SOCKETS_AFTER: Duration = Duration::from_secs(1);
-/// A worker has no probe; it is ready when it stayed alive this long.
-const WORKER_SETTLES: Duration = Duration::from_secs(3);
 /// Before it was ever ready, the same death this often ends the deployment.
 const SAME_DEATHS_MAX: u32 = 3;
 const RESTART_DELAY_FIRST: Duration = Duration::from_secs(1);
@@ -247,105 +238,6 @@ impl Replica {
         .await;
     }
 
-    async fn probe(&mut self, instance: &InstanceStatus, watch: &mut Watch) -> Option<Watched> {
-        let counts = watch.probe_counts();
-        let attempt = probe(&watch.target(&self.plan, instance)).await;
-        if counts && !attempt.outcome.is_healthy() {
-            self.say(&format!("{}: {}", attempt.target, outcome_text(&attempt.outcome)));
-        }
-        let not_found = matches!(attempt.outcome, ProbeOutcome::Response { status: 404, .. });
-        watch.last_outcome = Some(attempt.outcome.clone());
-        let change = watch.readiness.as_mut()?.record(attempt, counts);
-        watch.schedule(counts);
-        if not_found && watch.answering_paths.is_none() {
-            watch.answering_paths = Some(self.scan(instance, watch).await);
-        }
-        match change {
-            Change::None => {}
-            Change::BecameReady => {
-                watch.ready = true;
-                self.ready(instance).await;
-            }
-            Change::BecameUnready => {
-                watch.ready = false;
-                let reason = self.reason(instance, Some(watch)).await;
-                self.tell(News::NotReady { reason }).await;
-            }
-            Change::GaveUp => {
-                let reason = self.reason(instance, Some(watch)).await?;
-                return Some(Watched::GaveUp(reason));
-            }
-        }
-        None
-    }
-
-    /// After a 404: which of the usual paths would have answered. Asked once.
-    async fn scan(&self, instance: &InstanceStatus, watch: &Watch) -> Vec<String> {
-        let mut answering = Vec::new();
-        for path in ["/", "/health", "/healthz", "/ping", "/api/health", "/status"] {
-            let mut target = watch.target(&self.plan, instance);
-            let Some(http) = &mut target.http else { break };
-            if http.path == path {
-                continue;
-            }
-            path.clone_into(&mut http.path);
-            if probe(&target).await.outcome.is_healthy() {
-                answering.push(path.to_owned());
-            }
-        }
-        answering
-    }
-
-    /// While it does not answer: look at its sockets, and say what is wrong as soon as it can be seen.
-    async fn observe(&mut self, instance: &InstanceStatus, watch: &mut Watch) {
-        let sockets = self
-            .platform
-            .engine
-            .sockets(instance.id)
-            .await
-            .unwrap_or_default();
-        if !sockets.is_empty() && self.history.first_listen_at.is_none() {
-            self.history.first_listen_at = Some(Timestamp::now());
-        }
-        let Some(readiness) = &watch.readiness else { return };
-        let port = readiness.definition().port;
-        let elsewhere = !sockets.is_empty()
-            && !sockets
-                .iter()
-                .any(|socket| socket.port == port && !socket.is_loopback());
-        let answered_badly = matches!(watch.last_outcome, Some(ProbeOutcome::Response { status, .. }) if !(200..400).contains(&status));
-        let believed = watch.began.elapsed() >= BELIEVE_SOCKETS_AFTER && (elsewhere || answered_badly);
-        if believed && !watch.told {
-            watch.told = true;
-            let reason = self.reason(instance, Some(watch)).await;
-            self.tell(News::NotReady { reason }).await;
-        }
-    }
-
-    async fn probe_liveness(&mut self, instance: &InstanceStatus, watch: &mut Watch) {
-        let Some(mut liveness) = watch.liveness.take() else {
-            return;
-        };
-        let definition = liveness.definition().clone();
-        let attempt = probe(&target(&self.plan, instance, &definition)).await;
-        watch.next_liveness = Instant::now() + seconds(definition.period_seconds);
-        let change = liveness.record(attempt, true);
-        if change == Change::BecameUnready {
-            self.say("liveness check failed: the platform restarts the instance");
-            self.history.liveness = Some(liveness.facts(true, Vec::new()));
-            let grace = self.plan.grace_period;
-            let stopped = self
-                .platform
-                .engine
-                .stop(instance.id, StopReason::ProbesFailed, grace)
-                .await;
-            if let Err(error) = stopped {
-                tracing::error!(instance = %instance.id, error = &error as &dyn std::error::Error, "could not stop an instance");
-            }
-        }
-        watch.liveness = Some(liveness);
-    }
-
     /// Records the end, tells the reason. False when the deployment has to give up on it.
     async fn after_exit(&mut self, instance: &InstanceStatus, record: ExitRecord) -> bool {
         if let Err(error) = self.platform.store.set_instance_exit(instance.id, &record).await {
@@ -446,130 +338,6 @@ impl Replica {
         };
         drop(self.reports.send(report).await);
     }
-}
-
-/// What is known of the instance being watched.
-struct Watch {
-    began: Instant,
-    readiness: Option<Readiness>,
-    liveness: Option<Readiness>,
-    ready: bool,
-    /// Waiting for a worker to have stayed alive.
-    settling: bool,
-    settles_at: Instant,
-    next_probe: Instant,
-    next_counted: Instant,
-    quick_look: Duration,
-    next_liveness: Instant,
-    observe: tokio::time::Interval,
-    last_outcome: Option<ProbeOutcome>,
-    answering_paths: Option<Vec<String>>,
-    told: bool,
-}
-
-impl Watch {
-    fn new(plan: &InstancePlan, instance: &InstanceStatus, was_ready: bool) -> Self {
-        let began = Instant::now();
-        let delay = plan
-            .readiness
-            .as_ref()
-            .map_or(Duration::ZERO, |probe| seconds(probe.initial_delay_seconds));
-        let liveness_delay = plan
-            .liveness
-            .as_ref()
-            .map_or(Duration::ZERO, |probe| seconds(probe.initial_delay_seconds));
-        let mut observe = interval(OBSERVE_EVERY);
-        observe.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let adopted =
-            was_ready && instance.started_at < Timestamp::now() - jiff::SignedDuration::from_secs(1);
-        let readiness = plan.readiness.clone().map(|probe| Readiness::new(probe, adopted));
-        Self {
-            began,
-            ready: adopted,
-            settling: readiness.is_none() && !adopted,
-            settles_at: began + WORKER_SETTLES,
-            next_probe: began + delay,
-            next_counted: began
-                + delay
-                + plan
-                    .readiness
-                    .as_ref()
-                    .map_or(Duration::ZERO, |probe| seconds(probe.period_seconds)),
-            quick_look: QUICK_LOOK_FIRST,
-            liveness: plan.liveness.clone().map(|probe| Readiness::new(probe, true)),
-            next_liveness: began + liveness_delay,
-            readiness,
-            observe,
-            last_outcome: None,
-            answering_paths: None,
-            told: false,
-        }
-    }
-
-    fn ready_at_once(&self) -> bool {
-        self.ready
-    }
-
-    fn probe_counts(&self) -> bool {
-        self.ready || Instant::now() >= self.next_counted
-    }
-
-    fn schedule(&mut self, counted: bool) {
-        let Some(readiness) = &self.readiness else { return };
-        let period = seconds(readiness.definition().period_seconds);
-        let now = Instant::now();
-        if counted {
-            self.next_counted = now + period;
-        }
-        if self.ready {
-            self.next_probe = now + period;
-            return;
-        }
-        self.next_probe = (now + self.quick_look).min(self.next_counted.max(now));
-        self.quick_look = (self.quick_look * 2).min(QUICK_LOOK_MAX);
-    }
-
-    fn target(&self, plan: &InstancePlan, instance: &InstanceStatus) -> ProbeTarget {
-        let readiness = self
-            .readiness
-            .as_ref()
-            .expect("only called while there is a readiness probe");
-        target(plan, instance, readiness.definition())
-    }
-}
-
-fn target(
-    plan: &InstancePlan,
-    instance: &InstanceStatus,
-    definition: &mainstay_diagnosis::facts::ProbeDefinition,
-) -> ProbeTarget {
-    let address = instance.address.unwrap_or(std::net::Ipv4Addr::LOCALHOST);
-    let address = std::net::SocketAddr::from((address, definition.port));
-    let http = definition.http_path.clone().map(|path| HttpProbe {
-        path,
-        host: plan.probe_host.clone().unwrap_or_else(|| address.to_string()),
-        headers: Vec::new(),
-    });
-    ProbeTarget {
-        address,
-        http,
-        timeout: seconds(definition.timeout_seconds),
-    }
-}
-
-fn outcome_text(outcome: &ProbeOutcome) -> String {
-    match outcome {
-        ProbeOutcome::Connected => "connected".into(),
-        ProbeOutcome::Response { status, .. } => format!("answered {status}"),
-        ProbeOutcome::Refused => "connection refused".into(),
-        ProbeOutcome::TimedOut => "timed out".into(),
-        ProbeOutcome::Unreachable => "unreachable".into(),
-        ProbeOutcome::Broken { message } => message.clone(),
-    }
-}
-
-fn seconds(count: u32) -> Duration {
-    Duration::from_secs(u64::from(count))
 }
 
 /// A sender that is gone says the same as true: nobody is interested any more.

@@ -1,0 +1,105 @@
+//! What the application layer asks of an app: deploy, cancel, delete.
+
+use std::sync::Arc;
+
+use mainstay_deploy::Event;
+use mainstay_diagnosis::facts::StopReason;
+use mainstay_spec::ids::DeploymentId;
+use mainstay_store::NewDeployment;
+
+use super::{Actor, Command, STORE_PAUSE};
+use crate::{
+    platform::PlatformError,
+    rollout::{history, retire::retire},
+};
+
+impl Actor {
+    pub(super) async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Deploy { new, stored } => drop(stored.send(self.accept(*new).await)),
+            Command::Cancel {
+                deployment,
+                by,
+                canceled,
+            } => drop(canceled.send(self.cancel(deployment, by).await)),
+            Command::Delete { .. } => unreachable!("handled by the loop"),
+        }
+    }
+
+    /// A newer deployment overtakes those that wait, and the one at work as long as it has not begun to change what runs.
+    pub(super) async fn accept(&mut self, new: NewDeployment) -> Result<(), PlatformError> {
+        let id = new.id;
+        self.platform.store.insert_deployment(&new).await?;
+        let row = self.platform.store.deployment(id).await?;
+        let row = Arc::new(row.ok_or_else(|| PlatformError::missing(format!("deployment {id}")))?);
+        let overtaken = Event::NewerAccepted { deployment: id };
+        for waiting in std::mem::take(&mut self.waiting) {
+            history::append(&self.platform.store, waiting.id, &overtaken).await?;
+        }
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.state.phase.can_be_overtaken())
+        {
+            self.advance(overtaken).await;
+        }
+        self.waiting.push_back(row);
+        Ok(())
+    }
+
+    pub(super) async fn cancel(&mut self, deployment: DeploymentId, by: String) -> bool {
+        let event = Event::CancelRequested { by };
+        if let Some(current) = self
+            .current
+            .as_ref()
+            .filter(|current| current.row.id == deployment)
+        {
+            let in_time = current.state.phase.can_cancel();
+            if in_time {
+                self.advance(event).await;
+            }
+            return in_time;
+        }
+        let Some(index) = self.waiting.iter().position(|row| row.id == deployment) else {
+            return false;
+        };
+        let appended = history::append(&self.platform.store, deployment, &event).await;
+        if appended.is_ok() {
+            self.waiting.remove(index);
+        }
+        appended.is_ok()
+    }
+
+    pub(super) async fn delete(&mut self) {
+        self.waiting.clear();
+        if let Some(current) = self.current.take() {
+            current.call_off();
+        }
+        if let Some(mut serving) = self.serving.take() {
+            serving.fleet.release();
+        }
+        loop {
+            match self.take_down().await {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::error!(app = %self.app, error = &error as &dyn std::error::Error, "could not delete an app; will try again");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    pub(super) async fn take_down(&mut self) -> Result<(), PlatformError> {
+        self.platform.routes.set_app(self.app, Vec::new()).await?;
+        let present = self.platform.store.present_instances(self.app).await?;
+        retire(&self.platform, present, StopReason::Requested).await;
+        if let Some(row) = self.platform.store.present_instances(self.app).await?.first() {
+            return Err(PlatformError::Missing {
+                what: format!("the end of instance {}", row.id),
+            });
+        }
+        self.platform.engine.remove_network(self.app).await?;
+        history::forget_logs(&self.platform, self.app).await?;
+        Ok(self.platform.store.delete_app(self.app).await?)
+    }
+}

@@ -1,0 +1,329 @@
+//! The deployment at work: its events are decided, committed, and then acted upon.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use mainstay_deploy::{Effect, Event, Failure, Phase, Recorded, State, resume, step};
+use mainstay_diagnosis::facts::StopReason;
+use mainstay_spec::ids::DeploymentId;
+use mainstay_store::DeploymentRow;
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+
+use super::{Actor, Message, STORE_PAUSE};
+use crate::{
+    platform::{Platform, PlatformError},
+    rollout::{
+        effects::Effects,
+        fleet::Fleet,
+        history,
+        replica::{News, Report},
+        switch,
+    },
+};
+
+/// The deployment being worked on.
+pub(super) struct Current {
+    pub(super) row: Arc<DeploymentRow>,
+    pub(super) state: State,
+    /// Of the next event.
+    pub(super) sequence: u64,
+    pub(super) over: watch::Sender<bool>,
+    pub(super) tasks: JoinSet<()>,
+    pub(super) fleet: Option<Fleet>,
+    pub(super) deadline: Instant,
+}
+
+impl Actor {
+    pub(super) async fn begin_next(&mut self) {
+        while self.current.is_none() {
+            let Some(row) = self.waiting.pop_front() else {
+                return;
+            };
+            let (state, sequence) = match history::replay(&self.platform.store, &row).await {
+                Ok(replayed) => replayed,
+                Err(error) => {
+                    tracing::error!(deployment = %row.id, error = &error as &dyn std::error::Error, "the event log cannot be replayed");
+                    continue;
+                }
+            };
+            if state.phase.is_settled() {
+                continue;
+            }
+            let (over, _) = watch::channel(false);
+            let deadline = deadline(&state.phase);
+            let effects = resume(&state);
+            self.current = Some(Current {
+                row,
+                state,
+                sequence,
+                over,
+                tasks: JoinSet::new(),
+                fleet: None,
+                deadline,
+            });
+            if effects.is_empty() {
+                self.advance(Event::TurnCame).await;
+            } else {
+                self.perform(effects).await;
+            }
+        }
+    }
+
+    /// Decides, commits, then acts.
+    pub(super) async fn advance(&mut self, event: Event) {
+        let Some(current) = &mut self.current else { return };
+        let (next, effects) = match step(&current.state, &event) {
+            Ok(decided) => decided,
+            Err(illegal) => {
+                tracing::error!(deployment = %current.row.id, %illegal, "ignored an event");
+                return;
+            }
+        };
+        let recorded = Recorded {
+            at: Timestamp::now(),
+            event,
+        };
+        commit(&self.platform, current.row.id, current.sequence, &recorded, &next).await;
+        if next.phase.kind() != current.state.phase.kind() {
+            tracing::info!(deployment = %current.row.id, phase = ?next.phase.kind(), "deployment");
+            current.deadline = deadline(&next.phase);
+        }
+        current.sequence += 1;
+        current.state = next;
+        self.perform(effects).await;
+        self.settle_if_done().await;
+    }
+
+    pub(super) async fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            if let Err(error) = self.perform_one(&effect).await {
+                let Some(current) = &self.current else { return };
+                let operation = "starting the instances";
+                let failure = self
+                    .effects(current, Vec::new())
+                    .internal(operation, None, &error, 1);
+                self.post(current.row.id, Event::ComponentFailed { failure });
+            }
+        }
+    }
+
+    pub(super) async fn perform_one(&mut self, effect: &Effect) -> Result<(), PlatformError> {
+        match effect {
+            Effect::ResolveSources => self.carry_out(Effects::resolve_sources).await,
+            Effect::Build { component } => {
+                let component = component.clone();
+                self.carry_out(|effects| effects.build(component)).await
+            }
+            Effect::Preflight => self.carry_out(Effects::preflight).await,
+            Effect::StartInstances { component } => self.start_instances(component).await,
+            Effect::SwitchRoutes => self.switch_routes().await,
+            // The deployment is settled: `settle_if_done` sees to it.
+            Effect::StopNew | Effect::RetirePrevious => Ok(()),
+        }
+    }
+
+    pub(super) async fn carry_out<F>(&mut self, work: impl FnOnce(Effects) -> F) -> Result<(), PlatformError>
+    where
+        F: Future<Output = Event> + Send + 'static,
+    {
+        let Some(current) = &self.current else {
+            return Ok(());
+        };
+        let changes = self.changes(&current.row).await?;
+        let future = work(self.effects(current, changes));
+        let id = current.row.id;
+        let outbox = self.outbox.clone();
+        if let Some(current) = &mut self.current {
+            current.tasks.spawn(async move {
+                drop(outbox.send((id, Message::Event(future.await))).await);
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn effects(&self, current: &Current, changes: Vec<String>) -> Effects {
+        Effects {
+            platform: Arc::clone(&self.platform),
+            deployment: Arc::clone(&current.row),
+            over: current.over.subscribe(),
+            changes: changes.into(),
+        }
+    }
+
+    pub(super) async fn changes(&self, row: &DeploymentRow) -> Result<Vec<String>, PlatformError> {
+        match &self.serving {
+            Some(serving) => history::changes(&self.platform, &serving.row, row).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    pub(super) async fn start_instances(&mut self, component: &str) -> Result<(), PlatformError> {
+        let Some(current) = &self.current else {
+            return Ok(());
+        };
+        let mut prepared = None;
+        if current.fleet.is_none() {
+            let changes = self.changes(&current.row).await?;
+            let mut fleet = Fleet::prepare(&self.platform, &current.row, &changes).await?;
+            // After a restart: what was ready before it is taken up as such.
+            for ready in &current.state.ready {
+                fleet.start(&self.platform, ready, &self.outbox, true).await?;
+            }
+            prepared = Some(fleet);
+        }
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
+        if prepared.is_some() {
+            current.fleet = prepared;
+        }
+        let Some(fleet) = &mut current.fleet else {
+            return Ok(());
+        };
+        let serving = self
+            .serving
+            .as_ref()
+            .map(|serving| (&*serving.row, &serving.fleet));
+        switch::reserve_names(&self.platform, &current.row, serving).await?;
+        fleet.start(&self.platform, component, &self.outbox, false).await
+    }
+
+    pub(super) async fn switch_routes(&mut self) -> Result<(), PlatformError> {
+        // After a restart the instances are there already; their replicas are not.
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
+        if current.fleet.is_none() {
+            let mut fleet = Fleet::prepare(&self.platform, &current.row, &[]).await?;
+            fleet.start_all(&self.platform, &self.outbox, true).await?;
+            current.fleet = Some(fleet);
+        }
+        let Some(fleet) = &current.fleet else {
+            return Ok(());
+        };
+        let (plans, ready) = (fleet.plans().to_vec(), fleet.ready());
+        self.carry_out(|effects| effects.switch_routes(plans, ready))
+            .await
+    }
+
+    pub(super) fn post(&self, deployment: DeploymentId, event: Event) {
+        let outbox = self.outbox.clone();
+        tokio::spawn(async move { drop(outbox.send((deployment, Message::Event(event))).await) });
+    }
+
+    pub(super) async fn hear_new_instance(&mut self, report: Report) {
+        let Some(current) = &mut self.current else { return };
+        let Some(fleet) = &mut current.fleet else { return };
+        let deployment = current.row.id;
+        let component = report.component.clone();
+        fleet.note(&report);
+        match report.news {
+            News::Ready { .. } => {
+                let all_ready = fleet.is_ready(&component) && !current.state.ready.contains(&component);
+                let starting = matches!(current.state.phase, Phase::Starting);
+                self.resolve(deployment, &component, "wait").await;
+                if all_ready && starting {
+                    self.advance(Event::ComponentReady { component }).await;
+                }
+            }
+            News::NotReady { reason } => self.show(deployment, &component, "wait", reason).await,
+            News::Failed { reason } => {
+                self.show(deployment, &component, "wait", Some(reason.clone()))
+                    .await;
+                let failure = Failure {
+                    component: Some(component),
+                    reason,
+                };
+                self.advance(Event::ComponentFailed { failure }).await;
+            }
+        }
+    }
+
+    pub(super) async fn out_of_time(&mut self) {
+        let Some(current) = &self.current else { return };
+        let phase = current.state.phase.kind();
+        let known = current.fleet.as_ref().and_then(Fleet::first_reason);
+        let failure = known.map_or_else(
+            || {
+                let error = PlatformError::missing(format!("the end of phase {phase:?} within its time"));
+                self.effects(current, Vec::new()).internal(
+                    "waiting for the deployment to go on",
+                    None,
+                    &error,
+                    1,
+                )
+            },
+            |(component, reason)| Failure {
+                component: Some(component),
+                reason,
+            },
+        );
+        self.advance(Event::ComponentFailed { failure }).await;
+    }
+
+    pub(super) async fn settle_if_done(&mut self) {
+        if !self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.state.phase.is_settled())
+        {
+            return;
+        }
+        let Some(current) = self.current.take() else {
+            return;
+        };
+        if current.state.phase == Phase::Active {
+            self.take_over(current).await;
+        } else {
+            current.call_off();
+            self.retire_the_rest(StopReason::DeploymentEnded).await;
+        }
+    }
+}
+
+impl Current {
+    /// Ends builds at once; instances are left to [`retire`].
+    pub(super) fn call_off(mut self) {
+        self.over.send_replace(true);
+        if let Some(fleet) = &mut self.fleet {
+            fleet.release();
+        }
+        // Builds clean up after themselves when told; they must not be cut off.
+        self.tasks.detach_all();
+    }
+}
+
+/// Nothing may happen that is not on disk: a store that refuses is asked again until it takes the event.
+async fn commit(
+    platform: &Platform,
+    deployment: DeploymentId,
+    sequence: u64,
+    recorded: &Recorded,
+    next: &State,
+) {
+    loop {
+        let settled = next.phase.is_settled();
+        let appended = platform
+            .store
+            .append_event(deployment, sequence, recorded, next.phase.kind(), settled)
+            .await;
+        match appended {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::error!(%deployment, error = &error as &dyn std::error::Error, "could not store an event; will try again");
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Far beyond what any step may take by its own limits: whoever gets here is stuck.
+fn deadline(phase: &Phase) -> Instant {
+    let minutes = match phase {
+        Phase::PendingBuild | Phase::Initializing | Phase::PendingDeploy | Phase::Switching => 10,
+        Phase::Building => 12 * 60,
+        Phase::Starting => 40,
+        _ => 24 * 60,
+    };
+    Instant::now() + Duration::from_secs(minutes * 60)
+}

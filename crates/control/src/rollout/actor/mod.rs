@@ -1,0 +1,156 @@
+//! One actor per app: it alone decides what happens to the app's deployments.
+
+mod commands;
+mod current;
+mod reasons;
+mod serving;
+
+use std::{collections::VecDeque, net::Ipv4Addr, sync::Arc, time::Duration};
+
+use mainstay_deploy::Event;
+use mainstay_diagnosis::facts::StopReason;
+use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
+use mainstay_store::{DeploymentRow, NewDeployment};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+
+use self::{current::Current, serving::Serving};
+use super::replica::Report;
+use crate::platform::{Platform, PlatformError};
+
+const MAILBOX: usize = 256;
+/// The store is all we have: while it cannot be written, nothing goes on.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Retiring is level-triggered: what failed is tried again this often.
+const TIDY_EVERY: Duration = Duration::from_secs(30);
+
+/// An instance that is ready, by id.
+pub(crate) type ReadyInstance = (InstanceId, Ipv4Addr);
+
+/// What the application layer asks of an app.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Store the deployment and make it live; answers once it is stored.
+    Deploy {
+        new: Box<NewDeployment>,
+        stored: oneshot::Sender<Result<(), PlatformError>>,
+    },
+    /// Answers false when it is too late.
+    Cancel {
+        deployment: DeploymentId,
+        by: String,
+        canceled: oneshot::Sender<bool>,
+    },
+    /// Take everything down and forget the app; answers when it is gone.
+    Delete { gone: oneshot::Sender<()> },
+}
+
+/// News from the tasks of a deployment.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Event(Event),
+    Report(Report),
+}
+
+pub(crate) struct Actor {
+    platform: Arc<Platform>,
+    app: AppId,
+    commands: mpsc::Receiver<Command>,
+    messages: mpsc::Receiver<(DeploymentId, Message)>,
+    outbox: mpsc::Sender<(DeploymentId, Message)>,
+    current: Option<Current>,
+    waiting: VecDeque<Arc<DeploymentRow>>,
+    serving: Option<Serving>,
+    chores: JoinSet<()>,
+}
+
+impl Actor {
+    pub(crate) fn spawn(
+        platform: Arc<Platform>,
+        app: AppId,
+    ) -> (mpsc::Sender<Command>, tokio::task::JoinHandle<()>) {
+        let (sender, commands) = mpsc::channel(MAILBOX);
+        let (outbox, messages) = mpsc::channel(MAILBOX);
+        let actor = Self {
+            platform,
+            app,
+            commands,
+            messages,
+            outbox,
+            current: None,
+            waiting: VecDeque::new(),
+            serving: None,
+            chores: JoinSet::new(),
+        };
+        (sender, tokio::spawn(actor.run()))
+    }
+
+    async fn run(mut self) {
+        self.wake_up().await;
+        let mut tidy = tokio::time::interval(TIDY_EVERY);
+        loop {
+            self.begin_next().await;
+            let deadline = self.current.as_ref().map(|current| current.deadline);
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(Command::Delete { gone }) => {
+                        self.delete().await;
+                        // Whoever asked may be gone as well.
+                        gone.send(()).ok();
+                        return;
+                    }
+                    Some(command) => self.obey(command).await,
+                    None => return,
+                },
+                Some((deployment, message)) = self.messages.recv() => self.hear(deployment, message).await,
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.out_of_time().await,
+                Some(_) = self.chores.join_next() => {}
+                _ = tidy.tick() => self.tidy_up().await,
+            }
+        }
+    }
+
+    /// Takes up what an earlier server left: the serving instances, and what was under way.
+    async fn wake_up(&mut self) {
+        loop {
+            match self.platform.store.unsettled_deployments(self.app).await {
+                Ok(unsettled) => break self.waiting.extend(unsettled.into_iter().map(Arc::new)),
+                Err(error) => {
+                    tracing::error!(app = %self.app, error = &error as &dyn std::error::Error, "could not read an app's deployments");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            }
+        }
+        self.serve_again().await;
+    }
+
+    /// What could not be done before, and what nobody reported.
+    async fn tidy_up(&mut self) {
+        if self.serving.is_none() {
+            self.serve_again().await;
+        }
+        self.retire_the_rest(StopReason::DeploymentEnded).await;
+    }
+
+    async fn hear(&mut self, deployment: DeploymentId, message: Message) {
+        let of_current = self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.row.id == deployment);
+        match message {
+            Message::Event(event) if of_current => self.advance(event).await,
+            Message::Report(report) if of_current => self.hear_new_instance(report).await,
+            Message::Report(report) if self.serves(deployment) => self.hear_serving_instance(report).await,
+            Message::Event(_) | Message::Report(_) => {}
+        }
+    }
+
+    fn serves(&self, deployment: DeploymentId) -> bool {
+        self.serving
+            .as_ref()
+            .is_some_and(|serving| serving.row.id == deployment)
+    }
+}

@@ -1,0 +1,131 @@
+//! The deployment that answers requests, and the end of those that no longer do.
+
+use std::{collections::HashSet, sync::Arc};
+
+use mainstay_deploy::Event;
+use mainstay_diagnosis::facts::StopReason;
+use mainstay_spec::ids::DeploymentId;
+use mainstay_store::{DeploymentRow, InstanceRow};
+
+use super::{Actor, current::Current};
+use crate::{
+    platform::PlatformError,
+    rollout::{
+        fleet::Fleet,
+        history,
+        replica::{News, Report},
+        retire::retire,
+    },
+};
+
+/// The deployment that answers requests.
+pub(super) struct Serving {
+    pub(super) row: Arc<DeploymentRow>,
+    pub(super) fleet: Fleet,
+}
+
+impl Actor {
+    /// Takes up the active deployment. Where that fails its instances go on as they are, and it is tried again.
+    pub(super) async fn serve_again(&mut self) {
+        if let Err(error) = self.take_up().await {
+            tracing::error!(app = %self.app, error = &error as &dyn std::error::Error, "could not take up an app");
+        }
+        self.show_routes().await;
+    }
+
+    pub(super) async fn take_up(&mut self) -> Result<(), PlatformError> {
+        let Some(app) = self.platform.store.app(self.app).await? else {
+            return Ok(());
+        };
+        let Some(active) = app.active_deployment else {
+            return Ok(());
+        };
+        history::close_superseded(&self.platform.store, self.app, active).await?;
+        let row = self.platform.store.deployment(active).await?;
+        let row = Arc::new(row.ok_or_else(|| PlatformError::missing(format!("deployment {active}")))?);
+        self.platform.engine.ensure_network(self.app).await?;
+        let mut fleet = Fleet::prepare(&self.platform, &row, &[]).await?;
+        fleet.start_all(&self.platform, &self.outbox, true).await?;
+        self.serving = Some(Serving { row, fleet });
+        Ok(())
+    }
+
+    pub(super) async fn hear_serving_instance(&mut self, report: Report) {
+        let Some(serving) = &mut self.serving else { return };
+        let deployment = serving.row.id;
+        let component = report.component.clone();
+        serving.fleet.note(&report);
+        match report.news {
+            News::Ready { .. } => self.resolve(deployment, &component, "run").await,
+            News::NotReady { reason } => self.show(deployment, &component, "run", reason).await,
+            News::Failed { reason } => self.show(deployment, &component, "run", Some(reason)).await,
+        }
+        self.show_routes().await;
+    }
+
+    /// Brings what the router knows in line with what serves.
+    pub(super) async fn show_routes(&self) {
+        let Some(serving) = &self.serving else { return };
+        if let Err(error) = serving.fleet.show(&self.platform, &serving.row).await {
+            tracing::error!(app = %self.app, error = &error as &dyn std::error::Error, "could not update the routes");
+        }
+    }
+
+    /// The new deployment serves; the old one is drained in the background.
+    pub(super) async fn take_over(&mut self, current: Current) {
+        let Current {
+            row,
+            fleet,
+            over,
+            mut tasks,
+            ..
+        } = current;
+        drop(over);
+        tasks.detach_all();
+        let fleet = fleet.unwrap_or_default();
+        let previous = self.serving.replace(Serving {
+            row: Arc::clone(&row),
+            fleet,
+        });
+        if let Some(mut previous) = previous {
+            previous.fleet.release();
+            let event = Event::NewerActive { deployment: row.id };
+            if let Err(error) = history::append(&self.platform.store, previous.row.id, &event).await {
+                tracing::error!(deployment = %previous.row.id, error = &error as &dyn std::error::Error, "could not note a successor");
+            }
+        }
+        // Reports that came while the switch went on are in by now.
+        self.show_routes().await;
+        self.retire_the_rest(StopReason::Replaced).await;
+    }
+
+    /// Drains and stops every instance that neither serves nor is about to.
+    pub(super) async fn retire_the_rest(&mut self, reason: StopReason) {
+        let surplus = match self.surplus().await {
+            Ok(surplus) if surplus.is_empty() => return,
+            Ok(surplus) => surplus,
+            Err(error) => {
+                tracing::error!(app = %self.app, error = &error as &dyn std::error::Error, "could not list the instances");
+                return;
+            }
+        };
+        let platform = Arc::clone(&self.platform);
+        self.chores
+            .spawn(async move { retire(&platform, surplus, reason).await });
+    }
+
+    /// Instances of deployments that neither serve nor are about to. The store says which one serves, so that a deployment that could not be
+    /// taken up yet loses nothing.
+    pub(super) async fn surplus(&self) -> Result<Vec<InstanceRow>, PlatformError> {
+        let present = self.platform.store.present_instances(self.app).await?;
+        let app = self.platform.store.app(self.app).await?;
+        let mut keep: HashSet<DeploymentId> = HashSet::new();
+        keep.extend(app.and_then(|app| app.active_deployment));
+        keep.extend(self.current.as_ref().map(|current| current.row.id));
+        keep.extend(self.waiting.iter().map(|row| row.id));
+        Ok(present
+            .into_iter()
+            .filter(|row| !keep.contains(&row.deployment))
+            .collect())
+    }
+}

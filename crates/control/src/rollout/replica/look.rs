@@ -1,0 +1,129 @@
+//! Looking at a running instance: probes, its sockets, its liveness.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mainstay_diagnosis::facts::{ProbeOutcome, StopReason};
+use mainstay_engine::InstanceStatus;
+use tokio::time::Instant;
+
+use super::{
+    News, Replica, Watched,
+    watching::{Watch, seconds, target},
+};
+use crate::{probe::probe, rollout::readiness::Change};
+
+/// A socket in the wrong place is believed after this long: some servers open a helper port first.
+const BELIEVE_SOCKETS_AFTER: Duration = Duration::from_secs(1);
+
+impl Replica {
+    pub(super) async fn probe(&mut self, instance: &InstanceStatus, watch: &mut Watch) -> Option<Watched> {
+        let counts = watch.probe_counts();
+        let attempt = probe(&watch.target(&self.plan, instance)).await;
+        if counts && !attempt.outcome.is_healthy() {
+            self.say(&format!("{}: {}", attempt.target, outcome_text(&attempt.outcome)));
+        }
+        let not_found = matches!(attempt.outcome, ProbeOutcome::Response { status: 404, .. });
+        watch.last_outcome = Some(attempt.outcome.clone());
+        let change = watch.readiness.as_mut()?.record(attempt, counts);
+        watch.schedule(counts);
+        if not_found && watch.answering_paths.is_none() {
+            watch.answering_paths = Some(self.scan(instance, watch).await);
+        }
+        match change {
+            Change::None => {}
+            Change::BecameReady => {
+                watch.ready = true;
+                self.ready(instance).await;
+            }
+            Change::BecameUnready => {
+                watch.ready = false;
+                let reason = self.reason(instance, Some(watch)).await;
+                self.tell(News::NotReady { reason }).await;
+            }
+            Change::GaveUp => {
+                let reason = self.reason(instance, Some(watch)).await?;
+                return Some(Watched::GaveUp(reason));
+            }
+        }
+        None
+    }
+
+    /// After a 404: which of the usual paths would have answered. Asked once.
+    pub(super) async fn scan(&self, instance: &InstanceStatus, watch: &Watch) -> Vec<String> {
+        let mut answering = Vec::new();
+        for path in ["/", "/health", "/healthz", "/ping", "/api/health", "/status"] {
+            let mut target = watch.target(&self.plan, instance);
+            let Some(http) = &mut target.http else { break };
+            if http.path == path {
+                continue;
+            }
+            path.clone_into(&mut http.path);
+            if probe(&target).await.outcome.is_healthy() {
+                answering.push(path.to_owned());
+            }
+        }
+        answering
+    }
+
+    /// While it does not answer: look at its sockets, and say what is wrong as soon as it can be seen.
+    pub(super) async fn observe(&mut self, instance: &InstanceStatus, watch: &mut Watch) {
+        let sockets = self
+            .platform
+            .engine
+            .sockets(instance.id)
+            .await
+            .unwrap_or_default();
+        if !sockets.is_empty() && self.history.first_listen_at.is_none() {
+            self.history.first_listen_at = Some(Timestamp::now());
+        }
+        let Some(readiness) = &watch.readiness else { return };
+        let port = readiness.definition().port;
+        let elsewhere = !sockets.is_empty()
+            && !sockets
+                .iter()
+                .any(|socket| socket.port == port && !socket.is_loopback());
+        let answered_badly = matches!(watch.last_outcome, Some(ProbeOutcome::Response { status, .. }) if !(200..400).contains(&status));
+        let believed = watch.began.elapsed() >= BELIEVE_SOCKETS_AFTER && (elsewhere || answered_badly);
+        if believed && !watch.told {
+            watch.told = true;
+            let reason = self.reason(instance, Some(watch)).await;
+            self.tell(News::NotReady { reason }).await;
+        }
+    }
+
+    pub(super) async fn probe_liveness(&mut self, instance: &InstanceStatus, watch: &mut Watch) {
+        let Some(mut liveness) = watch.liveness.take() else {
+            return;
+        };
+        let definition = liveness.definition().clone();
+        let attempt = probe(&target(&self.plan, instance, &definition)).await;
+        watch.next_liveness = Instant::now() + seconds(definition.period_seconds);
+        let change = liveness.record(attempt, true);
+        if change == Change::BecameUnready {
+            self.say("liveness check failed: the platform restarts the instance");
+            self.history.liveness = Some(liveness.facts(true, Vec::new()));
+            let grace = self.plan.grace_period;
+            let stopped = self
+                .platform
+                .engine
+                .stop(instance.id, StopReason::ProbesFailed, grace)
+                .await;
+            if let Err(error) = stopped {
+                tracing::error!(instance = %instance.id, error = &error as &dyn std::error::Error, "could not stop an instance");
+            }
+        }
+        watch.liveness = Some(liveness);
+    }
+}
+
+fn outcome_text(outcome: &ProbeOutcome) -> String {
+    match outcome {
+        ProbeOutcome::Connected => "connected".into(),
+        ProbeOutcome::Response { status, .. } => format!("answered {status}"),
+        ProbeOutcome::Refused => "connection refused".into(),
+        ProbeOutcome::TimedOut => "timed out".into(),
+        ProbeOutcome::Unreachable => "unreachable".into(),
+        ProbeOutcome::Broken { message } => message.clone(),
+    }
+}

@@ -1,0 +1,133 @@
+//! What is known of the instance being watched, and when to look at it next.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mainstay_diagnosis::facts::{ProbeDefinition, ProbeOutcome};
+use mainstay_engine::InstanceStatus;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+
+use crate::probe::{HttpProbe, ProbeTarget};
+use crate::rollout::{instance_plan::InstancePlan, readiness::Readiness};
+
+/// Looks between the probes of the definition, so that a quick app need not wait for a slow period.
+const QUICK_LOOK_FIRST: Duration = Duration::from_millis(25);
+const QUICK_LOOK_MAX: Duration = Duration::from_secs(1);
+/// How often sockets are looked at while an instance does not answer.
+const OBSERVE_EVERY: Duration = Duration::from_millis(500);
+/// A worker has no probe; it is ready when it stayed alive this long.
+const WORKER_SETTLES: Duration = Duration::from_secs(3);
+
+/// What is known of the instance being watched.
+pub(super) struct Watch {
+    pub(super) began: Instant,
+    pub(super) readiness: Option<Readiness>,
+    pub(super) liveness: Option<Readiness>,
+    pub(super) ready: bool,
+    /// Waiting for a worker to have stayed alive.
+    pub(super) settling: bool,
+    pub(super) settles_at: Instant,
+    pub(super) next_probe: Instant,
+    pub(super) next_counted: Instant,
+    pub(super) quick_look: Duration,
+    pub(super) next_liveness: Instant,
+    pub(super) observe: Interval,
+    pub(super) last_outcome: Option<ProbeOutcome>,
+    pub(super) answering_paths: Option<Vec<String>>,
+    pub(super) told: bool,
+}
+
+impl Watch {
+    pub(super) fn new(plan: &InstancePlan, instance: &InstanceStatus, was_ready: bool) -> Self {
+        let began = Instant::now();
+        let delay = plan
+            .readiness
+            .as_ref()
+            .map_or(Duration::ZERO, |probe| seconds(probe.initial_delay_seconds));
+        let liveness_delay = plan
+            .liveness
+            .as_ref()
+            .map_or(Duration::ZERO, |probe| seconds(probe.initial_delay_seconds));
+        let mut observe = interval(OBSERVE_EVERY);
+        observe.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let adopted =
+            was_ready && instance.started_at < Timestamp::now() - jiff::SignedDuration::from_secs(1);
+        let readiness = plan.readiness.clone().map(|probe| Readiness::new(probe, adopted));
+        Self {
+            began,
+            ready: adopted,
+            settling: readiness.is_none() && !adopted,
+            settles_at: began + WORKER_SETTLES,
+            next_probe: began + delay,
+            next_counted: began
+                + delay
+                + plan
+                    .readiness
+                    .as_ref()
+                    .map_or(Duration::ZERO, |probe| seconds(probe.period_seconds)),
+            quick_look: QUICK_LOOK_FIRST,
+            liveness: plan.liveness.clone().map(|probe| Readiness::new(probe, true)),
+            next_liveness: began + liveness_delay,
+            readiness,
+            observe,
+            last_outcome: None,
+            answering_paths: None,
+            told: false,
+        }
+    }
+
+    pub(super) fn ready_at_once(&self) -> bool {
+        self.ready
+    }
+
+    pub(super) fn probe_counts(&self) -> bool {
+        self.ready || Instant::now() >= self.next_counted
+    }
+
+    pub(super) fn schedule(&mut self, counted: bool) {
+        let Some(readiness) = &self.readiness else { return };
+        let period = seconds(readiness.definition().period_seconds);
+        let now = Instant::now();
+        if counted {
+            self.next_counted = now + period;
+        }
+        if self.ready {
+            self.next_probe = now + period;
+            return;
+        }
+        self.next_probe = (now + self.quick_look).min(self.next_counted.max(now));
+        self.quick_look = (self.quick_look * 2).min(QUICK_LOOK_MAX);
+    }
+
+    pub(super) fn target(&self, plan: &InstancePlan, instance: &InstanceStatus) -> ProbeTarget {
+        let readiness = self
+            .readiness
+            .as_ref()
+            .expect("only called while there is a readiness probe");
+        target(plan, instance, readiness.definition())
+    }
+}
+
+/// Whom and what `definition` asks.
+pub(super) fn target(
+    plan: &InstancePlan,
+    instance: &InstanceStatus,
+    definition: &ProbeDefinition,
+) -> ProbeTarget {
+    let address = instance.address.unwrap_or(std::net::Ipv4Addr::LOCALHOST);
+    let address = std::net::SocketAddr::from((address, definition.port));
+    let http = definition.http_path.clone().map(|path| HttpProbe {
+        path,
+        host: plan.probe_host.clone().unwrap_or_else(|| address.to_string()),
+        headers: Vec::new(),
+    });
+    ProbeTarget {
+        address,
+        http,
+        timeout: seconds(definition.timeout_seconds),
+    }
+}
+
+pub(super) fn seconds(count: u32) -> Duration {
+    Duration::from_secs(u64::from(count))
+}
