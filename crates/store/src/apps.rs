@@ -5,9 +5,9 @@ use mainstay_spec::{
     AppSpec,
     ids::{AppId, DeploymentId},
 };
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{Store, StoreError};
+use crate::{NewDeployment, Store, StoreError, deployments};
 
 #[derive(Debug, Clone)]
 pub struct AppRow {
@@ -24,48 +24,28 @@ pub struct AppRow {
 }
 
 impl Store {
+    /// Stores an app with its first deployment, both or neither: an app that nobody deploys would be a riddle.
+    ///
     /// # Errors
     /// [`StoreError::NameTaken`] when the name is in use.
-    pub async fn insert_app(&self, id: AppId, spec: &AppSpec, now: Timestamp) -> Result<(), StoreError> {
-        let json = serde_json::to_string(spec).map_err(StoreError::damaged("spec", id))?;
-        let inserted =
-            sqlx::query("INSERT INTO apps (id, name, spec, created_at, updated_at) VALUES (?, ?, ?, ?, ?)")
-                .bind(id.to_string())
-                .bind(&spec.name)
-                .bind(json)
-                .bind(now.to_string())
-                .bind(now.to_string())
-                .execute(&self.pool)
-                .await;
-        match inserted {
-            Ok(_) => Ok(()),
-            Err(sqlx::Error::Database(refusal)) if refusal.is_unique_violation() => {
-                Err(StoreError::NameTaken {
-                    name: spec.name.clone(),
-                })
-            }
-            Err(source) => Err(StoreError::during(format!("store app {id}"))(source)),
-        }
+    pub async fn create_app(&self, first: &NewDeployment) -> Result<(), StoreError> {
+        let failed = || StoreError::during(format!("store app {}", first.app));
+        let mut transaction = self.pool.begin().await.map_err(failed())?;
+        insert_app(&mut transaction, first.app, &first.spec, first.created_at).await?;
+        deployments::insert(&mut transaction, first).await?;
+        transaction.commit().await.map_err(failed())
     }
 
-    pub async fn update_app_spec(&self, id: AppId, spec: &AppSpec, now: Timestamp) -> Result<(), StoreError> {
-        let json = serde_json::to_string(spec).map_err(StoreError::damaged("spec", id))?;
-        let updated = sqlx::query("UPDATE apps SET name = ?, spec = ?, updated_at = ? WHERE id = ?")
-            .bind(&spec.name)
-            .bind(json)
-            .bind(now.to_string())
-            .bind(id.to_string())
-            .execute(&self.pool)
-            .await;
-        match updated {
-            Ok(_) => Ok(()),
-            Err(sqlx::Error::Database(refusal)) if refusal.is_unique_violation() => {
-                Err(StoreError::NameTaken {
-                    name: spec.name.clone(),
-                })
-            }
-            Err(source) => Err(StoreError::during(format!("update app {id}"))(source)),
-        }
+    /// Stores a deployment and makes its spec the app's, both or neither.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`] when the spec has a new name, and it is in use; [`StoreError::NoApp`] when the app is gone or going.
+    pub async fn update_app(&self, new: &NewDeployment) -> Result<(), StoreError> {
+        let failed = || StoreError::during(format!("update app {}", new.app));
+        let mut transaction = self.pool.begin().await.map_err(failed())?;
+        update_spec(&mut transaction, new.app, &new.spec, new.created_at).await?;
+        deployments::insert(&mut transaction, new).await?;
+        transaction.commit().await.map_err(failed())
     }
 
     pub async fn app(&self, id: AppId) -> Result<Option<AppRow>, StoreError> {
@@ -132,6 +112,59 @@ impl Store {
             .await
             .map_err(StoreError::during(format!("delete app {id}")))?;
         Ok(())
+    }
+}
+
+async fn insert_app(
+    connection: &mut SqliteConnection,
+    id: AppId,
+    spec: &AppSpec,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let json = serde_json::to_string(spec).map_err(StoreError::damaged("spec", id))?;
+    let inserted =
+        sqlx::query("INSERT INTO apps (id, name, spec, created_at, updated_at) VALUES (?, ?, ?, ?, ?)")
+            .bind(id.to_string())
+            .bind(&spec.name)
+            .bind(json)
+            .bind(now.to_string())
+            .bind(now.to_string())
+            .execute(connection)
+            .await;
+    match inserted {
+        Ok(_) => Ok(()),
+        Err(error) => Err(name_taken(spec, error, format!("store app {id}"))),
+    }
+}
+
+async fn update_spec(
+    connection: &mut SqliteConnection,
+    id: AppId,
+    spec: &AppSpec,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let json = serde_json::to_string(spec).map_err(StoreError::damaged("spec", id))?;
+    let updated =
+        sqlx::query("UPDATE apps SET name = ?, spec = ?, updated_at = ? WHERE id = ? AND deleting = 0")
+            .bind(&spec.name)
+            .bind(json)
+            .bind(now.to_string())
+            .bind(id.to_string())
+            .execute(connection)
+            .await;
+    match updated {
+        Ok(done) if done.rows_affected() == 0 => Err(StoreError::NoApp { app: id }),
+        Ok(_) => Ok(()),
+        Err(error) => Err(name_taken(spec, error, format!("update app {id}"))),
+    }
+}
+
+fn name_taken(spec: &AppSpec, error: sqlx::Error, operation: String) -> StoreError {
+    match error {
+        sqlx::Error::Database(refusal) if refusal.is_unique_violation() => StoreError::NameTaken {
+            name: spec.name.clone(),
+        },
+        other => StoreError::during(operation)(other),
     }
 }
 

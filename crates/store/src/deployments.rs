@@ -8,7 +8,7 @@ use mainstay_spec::{
     AppSpec,
     ids::{AppId, DeploymentId},
 };
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{Store, StoreError};
 
@@ -47,29 +47,12 @@ pub struct DeploymentRow {
 
 impl Store {
     pub async fn insert_deployment(&self, new: &NewDeployment) -> Result<(), StoreError> {
-        let spec = serde_json::to_string(&new.spec).map_err(StoreError::damaged("spec", new.id))?;
-        let pinned =
-            serde_json::to_string(&new.pinned_sources).map_err(StoreError::damaged("sources", new.id))?;
-        sqlx::query(
-            "INSERT INTO deployments (id, app, number, spec, cause, cause_kind, previous, force_build, pinned_sources,
-                                      phase, settled, created_at, updated_at)
-             SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?10
-             FROM deployments WHERE app = ?2",
-        )
-        .bind(new.id.to_string())
-        .bind(new.app.to_string())
-        .bind(spec)
-        .bind(&new.cause)
-        .bind(&new.cause_kind)
-        .bind(new.previous.map(|id| id.to_string()))
-        .bind(new.force_build)
-        .bind(pinned)
-        .bind(phase_text(PhaseKind::PendingBuild))
-        .bind(new.created_at.to_string())
-        .execute(&self.pool)
-        .await
-        .map_err(StoreError::during(format!("store deployment {}", new.id)))?;
-        Ok(())
+        let mut connection = self
+            .pool
+            .acquire()
+            .await
+            .map_err(StoreError::during(format!("store deployment {}", new.id)))?;
+        insert(&mut connection, new).await
     }
 
     /// Appends the event and notes the phase it leads to (a deployment that became active is its app's active one), as one transaction. `sequence` counts from 0; a number that is taken is an
@@ -104,6 +87,12 @@ impl Store {
             .map_err(StoreError::during(operation()))?;
         if phase == PhaseKind::Active {
             sqlx::query("UPDATE apps SET active_deployment = ?1 WHERE id = (SELECT app FROM deployments WHERE id = ?1)")
+                .bind(deployment.to_string())
+                .execute(&mut *transaction)
+                .await
+                .map_err(StoreError::during(operation()))?;
+            sqlx::query("UPDATE deployments SET activated_at = coalesce(activated_at, ?) WHERE id = ?")
+                .bind(recorded.at.to_string())
                 .bind(deployment.to_string())
                 .execute(&mut *transaction)
                 .await
@@ -208,7 +197,33 @@ impl Store {
     }
 }
 
-fn phase_text(phase: PhaseKind) -> String {
+pub(crate) async fn insert(connection: &mut SqliteConnection, new: &NewDeployment) -> Result<(), StoreError> {
+    let spec = serde_json::to_string(&new.spec).map_err(StoreError::damaged("spec", new.id))?;
+    let pinned =
+        serde_json::to_string(&new.pinned_sources).map_err(StoreError::damaged("sources", new.id))?;
+    sqlx::query(
+        "INSERT INTO deployments (id, app, number, spec, cause, cause_kind, previous, force_build, pinned_sources,
+                                  phase, settled, created_at, updated_at)
+         SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?10
+         FROM deployments WHERE app = ?2",
+    )
+    .bind(new.id.to_string())
+    .bind(new.app.to_string())
+    .bind(spec)
+    .bind(&new.cause)
+    .bind(&new.cause_kind)
+    .bind(new.previous.map(|id| id.to_string()))
+    .bind(new.force_build)
+    .bind(pinned)
+    .bind(phase_text(PhaseKind::PendingBuild))
+    .bind(new.created_at.to_string())
+    .execute(connection)
+    .await
+    .map_err(StoreError::during(format!("store deployment {}", new.id)))?;
+    Ok(())
+}
+
+pub(crate) fn phase_text(phase: PhaseKind) -> String {
     serde_json::to_value(phase)
         .ok()
         .and_then(|value| value.as_str().map(str::to_owned))

@@ -1,5 +1,7 @@
 //! The store's one error: which operation failed, and SQLite's reason.
 
+use mainstay_spec::ids::AppId;
+
 /// A query failed, or a stored value could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -18,6 +20,8 @@ pub enum StoreError {
     },
     #[error("an app named {name:?} exists already")]
     NameTaken { name: String },
+    #[error("there is no app {app}, or it is being deleted")]
+    NoApp { app: AppId },
 }
 
 impl StoreError {

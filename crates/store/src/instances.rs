@@ -18,6 +18,8 @@ pub struct InstanceRow {
     /// The engine holds nothing of it any more but its log.
     pub removed: bool,
     pub exit: Option<ExitRecord>,
+    /// How many started in its place before it. Given by the store.
+    pub restarts: u32,
 }
 
 impl InstanceRow {
@@ -31,7 +33,9 @@ impl Store {
     /// Stores the instance before it is started, so that nothing can run that nobody knows of.
     pub async fn insert_instance(&self, row: &InstanceRow) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO instances (id, app, deployment, component, ordinal, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO instances (id, app, deployment, component, ordinal, created_at, restarts)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, coalesce(max(restarts) + 1, 0)
+             FROM instances WHERE deployment = ?3 AND component = ?4 AND ordinal = ?5",
         )
         .bind(row.id.to_string())
         .bind(row.app.to_string())
@@ -112,5 +116,6 @@ fn read(row: &SqliteRow) -> Result<InstanceRow, StoreError> {
             .map_err(StoreError::damaged("time", &id))?,
         removed: row.get("removed"),
         exit: optional(row.get("exit"), "exit record", &id)?,
+        restarts: row.get("restarts"),
     })
 }

@@ -7,6 +7,7 @@ mod builds;
 mod deployments;
 mod error;
 mod instances;
+mod keeping;
 mod reasons;
 mod schema;
 mod tokens;
@@ -22,6 +23,7 @@ pub use builds::BuildRow;
 pub use deployments::{DeploymentRow, NewDeployment};
 pub use error::StoreError;
 pub use instances::InstanceRow;
+pub use keeping::{PastDeployment, PastInstance};
 pub use reasons::ReasonRow;
 
 /// The platform's memory.

@@ -4,7 +4,8 @@ use sqlx::{Executor, Row, SqlitePool, sqlite::SqliteRow};
 
 use crate::StoreError;
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
     CREATE TABLE tokens (
@@ -83,7 +84,24 @@ const MIGRATIONS: &[&str] = &["
         resolved_at TEXT,
         PRIMARY KEY (deployment, component, stage)
     ) STRICT, WITHOUT ROWID;
-    "];
+    ",
+    // When a deployment began to serve, and which start of its slot an instance is: neither may change when other rows are forgotten.
+    "
+    ALTER TABLE deployments ADD COLUMN activated_at TEXT;
+    UPDATE deployments SET activated_at = (
+        SELECT min(at) FROM deployment_events
+        WHERE deployment = deployments.id AND json_extract(event, '$.event') = 'routes_switched'
+    );
+
+    ALTER TABLE instances ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0;
+    UPDATE instances SET restarts = (
+        SELECT count(*) FROM instances AS earlier
+        WHERE earlier.deployment = instances.deployment AND earlier.component = instances.component
+          AND earlier.ordinal = instances.ordinal
+          AND (earlier.created_at, earlier.id) < (instances.created_at, instances.id)
+    );
+    ",
+];
 
 /// Brings the schema to this version's; a newer one than ours is refused.
 pub(crate) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {

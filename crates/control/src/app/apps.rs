@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use mainstay_spec::{
     AppSpec, ParsedSpec,
     ids::{AppId, DeploymentId},
@@ -42,8 +41,10 @@ impl Application {
     pub(crate) async fn create_app(&self, spec: &AppSpec) -> Result<AppView, Refusal> {
         Self::check(spec)?;
         let id = AppId::from_uuid(uuid::Uuid::new_v4());
-        self.platform.store.insert_app(id, spec, Timestamp::now()).await?;
-        self.deploy(id, Wish::initial(spec.clone())).await?;
+        let first = Wish::initial(spec.clone()).into_deployment(new_deployment_id(), id, None);
+        self.platform.store.create_app(&first).await?;
+        // It finds its first deployment as it would after a restart.
+        self.actor(id);
         self.app(id).await
     }
 
@@ -93,10 +94,6 @@ impl Application {
         } else {
             self.pinned_sources(&before, spec).await?
         };
-        self.platform
-            .store
-            .update_app_spec(id, spec, Timestamp::now())
-            .await?;
         self.deploy(id, Wish::update(spec.clone(), pinned)).await?;
         self.app(id).await
     }
@@ -146,11 +143,21 @@ impl Application {
 
     pub(crate) async fn deploy(&self, app: AppId, wish: Wish) -> Result<DeploymentId, Refusal> {
         let before = self.platform.store.app(app).await?.ok_or(Refusal::NotFound)?;
-        let id = DeploymentId::from_uuid(uuid::Uuid::new_v4());
-        let new = Box::new(wish.into_deployment(id, &before));
+        let id = new_deployment_id();
+        let updates_app = wish.updates_app();
+        let new = Box::new(wish.into_deployment(id, app, before.active_deployment));
         let (stored, answered) = tokio::sync::oneshot::channel();
-        drop(self.actor(app).send(Command::Deploy { new, stored }).await);
+        let command = Command::Deploy {
+            new,
+            updates_app,
+            stored,
+        };
+        drop(self.actor(app).send(command).await);
         answer(answered).await??;
         Ok(id)
     }
+}
+
+fn new_deployment_id() -> DeploymentId {
+    DeploymentId::from_uuid(uuid::Uuid::new_v4())
 }

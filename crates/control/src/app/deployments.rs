@@ -8,7 +8,7 @@ use mainstay_spec::{
     AppSpec,
     ids::{AppId, DeploymentId},
 };
-use mainstay_store::{AppRow, DeploymentRow, InstanceRow, NewDeployment, ReasonRow};
+use mainstay_store::{DeploymentRow, InstanceRow, NewDeployment, ReasonRow};
 
 use super::{
     Application, Refusal, answer,
@@ -24,6 +24,7 @@ pub(crate) struct Wish {
     cause_kind: &'static str,
     force_build: bool,
     pinned_sources: BTreeMap<String, String>,
+    updates_app: bool,
 }
 
 /// A deployment with everything that is known of it.
@@ -45,6 +46,7 @@ impl Wish {
     pub(crate) fn update(spec: AppSpec, pinned_sources: BTreeMap<String, String>) -> Self {
         Self {
             pinned_sources,
+            updates_app: true,
             ..Self::new(spec, "app spec updated")
         }
     }
@@ -70,29 +72,33 @@ impl Wish {
             cause_kind: "MANUAL",
             force_build: false,
             pinned_sources: BTreeMap::new(),
+            updates_app: false,
         }
     }
 
-    pub(crate) fn into_deployment(self, id: DeploymentId, app: &AppRow) -> NewDeployment {
+    /// Whether its spec becomes the app's.
+    pub(crate) fn updates_app(&self) -> bool {
+        self.updates_app
+    }
+
+    pub(crate) fn into_deployment(
+        self,
+        id: DeploymentId,
+        app: AppId,
+        previous: Option<DeploymentId>,
+    ) -> NewDeployment {
         NewDeployment {
             id,
-            app: app.id,
+            app,
             spec: self.spec,
             cause: self.cause.to_owned(),
             cause_kind: self.cause_kind.to_owned(),
-            previous: app.active_deployment,
+            previous,
             force_build: self.force_build,
             pinned_sources: self.pinned_sources,
             created_at: Timestamp::now(),
         }
     }
-}
-
-/// An instance that serves, and how many in its place ended before it.
-#[derive(Debug, Clone)]
-pub(crate) struct InstanceView {
-    pub row: InstanceRow,
-    pub restarts: usize,
 }
 
 impl DeploymentView {
@@ -194,24 +200,14 @@ impl Application {
     }
 
     /// The instances that serve.
-    pub(crate) async fn instances(&self, app: AppId) -> Result<Vec<InstanceView>, Refusal> {
+    pub(crate) async fn instances(&self, app: AppId) -> Result<Vec<InstanceRow>, Refusal> {
         let view = self.app(app).await?;
         let Some(active) = view.active else {
             return Ok(Vec::new());
         };
         let rows = self.platform.store.instances_of_deployment(active.id).await?;
-        let ended_before = |row: &InstanceRow| {
-            rows.iter()
-                .filter(|other| other.removed && other.name() == row.name())
-                .count()
-        };
-        let present = rows.iter().filter(|row| !row.removed);
-        Ok(present
-            .map(|row| InstanceView {
-                restarts: ended_before(row),
-                row: row.clone(),
-            })
-            .collect())
+        let present = rows.into_iter().filter(|row| !row.removed);
+        Ok(present.collect())
     }
 
     /// The revisions that components of unchanged source keep.

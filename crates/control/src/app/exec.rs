@@ -19,10 +19,7 @@ impl Application {
         name: Option<&str>,
     ) -> Result<InstanceId, Refusal> {
         let instances = self.instances(app).await?;
-        let of_component = instances
-            .into_iter()
-            .map(|view| view.row)
-            .filter(|row| row.component == component);
+        let of_component = instances.into_iter().filter(|row| row.component == component);
         for row in of_component
             .filter(|row| name.is_none_or(|name| row.name() == name || row.id.to_string() == name))
         {

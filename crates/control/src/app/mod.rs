@@ -40,7 +40,16 @@ pub(crate) enum Refusal {
     #[error("the app spec was refused")]
     Spec(Vec<SpecError>),
     #[error("the platform failed")]
-    Platform(#[from] PlatformError),
+    Platform(#[source] PlatformError),
+}
+
+impl From<PlatformError> for Refusal {
+    fn from(error: PlatformError) -> Self {
+        match error {
+            PlatformError::Store(error) => error.into(),
+            other => Self::Platform(other),
+        }
+    }
 }
 
 impl From<mainstay_store::StoreError> for Refusal {
@@ -49,7 +58,8 @@ impl From<mainstay_store::StoreError> for Refusal {
             mainstay_store::StoreError::NameTaken { name } => {
                 Self::Conflict(format!("an app named {name:?} exists already"))
             }
-            other => Self::Platform(other.into()),
+            mainstay_store::StoreError::NoApp { .. } => Self::NotFound,
+            other => Self::Platform(PlatformError::Store(other)),
         }
     }
 }

@@ -6,13 +6,9 @@ use mainstay_api::{
 };
 use mainstay_deploy::{Leaf, LeafName, LeafStatus, PhaseKind};
 use mainstay_spec::{AppSpec, kind::ComponentKind};
-use mainstay_store::{DeploymentRow, ReasonRow};
+use mainstay_store::{DeploymentRow, InstanceRow, ReasonRow};
 
-use crate::app::{
-    Application, Refusal,
-    apps::AppView,
-    deployments::{DeploymentView, InstanceView},
-};
+use crate::app::{Application, Refusal, apps::AppView, deployments::DeploymentView};
 
 pub(crate) async fn app(application: &Application, view: AppView) -> Result<App, Refusal> {
     let config = &application.platform.config;
@@ -262,8 +258,7 @@ fn group(name: &str, steps: Vec<Step>) -> Step {
     }
 }
 
-pub(crate) fn instance(spec: &AppSpec, view: &InstanceView, reasons: &[ReasonRow]) -> Instance {
-    let row = &view.row;
+pub(crate) fn instance(spec: &AppSpec, row: &InstanceRow, reasons: &[ReasonRow]) -> Instance {
     let kind = spec
         .component(&row.component)
         .map(mainstay_spec::ComponentRef::kind);
@@ -288,7 +283,7 @@ pub(crate) fn instance(spec: &AppSpec, view: &InstanceView, reasons: &[ReasonRow
             (false, false) => InstanceState::Healthy,
         },
         started_at: Some(row.created_at),
-        restarts: u32::try_from(view.restarts).unwrap_or(u32::MAX),
+        restarts: row.restarts,
         reason: reason.map(|row| {
             Reason::from(mainstay_diagnosis::Reason {
                 resolved_at: row.resolved_at,

@@ -16,7 +16,11 @@ use crate::{
 impl Actor {
     pub(super) async fn obey(&mut self, command: Command) {
         match command {
-            Command::Deploy { new, stored } => drop(stored.send(self.accept(*new).await)),
+            Command::Deploy {
+                new,
+                updates_app,
+                stored,
+            } => drop(stored.send(self.accept(*new, updates_app).await)),
             Command::Cancel {
                 deployment,
                 by,
@@ -27,9 +31,17 @@ impl Actor {
     }
 
     /// A newer deployment overtakes those that wait, and the one at work as long as it has not begun to change what runs.
-    pub(super) async fn accept(&mut self, new: NewDeployment) -> Result<(), PlatformError> {
+    pub(super) async fn accept(
+        &mut self,
+        new: NewDeployment,
+        updates_app: bool,
+    ) -> Result<(), PlatformError> {
         let id = new.id;
-        self.platform.store.insert_deployment(&new).await?;
+        if updates_app {
+            self.platform.store.update_app(&new).await?;
+        } else {
+            self.platform.store.insert_deployment(&new).await?;
+        }
         let row = self.platform.store.deployment(id).await?;
         let row = Arc::new(row.ok_or_else(|| PlatformError::missing(format!("deployment {id}")))?);
         let overtaken = Event::NewerAccepted { deployment: id };

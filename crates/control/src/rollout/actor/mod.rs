@@ -33,9 +33,10 @@ pub(crate) type ReadyInstance = (InstanceId, Ipv4Addr);
 /// What the application layer asks of an app.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Store the deployment and make it live; answers once it is stored.
+    /// Store the deployment (and its spec as the app's) and make it live; answers once it is stored.
     Deploy {
         new: Box<NewDeployment>,
+        updates_app: bool,
         stored: oneshot::Sender<Result<(), PlatformError>>,
     },
     /// Answers false when it is too late.

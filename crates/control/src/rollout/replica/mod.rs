@@ -173,6 +173,7 @@ impl Replica {
             created_at: Timestamp::now(),
             removed: false,
             exit: None,
+            restarts: 0,
         };
         self.platform.store.insert_instance(&row).await.map_err(|error| {
             StartError::Engine(EngineError {

@@ -1,0 +1,7 @@
+//! The store on a real file.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+mod accepting;
+mod keeping;
+mod world;
