@@ -58,6 +58,13 @@ impl Folder {
         self
     }
 
+    /// The same app under another name.
+    #[must_use]
+    pub fn named(mut self, app: &str) -> Self {
+        self.spec["name"] = app.into();
+        self
+    }
+
     pub fn write(&mut self, path: &str, content: &str) {
         self.files.insert(path.to_owned(), (content.to_owned(), 0o644));
     }

@@ -13,6 +13,7 @@
 )]
 #![allow(clippy::print_stderr, reason = "a test says on standard error how far it is")]
 
+pub mod bench;
 mod deployment;
 pub mod faults;
 mod folder;

@@ -3,7 +3,7 @@
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use mainstay_testkit::load::{Load, Report, Visitors};
@@ -11,6 +11,8 @@ use tokio::runtime::Runtime;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Of somebody who waits for a version to appear: an exact time, and next to no load.
+const ASK_EVERY: Duration = Duration::from_millis(5);
 
 /// What came back.
 #[derive(Debug, Clone)]
@@ -34,6 +36,32 @@ pub(crate) fn get(address: SocketAddr, host: &str, path: &str) -> io::Result<Pag
     let status = text.split(' ').nth(1).and_then(|word| word.parse().ok());
     let status = status.ok_or_else(|| io::Error::other(format!("no HTTP answer: {text:?}")))?;
     Ok(Page { status, text })
+}
+
+/// Asking again and again until the answer is as wanted.
+pub(crate) struct Waiting<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) host: &'a str,
+    pub(crate) path: &'a str,
+    /// Of an answer with status 200.
+    pub(crate) wanted: &'a (dyn Fn(&str) -> bool + Sync),
+    pub(crate) within: Duration,
+}
+
+impl Waiting<'_> {
+    pub(crate) fn wait(&self) -> Result<Page, String> {
+        let deadline = Instant::now() + self.within;
+        loop {
+            let answer = get(self.address, self.host, self.path);
+            match answer {
+                Ok(page) if page.status == 200 && (self.wanted)(&page.text) => return Ok(page),
+                last if Instant::now() >= deadline => {
+                    return Err(format!("{} does not answer as wanted: {last:?}", self.host));
+                }
+                _ => std::thread::sleep(ASK_EVERY),
+            }
+        }
+    }
 }
 
 /// Visitors who come until they are told to stop.

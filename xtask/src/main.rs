@@ -23,7 +23,7 @@ const USAGE: &str = "usage: ./x COMMAND
   test     install what is missing and run all tests
   check    formatting, lints, dependencies, docs, house rules
   faults   deploy every fault of the suite for real; prints expected and got
-  bench    the benchmarks
+  bench    measure beside docker and nginx: start, unchanged, one-file, memory, router (--rounds N)
 ";
 
 fn main() -> ExitCode {
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         ["test", filters @ ..] => suite::test(filters),
         ["check"] => check::check(),
         ["faults", filters @ ..] => suite::faults(filters),
-        ["bench", filters @ ..] => suite::bench(filters),
+        ["bench", arguments @ ..] => suite::bench(arguments),
         ["tidy"] => tidy::tidy(),
         _ => {
             eprint!("{USAGE}");

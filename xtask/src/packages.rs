@@ -1,6 +1,6 @@
 //! Debian's packages: what is missing is installed with one call.
 
-use std::process::Command;
+use std::{fs, os::unix::fs::OpenOptionsExt, path::Path, process::Command};
 
 use crate::{command::run_quietly, step::step};
 
@@ -23,8 +23,11 @@ const TO_RUN: [&str; 12] = [
 /// What the tests need besides: a registry, and a host's own certificates and tools.
 const TO_TEST: [&str; 4] = ["busybox-static", "curl", "docker-registry", "python3-venv"];
 
-/// What the benchmarks compare with.
+/// What the benchmarks compare with. Docker's and nginx's own services are not started: the benchmarks start what they need, apart.
 const TO_BENCH: [&str; 3] = ["docker.io", "nginx-light", "wrk"];
+
+/// Debian's packages ask it before they start a service (invoke-rc.d(8), deb-systemd-invoke(1)); 101 means no.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 pub(crate) fn install_to_run() -> Result<(), String> {
     install(&TO_RUN)
@@ -50,6 +53,7 @@ fn install(wanted: &[&str]) -> Result<(), String> {
     }
     step(&format!("install from Debian: {}", missing.join(" ")), || {
         run_quietly(apt().arg("update"))?;
+        let _no_services = NoServices::begin()?;
         run_quietly(
             apt()
                 .args(["install", "--yes", "--no-install-recommends"])
@@ -62,15 +66,43 @@ fn install(wanted: &[&str]) -> Result<(), String> {
 fn apt() -> Command {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive");
-    // A package's service must not start: tests and platform start what they need.
     command.args([
         "-o",
         "Dpkg::Options::=--force-confdef",
         "-o",
         "Acquire::Retries=3",
     ]);
-    command.env("RUNLEVEL", "1");
     command
+}
+
+/// While it lives no package's service is started. Somebody's own policy is left as it is.
+struct NoServices {
+    made: bool,
+}
+
+impl NoServices {
+    fn begin() -> Result<Self, String> {
+        if Path::new(POLICY).exists() {
+            return Ok(Self { made: false });
+        }
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o755).open(POLICY);
+        let written =
+            file.and_then(|mut file| std::io::Write::write_all(&mut file, b"#!/bin/sh\nexit 101\n"));
+        written.map_err(|error| format!("{POLICY}: {error}"))?;
+        Ok(Self { made: true })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.made {
+            // What stays would keep the operator's next package from starting its service; there is nobody to tell but the terminal.
+            if let Err(error) = fs::remove_file(POLICY) {
+                eprintln!("{POLICY} stays behind: {error}");
+            }
+        }
+    }
 }
 
 fn is_installed(package: &str) -> bool {

@@ -50,20 +50,23 @@ pub(crate) fn faults(filters: &[&str]) -> Result<(), String> {
     run(command.env("MAINSTAY_PROGRAMS", programs))
 }
 
-/// Each benchmark is of the crate that it measures; they print ratios against a named alternative in the same run.
-pub(crate) fn bench(filters: &[&str]) -> Result<(), String> {
+/// Everything beside its named alternative in one run; the programs are those of a release.
+pub(crate) fn bench(arguments: &[&str]) -> Result<(), String> {
     packages::require_root()?;
     packages::install_to_bench()?;
+    let programs = programs::build_for_use()?;
     let mut command = cargo();
     command
         .args([
-            "bench",
+            "run",
+            "--release",
+            "--quiet",
             "--package",
-            "mainstay-router",
-            "--bench",
-            "against_nginx",
+            "mainstay-e2e",
+            "--bin",
+            "bench",
             "--",
         ])
-        .args(filters);
-    run(&mut command)
+        .args(arguments);
+    run(command.env("MAINSTAY_PROGRAMS", programs))
 }

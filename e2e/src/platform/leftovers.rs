@@ -69,7 +69,7 @@ pub(super) fn scrub(setup: &Setup) {
 }
 
 /// Processes in one of the platform's cgroups, or with one of its paths in their arguments.
-fn processes(setup: &Setup) -> Vec<(Pid, String)> {
+pub(super) fn processes(setup: &Setup) -> Vec<(Pid, String)> {
     let paths = [setup.root(), setup.run_dir()].map(|path| path.display().to_string());
     let cgroup = format!(":/{}/", setup.name);
     let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);

@@ -22,7 +22,7 @@ use self::setup::Setup;
 use crate::{
     Deployment, Folder,
     run::{Answer, run},
-    visit::{self, Page, Visiting},
+    visit::{self, Page, Visiting, Waiting},
     wait_until,
 };
 
@@ -194,6 +194,14 @@ impl Platform {
         Deployment { json: answer.json() }
     }
 
+    /// Waits for the end of the newest deployment, which has to be a good one.
+    pub(crate) fn await_newest_deployment(&self, app: &str) -> Deployment {
+        let answer = self.long_json(&["deployments", "wait", app]);
+        let deployment = Deployment { json: answer.json() };
+        assert_eq!(deployment.phase(), "ACTIVE", "{deployment}");
+        deployment
+    }
+
     pub fn build_log(&self, app: &str, deployment: &str) -> String {
         self.log(app, deployment, "build")
     }
@@ -229,6 +237,19 @@ impl Platform {
         visit::get(self.setup.router, &self.host(app), path)
     }
 
+    /// Asks an app through the router until it answers 200 with what is wanted; within the time that a deployment may take.
+    pub(crate) fn wait_for_page(&self, app: &str, wanted: &(dyn Fn(&str) -> bool + Sync)) -> Page {
+        let host = self.host(app);
+        let waiting = Waiting {
+            address: self.setup.router,
+            host: &host,
+            path: "/",
+            wanted,
+            within: DEPLOYS_WITHIN,
+        };
+        waiting.wait().unwrap_or_else(|reason| panic!("{reason}"))
+    }
+
     /// Fails the test unless the app answers 200 with these words.
     pub fn expect_page(&self, app: &str, path: &str, words: &str) {
         let page = self
@@ -252,6 +273,23 @@ impl Platform {
 
     pub fn router(&self) -> SocketAddr {
         self.setup.router
+    }
+
+    /// The server's process.
+    pub(crate) fn server_process(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
+    }
+
+    /// All processes of the platform and its apps, with their arguments.
+    pub(crate) fn processes(&self) -> Vec<(u32, String)> {
+        let processes = leftovers::processes(&self.setup).into_iter();
+        processes
+            .map(|(pid, command)| (pid.as_raw_nonzero().get().unsigned_abs(), command))
+            .collect()
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.setup.data_dir()
     }
 
     fn log_path(&self) -> PathBuf {

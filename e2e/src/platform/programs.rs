@@ -65,6 +65,10 @@ impl Programs {
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
 }
 
 /// A link is enough where both are on one file system; a build in between makes a new file and leaves this one as it is.

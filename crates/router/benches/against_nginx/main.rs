@@ -1,16 +1,17 @@
 //! The router beside nginx as a proxy, in one run: CPU per request and latency, 1 KB and 1 MB answers, one core each.
 //!
-//! `cargo bench -p mainstay-router --bench against_nginx [-- --rounds N --seconds N --check]`; needs `nginx`, `wrk` and `taskset`, and
+//! `cargo bench -p mainstay-router --bench against_nginx [-- --rounds N --seconds N --check --results FILE]`; needs `nginx`, `wrk` and `taskset`, and
 //! two cores: the proxy has the first one, visitors and the app share the second one. Both proxies take turns, and medians are
 //! compared, because other work on the machine moves both. The router runs in full: access log, request ids, counters.
-//! With `--check` it fails where a ratio is more than a tenth above its target.
+//! With `--check` it fails where a ratio is more than a tenth above its target; with `--results` the numbers are also written down as JSON.
 
 #![expect(clippy::print_stdout, reason = "the numbers are the product")]
 
-use std::{io, net::SocketAddr, process::ExitCode};
+use std::{fs, io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 mod app;
 mod proxy;
+mod results;
 mod visitors;
 
 use proxy::Proxy;
@@ -45,6 +46,7 @@ struct Options {
     rounds: usize,
     seconds: u32,
     check: bool,
+    results: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -60,14 +62,16 @@ fn main() -> ExitCode {
 
 fn options() -> Options {
     let arguments: Vec<String> = std::env::args().collect();
-    let number = |name: &str| {
+    let value = |name: &str| {
         let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1)?.parse::<u32>().ok()
+        arguments.get(at + 1)
     };
+    let number = |name: &str| value(name)?.parse::<u32>().ok();
     Options {
         rounds: number("--rounds").unwrap_or(5) as usize,
         seconds: number("--seconds").unwrap_or(3),
         check: arguments.iter().any(|argument| argument == "--check"),
+        results: value("--results").map(PathBuf::from),
     }
 }
 
@@ -85,7 +89,7 @@ fn run(options: &Options) -> io::Result<bool> {
     );
     println!("| answer | nginx µs | router µs | ratio | target | nginx rps · p99 | router rps · p99 |");
     println!("|---|---|---|---|---|---|---|");
-    let mut within = true;
+    let (mut within, mut measured) = (true, Vec::new());
     for cell in &CELLS {
         let [nginx, router] = measure(cell, &proxies, options)?;
         let ratio = router.cpu_us / nginx.cpu_us;
@@ -101,6 +105,7 @@ fn run(options: &Options) -> io::Result<bool> {
             router.rps,
             router.p99_ms
         );
+        measured.extend(results::of_cell(cell, nginx, router));
     }
     for proxy in &proxies {
         println!(
@@ -108,6 +113,10 @@ fn run(options: &Options) -> io::Result<bool> {
             proxy.name,
             proxy.memory_mb()
         );
+    }
+    measured.push(results::memory(&proxies));
+    if let Some(path) = &options.results {
+        fs::write(path, serde_json::to_string(&measured)?)?;
     }
     Ok(within || !options.check)
 }
