@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::StreamExt;
 use mainstay_engine::{Engine, InstanceState, LogQuery, local::LocalEngine};
-use mainstay_shim::{process::ProcessIdentity, protocol::SOCKET_FILE};
+use mainstay_shim::{cgroup::Cgroup, process::ProcessIdentity, protocol::SOCKET_FILE};
 use mainstay_spec::ids::InstanceId;
 
 use crate::world::{DEADLINE, PROGRAMS, World, exited, processes_with, signaled, until};
@@ -174,7 +174,7 @@ async fn a_sweep_removes_what_nobody_wants_and_keeps_the_rest() {
         .await
         .unwrap();
     assert!(!world.cgroup(wanted_id).exists());
-    let top = world.config.cgroup_root.join("memory").join(&world.config.prefix);
+    let top = Cgroup::new(&world.config.cgroup_root, &format!("/{}", world.config.prefix));
     assert!(!top.exists());
 }
 

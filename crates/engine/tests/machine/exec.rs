@@ -1,13 +1,13 @@
 //! Further processes in an instance.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use futures_util::{SinkExt, StreamExt};
 use mainstay_diagnosis::facts::{ExecFault, ExecFaultKind, Termination};
-use mainstay_engine::{Engine, ExecInput, ExecOutput, ExecRequest, ExecSession};
+use mainstay_engine::{Engine, ExecInput, ExecOutput, ExecRequest, ExecSession, local::LocalEngine};
 use mainstay_spec::ids::InstanceId;
 
-use crate::world::{DEADLINE, PROGRAMS, World, processes_with, until};
+use crate::world::{DEADLINE, PROGRAMS, World, processes_with, signaled, until};
 
 async fn begin(world: &World, id: InstanceId, text: &str, terminal: Option<(u16, u16)>) -> ExecSession {
     let request = ExecRequest {
@@ -151,6 +151,42 @@ async fn a_command_that_is_not_there_has_its_errno() {
         (ExecFaultKind::NotFound, Some(libc::ENOENT))
     );
     world.stop(id, DEADLINE).await;
+}
+
+/// A runtime that fails every exec, with the longest message that a frame could not hold.
+fn runtime_that_cannot_exec(world: &World) -> PathBuf {
+    let message = serde_json::json!({ "level": "error", "msg": "\u{1}".repeat(300_000) });
+    let log = world.config.data_dir.join("long.json");
+    fs::write(&log, message.to_string()).unwrap();
+    let program = world.config.data_dir.join("runtime");
+    // The fourth argument is the log's path.
+    let text = format!(
+        "#!/bin/sh\nfor word in \"$@\"; do\n  if [ \"$word\" = exec ]; then cat {} > \"$4\"; exit 1; fi\ndone\nexec runc \"$@\"\n",
+        log.display()
+    );
+    fs::write(&program, text).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+#[tokio::test]
+async fn a_runtime_that_complains_at_length_fails_the_exec_and_not_the_shim() {
+    if !mainstay_testkit::can_run(&PROGRAMS) {
+        return;
+    }
+    let mut world = World::new().await;
+    world.config.runtime = runtime_that_cannot_exec(&world);
+    world.engine = LocalEngine::open(world.config.clone()).await.unwrap();
+    let id = sleeper(&world).await;
+    let (_, _, end) = finish(begin(&world, id, "true", None).await).await;
+    let ExecFaultKind::Other { message } = end.unwrap_err().kind else {
+        panic!("not the runtime's message");
+    };
+    assert!(
+        message.starts_with("the OCI runtime could not make the process: \u{1}"),
+        "{message:.80}"
+    );
+    assert_eq!(world.stop(id, DEADLINE).await.termination, signaled(15));
 }
 
 #[tokio::test]

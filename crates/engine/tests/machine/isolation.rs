@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::MetadataExt};
 
 use mainstay_engine::{Mount, MountKind};
+use mainstay_shim::cgroup::CgroupVersion;
 
 use crate::world::{PROGRAMS, World, exited};
 
@@ -54,13 +55,17 @@ async fn the_kernel_and_the_limits_are_out_of_reach() {
         return;
     }
     let world = World::new().await;
+    let (cgroup, limit) = match CgroupVersion::detect(&world.config.cgroup_root) {
+        CgroupVersion::V1 => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        CgroupVersion::V2 => ("/sys/fs/cgroup", "memory.max"),
+    };
     for (attempt, reason) in [
         ("mount -t tmpfs none /tmp", "mount"),
         ("unshare -Ur true", "unshare"),
         ("echo 1 > /proc/sys/kernel/panic", "Read-only file system"),
-        ("mkdir /sys/fs/cgroup/memory/more", "Read-only file system"),
+        (&format!("mkdir {cgroup}/more"), "Read-only file system"),
         (
-            "echo 1000000000 > /sys/fs/cgroup/memory/memory.limit_in_bytes",
+            &format!("cat {cgroup}/{limit}; echo 1000000000 > {cgroup}/{limit}"),
             "Read-only file system",
         ),
         ("echo 127.0.0.2 evil >> /etc/hosts", "Read-only file system"),

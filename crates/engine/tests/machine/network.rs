@@ -24,22 +24,35 @@ fn get(address: Ipv4Addr) -> Option<String> {
     Some(answer)
 }
 
+/// A world with a network of its own, 10.197.`subnet`.0/18, and how the names of its devices begin. Tests run side by side.
+async fn connected_world(subnet: u8) -> (World, String) {
+    let mut world = World::new().await;
+    let unique = world.config.prefix.trim_start_matches("mstest-").to_owned();
+    let prefix = format!("mt{}", &unique[..4]);
+    let mut config = world.config.clone();
+    config.network = Some(NetworkConfig {
+        prefix: prefix.clone(),
+        table: format!("mstest_{unique}"),
+        pool: format!("10.197.{subnet}.0/18").parse().unwrap(),
+        service_pool: format!("10.198.{subnet}.0/18").parse().unwrap(),
+        ..NetworkConfig::new(config.data_dir.join("network.json"))
+    });
+    world.engine = LocalEngine::open(config).await.unwrap();
+    (world, format!("{prefix}-"))
+}
+
+fn devices(prefix: &str) -> Vec<String> {
+    let entries = std::fs::read_dir("/sys/class/net").unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(prefix)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_answers_at_its_address_and_is_disconnected_at_its_end() {
     if !mainstay_testkit::can_run(&[PROGRAMS.as_slice(), &["nft"]].concat()) {
         return;
     }
-    let mut world = World::new().await;
-    let unique = world.config.prefix.trim_start_matches("mstest-").to_owned();
-    let mut config = world.config.clone();
-    config.network = Some(NetworkConfig {
-        prefix: format!("mt{}", &unique[..4]),
-        table: format!("mstest_{unique}"),
-        pool: "10.197.0.0/18".parse().unwrap(),
-        service_pool: "10.198.0.0/18".parse().unwrap(),
-        ..NetworkConfig::new(config.data_dir.join("network.json"))
-    });
-    world.engine = LocalEngine::open(config).await.unwrap();
+    let (world, prefix) = connected_world(0).await;
     let mut spec = world.shell(
         "mkdir /www; echo hello > /www/page; cat /etc/hosts /etc/resolv.conf; exec httpd -f -p 8080 -h /www",
     );
@@ -68,11 +81,40 @@ async fn an_instance_answers_at_its_address_and_is_disconnected_at_its_end() {
         .await
         .unwrap();
     world.engine.remove_networks().await.unwrap();
-    let devices = std::fs::read_dir("/sys/class/net").unwrap();
-    let prefix = format!("mt{}-", &unique[..4]);
+    assert_eq!(devices(&prefix), [""; 0]);
+}
+
+/// On one thread, so that nothing happens between the news and the look at what is there at that moment.
+#[tokio::test]
+async fn an_end_is_told_before_the_network_is_taken_away() {
+    if !mainstay_testkit::can_run(&[PROGRAMS.as_slice(), &["nft"]].concat()) {
+        return;
+    }
+    let (world, prefix) = connected_world(64).await;
+    world.engine.ensure_network(world.app).await.unwrap();
+    let before = devices(&prefix);
+    let mut spec = world.shell("exec sleep 1000");
+    spec.network = Network::App;
+    let id = spec.id;
+    let pid = world.engine.start(spec).await.unwrap().pid.unwrap();
+    // The kernel removes the device with the namespace, so that must not go by itself.
+    let namespace = std::fs::File::open(format!("/proc/{pid}/ns/net")).unwrap();
+    let device = devices(&prefix)
+        .into_iter()
+        .find(|name| !before.contains(name))
+        .unwrap();
+
+    world.stop(id, DEADLINE).await;
     assert!(
-        !devices
-            .into_iter()
-            .any(|device| device.unwrap().file_name().to_string_lossy().starts_with(&prefix))
+        devices(&prefix).contains(&device),
+        "the news waited for the network"
     );
+    until(async || (!devices(&prefix).contains(&device)).then_some(())).await;
+    drop(namespace);
+    world
+        .engine
+        .sweep(&HashSet::new(), &HashSet::new())
+        .await
+        .unwrap();
+    world.engine.remove_networks().await.unwrap();
 }
