@@ -7,6 +7,7 @@
 
 mod check;
 mod command;
+mod guest;
 mod packages;
 mod programs;
 mod server;
@@ -20,7 +21,7 @@ const USAGE: &str = "usage: ./x COMMAND
 
   up       install what is missing, build, start Mainstay, deploy an example
   down     stop everything and leave nothing behind (--purge: also delete all data)
-  test     install what is missing and run all tests
+  test     install what is missing and run all tests (--cgroup2: the engine's, in qemu, on Debian's kernel with cgroup v2 alone)
   check    formatting, lints, dependencies, docs, house rules
   faults   deploy every fault of the suite for real; prints expected and got
   bench    measure beside docker and nginx: start, unchanged, one-file, memory, router (--rounds N)
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         ["up"] => server::up(),
         ["down"] => server::down(false),
         ["down", "--purge"] => server::down(true),
+        ["test", "--cgroup2", filters @ ..] => guest::test(filters),
         ["test", filters @ ..] => suite::test(filters),
         ["check"] => check::check(),
         ["faults", filters @ ..] => suite::faults(filters),

@@ -23,6 +23,9 @@ const TO_RUN: [&str; 12] = [
 /// What the tests need besides: a registry, and a host's own certificates and tools.
 const TO_TEST: [&str; 4] = ["busybox-static", "curl", "docker-registry", "python3-venv"];
 
+/// What the tests in a virtual machine need besides: the machine, and the tools whose programs are copied into it.
+const TO_TEST_IN_GUEST: [&str; 3] = ["iptables", "libc-bin", "qemu-system-x86"];
+
 /// What the benchmarks compare with. Docker's and nginx's own services are not started: the benchmarks start what they need, apart.
 const TO_BENCH: [&str; 3] = ["docker.io", "nginx-light", "wrk"];
 
@@ -35,6 +38,10 @@ pub(crate) fn install_to_run() -> Result<(), String> {
 
 pub(crate) fn install_to_test() -> Result<(), String> {
     install(&[&TO_RUN[..], &TO_TEST[..]].concat())
+}
+
+pub(crate) fn install_to_test_in_guest() -> Result<(), String> {
+    install(&[&TO_RUN[..], &TO_TEST[..], &TO_TEST_IN_GUEST[..]].concat())
 }
 
 pub(crate) fn install_to_bench() -> Result<(), String> {
