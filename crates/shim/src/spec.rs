@@ -18,6 +18,8 @@ pub struct ShimSpec {
     pub container_id: String,
     /// Log, record and writable layer; on a disk.
     pub data_dir: PathBuf,
+    /// Keeps an empty file system of each size that was asked for; shared by all shims.
+    pub disk_templates: PathBuf,
     /// The OCI runtime's program: a path, or a name that is looked up in PATH.
     pub runtime: PathBuf,
     /// mainstay-init's file.

@@ -20,6 +20,10 @@ use super::{
 };
 
 pub(super) fn prepare_directories(config: &LocalConfig) -> Result<(), EngineError> {
+    // Sizes that nobody asks for any more, drafts of killed shims, formats of an older version: what is needed is quickly made again.
+    let templates = config.disk_templates();
+    lost::remove_directory(&templates)
+        .map_err(EngineError::during(format!("remove {}", templates.display())))?;
     for (directory, mode) in [(config.instances_dir(), 0o700), (config.run_dir.clone(), 0o711)] {
         fs::DirBuilder::new()
             .recursive(true)

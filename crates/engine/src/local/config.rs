@@ -71,6 +71,10 @@ impl LocalConfig {
         }
     }
 
+    pub(super) fn disk_templates(&self) -> PathBuf {
+        self.data_dir.join("disk-templates")
+    }
+
     pub(super) fn instances_dir(&self) -> PathBuf {
         self.data_dir.join("instances")
     }

@@ -171,6 +171,7 @@ async fn shim_spec(
         instance: spec.id.to_string(),
         container_id: inner.config.container_id(spec.id),
         data_dir: places.data.clone(),
+        disk_templates: inner.config.disk_templates(),
         runtime: inner.config.runtime.clone(),
         init: inner.config.init(),
         cgroup_root: inner.config.cgroup_root.clone(),

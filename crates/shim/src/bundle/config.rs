@@ -142,6 +142,7 @@ mod tests {
             instance: "00000000-0000-0000-0000-000000000001".into(),
             container_id: "ms-000000000001".into(),
             data_dir: "/var/lib/mainstay/instances/1".into(),
+            disk_templates: "/var/lib/mainstay/disk-templates".into(),
             runtime: "runc".into(),
             init: "/usr/lib/mainstay/mainstay-init".into(),
             cgroup_root: "/sys/fs/cgroup".into(),
