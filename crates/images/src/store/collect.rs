@@ -1,15 +1,15 @@
 //! Garbage collection: images that nobody pins go, then layers that no image and no pin needs. Layers with a key are a cache: they stay,
 //! the ones used last first, up to a budget.
 //!
-//! Nothing that was used in the last `min_age` is touched, so that a build may hold layers which no image has yet: `min_age` must be
-//! longer than the longest build.
+//! Nothing that was used since a given moment is touched: a build may hold layers which no image has yet, so the moment has to lie before
+//! the start of the oldest build that goes on.
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use super::{Catalogue, ImageStore, LayerLocation, LayerRecord, Pinned, StoreError, files, random_id};
@@ -18,20 +18,10 @@ use crate::record::{ImageId, LayerId};
 /// What may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CollectPolicy {
-    /// Images and layers used more recently stay.
-    pub min_age: Duration,
+    /// Images and layers used at that time or later stay. A moment, no age: the decision is made some time after the policy.
+    pub unused_since: SystemTime,
     /// How much layers that nothing needs may take together, as a cache.
     pub cache_bytes: u64,
-}
-
-impl Default for CollectPolicy {
-    /// Twice the longest build; 10 GiB of cache.
-    fn default() -> Self {
-        Self {
-            min_age: Duration::from_hours(2),
-            cache_bytes: 10 << 30,
-        }
-    }
 }
 
 /// What went.
@@ -57,18 +47,17 @@ impl ImageStore {
     /// way leaves directories for the next open to sweep.
     pub fn collect(&self, in_use: &Pinned, policy: &CollectPolicy) -> Result<Collected, StoreError> {
         let sizes = self.disk_usage()?.layers.into_iter().collect();
-        let now = SystemTime::now();
         let mut collected = Collected::default();
         let mut trash = Vec::new();
         {
             let mut catalogue = self.catalogue();
-            for id in old_images(self, &catalogue, in_use, policy, now) {
+            for id in old_images(self, &catalogue, in_use, policy) {
                 files::remove_file(&self.image_record_path(&id))?;
                 catalogue.images.remove(&id);
                 collected.images.push(id);
             }
             let candidates = self.candidates(&catalogue, in_use, &sizes);
-            for candidate in unneeded(candidates, policy, now) {
+            for candidate in unneeded(candidates, policy) {
                 trash.extend(self.forget_layer(&mut catalogue, candidate, &mut collected)?);
             }
         }
@@ -149,11 +138,10 @@ fn old_images(
     catalogue: &Catalogue,
     in_use: &Pinned,
     policy: &CollectPolicy,
-    now: SystemTime,
 ) -> Vec<ImageId> {
     let pinned = catalogue.pins.values().flat_map(|pin| pin.pinned.images.iter());
     let held: BTreeSet<&ImageId> = pinned.chain(&in_use.images).collect();
-    let is_old = |id: &&ImageId| age(used_at(&store.image_record_path(id)), now) >= policy.min_age;
+    let is_old = |id: &&ImageId| used_at(&store.image_record_path(id)) < policy.unused_since;
     catalogue
         .images
         .keys()
@@ -164,11 +152,11 @@ fn old_images(
 }
 
 /// Which of the candidates go: all old ones without a key, and old ones with a key once the budget is spent on those used later.
-fn unneeded(mut candidates: Vec<Candidate>, policy: &CollectPolicy, now: SystemTime) -> Vec<Candidate> {
+fn unneeded(mut candidates: Vec<Candidate>, policy: &CollectPolicy) -> Vec<Candidate> {
     candidates.sort_by_key(|candidate| Reverse(candidate.used_at));
     let mut cached = 0_u64;
     candidates.retain(|candidate| {
-        let is_old = age(candidate.used_at, now) >= policy.min_age;
+        let is_old = candidate.used_at < policy.unused_since;
         let is_cache = candidate.layer.key.is_some();
         let fits = cached.saturating_add(candidate.bytes) <= policy.cache_bytes;
         let stays = !is_old || (is_cache && fits);
@@ -178,11 +166,6 @@ fn unneeded(mut candidates: Vec<Candidate>, policy: &CollectPolicy, now: SystemT
         !stays
     });
     candidates
-}
-
-/// A clock that was set back makes things young.
-fn age(used_at: SystemTime, now: SystemTime) -> Duration {
-    now.duration_since(used_at).unwrap_or_default()
 }
 
 /// When a record was used last: its file's time, see `mark_used`.
@@ -202,6 +185,8 @@ pub(super) fn mark_used(record: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
         record::{ImageConfig, ImageRecord},
@@ -252,7 +237,7 @@ mod tests {
                 .collect(
                     in_use,
                     &CollectPolicy {
-                        min_age: HOUR,
+                        unused_since: SystemTime::now() - HOUR,
                         cache_bytes,
                     },
                 )
@@ -371,5 +356,19 @@ mod tests {
         assert_eq!(collected.released, [released]);
         assert_eq!(collected.freed_bytes, 0);
         assert!(other.path().exists());
+    }
+
+    #[test]
+    fn an_external_layer_whose_directory_is_gone_hinders_nothing() {
+        let world = World::new();
+        let other = tempfile::tempdir().unwrap();
+        let id = world
+            .store
+            .adopt_layer(other.path(), "buildah app", None)
+            .unwrap();
+        world.image(&[&id], 9 * HOUR);
+        set_age(&world.store.layer_record_path(&id), 9 * HOUR);
+        drop(other);
+        assert_eq!(world.collect(&Pinned::default(), 0).layers, [id]);
     }
 }

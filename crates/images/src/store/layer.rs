@@ -94,6 +94,15 @@ impl ImageStore {
         Ok(id)
     }
 
+    /// Directories of other stores that the records name: their owners must not delete them.
+    pub fn external_layers(&self) -> Vec<PathBuf> {
+        let external = |layer: &LayerRecord| match &layer.location {
+            LayerLocation::External { path, .. } => Some(path.clone()),
+            LayerLocation::Store => None,
+        };
+        self.catalogue().layers.values().filter_map(external).collect()
+    }
+
     fn external_layer(&self, path: &Path) -> Option<LayerId> {
         let is_it = |layer: &&LayerRecord| matches!(&layer.location, LayerLocation::External { path: known, .. } if known == path);
         self.catalogue()

@@ -40,7 +40,7 @@ pub use self::{
     key::LayerKey,
     layer::{LayerLocation, LayerRecord},
     pin::{Pin, Pinned},
-    usage::DiskUsage,
+    usage::{DiskUsage, free_bytes, tree_bytes},
 };
 use crate::record::{ImageId, ImageRecord, LayerId};
 

@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{ImageStore, StoreError, files};
+use super::{Catalogue, ImageStore, StoreError, files};
 use crate::record::{ImageId, LayerId};
 
 /// What somebody needs.
@@ -37,6 +37,25 @@ impl ImageStore {
     pub fn pin(&self, name: &str, pinned: Pinned) -> Result<(), StoreError> {
         // Held while the record is written: a collection in between could take away what is pinned.
         let mut catalogue = self.catalogue();
+        self.set_pin(&mut catalogue, name, pinned)
+    }
+
+    /// Adds an image to the pin `name`, which is made if there is none. Whoever adds at the same time loses nothing.
+    pub fn pin_also(&self, name: &str, image: ImageId) -> Result<(), StoreError> {
+        let mut catalogue = self.catalogue();
+        let mut pinned = catalogue
+            .pins
+            .get(name)
+            .map(|pin| pin.pinned.clone())
+            .unwrap_or_default();
+        if pinned.images.contains(&image) {
+            return Ok(());
+        }
+        pinned.images.push(image);
+        self.set_pin(&mut catalogue, name, pinned)
+    }
+
+    fn set_pin(&self, catalogue: &mut Catalogue, name: &str, pinned: Pinned) -> Result<(), StoreError> {
         if let Some(id) = pinned
             .images
             .iter()
@@ -62,8 +81,10 @@ impl ImageStore {
 
     /// Takes the pin away; one that is not there is fine.
     pub fn unpin(&self, name: &str) -> Result<(), StoreError> {
+        // Held, so that a pin which is set at the same time is either gone or whole.
+        let mut catalogue = self.catalogue();
         files::remove_file(&self.pin_path(name))?;
-        self.catalogue().pins.remove(name);
+        catalogue.pins.remove(name);
         Ok(())
     }
 
@@ -85,6 +106,7 @@ impl ImageStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::ImageRecord;
 
     #[test]
     fn pins_survive_an_open_and_can_be_replaced_and_taken_away() {
@@ -110,6 +132,34 @@ mod tests {
         store.unpin("deployment ../a").unwrap();
         store.unpin("never there").unwrap();
         assert_eq!(store.pins(), []);
+    }
+
+    #[test]
+    fn a_pin_can_be_added_to() {
+        let root = tempfile::tempdir().unwrap();
+        let store = ImageStore::open(root.path()).unwrap();
+        let image = || {
+            let record = ImageRecord {
+                id: store.new_image_id(),
+                layers: Vec::new(),
+                config: crate::record::ImageConfig::default(),
+                created_at: jiff::Timestamp::UNIX_EPOCH,
+                origin: "test".to_owned(),
+                digest: None,
+            };
+            store.put_image(&record).unwrap();
+            record.id
+        };
+        let (first, second) = (image(), image());
+        for id in [&first, &second, &first] {
+            store.pin_also("deployment", id.clone()).unwrap();
+        }
+        assert!(matches!(
+            store.pin_also("deployment", ImageId("nothing".to_owned())),
+            Err(StoreError::UnknownImage { .. })
+        ));
+        let pins = store.pins();
+        assert_eq!(pins[0].pinned.images, [first, second]);
     }
 
     #[test]

@@ -47,28 +47,43 @@ impl ImageStore {
             return Ok(*bytes);
         }
         let path = self.layer_path(id)?;
-        let bytes = tree_bytes(&path).map_err(|error| StoreError::file("measure", &path, error))?;
+        let bytes = match tree_bytes(&path) {
+            // Its owner has deleted it: an app is gone, and its store with it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            measured => measured.map_err(|error| StoreError::file("measure", &path, error))?,
+        };
         self.catalogue().sizes.insert(id.clone(), bytes);
         Ok(bytes)
     }
 }
 
-fn free_bytes(path: &Path) -> Result<u64, StoreError> {
+/// What is left for the platform on the file system of `path`.
+pub fn free_bytes(path: &Path) -> Result<u64, StoreError> {
     let status = rustix::fs::statvfs(path)
         .map_err(|error| StoreError::file("ask the free space of", path, error.into()))?;
     Ok(status.f_bavail * status.f_frsize)
 }
 
-/// Allocated bytes of a tree; a file with several names counts once.
-fn tree_bytes(root: &Path) -> io::Result<u64> {
+/// Allocated bytes of a tree; a file with several names counts once, and what goes meanwhile not at all. Blocks: about 5 µs per file.
+///
+/// # Errors
+/// When `root` is not there, or something in it cannot be read.
+pub fn tree_bytes(root: &Path) -> io::Result<u64> {
     const BLOCK: u64 = 512;
     let mut seen = HashSet::new();
-    let mut directories = vec![root.to_owned()];
     let mut bytes = 0;
+    let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(&directory)? {
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && directory != root => continue,
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
-            let metadata = entry.metadata()?;
+            let metadata = match entry.metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                metadata => metadata?,
+            };
             if metadata.nlink() > 1 && !metadata.is_dir() && !seen.insert(metadata.ino()) {
                 continue;
             }
