@@ -1,6 +1,6 @@
 //! The builder's contract with the control plane.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use mainstay_diagnosis::facts::{BuildFacts, BuildFault};
@@ -12,6 +12,8 @@ use mainstay_spec::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+
+use crate::BuilderError;
 
 /// Builds components.
 #[async_trait]
@@ -28,8 +30,39 @@ pub trait Builder: fmt::Debug + Send + Sync {
         cancel: watch::Receiver<bool>,
     ) -> BuildReport;
 
+    /// The caller has pinned what it needs of this build, or wants nothing of it: the builder's own pin goes. Until then a result stays,
+    /// however long nobody takes it.
+    async fn release(&self, build: BuildId);
+
     /// Removes what an earlier process left behind: containers, mounts, cgroups, temporary files.
     async fn sweep(&self) -> Vec<String>;
+
+    /// Deletes what builds left for later ones and nobody needs, as far as the policy says; also images of the store that nobody pins. Builds
+    /// may go on meanwhile.
+    async fn collect(&self, policy: &KeepPolicy) -> Result<CollectReport, BuilderError>;
+
+    /// Deletes the tool caches and Dockerfile stores of an app, and the mirrors of `sources`, which no other app may need. None of its
+    /// images may be in use. Refused while one of its builds goes on.
+    async fn remove_app(&self, app: AppId, sources: &[Source]) -> Result<(), BuilderError>;
+}
+
+/// How much is kept for later builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepPolicy {
+    /// Images that nobody pins, layers and caches stay this long after their last use.
+    pub unused_for: Duration,
+    /// Layers of toolchains and dependencies, tool caches and git mirrors together; the last two take at most half of it.
+    pub cache_bytes_max: u64,
+    /// A component's Dockerfile store above this size loses its step cache, the store of base images what nothing is built on.
+    pub dockerfile_cache_bytes_max: u64,
+}
+
+/// What was deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CollectReport {
+    /// In words.
+    pub removed: Vec<String>,
+    pub freed_bytes: u64,
 }
 
 /// Receives the build's lines as they are printed; keeps them (bounded) and shows them live.

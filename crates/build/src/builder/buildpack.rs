@@ -1,6 +1,6 @@
 //! A build with a buildpack: tools, dependencies, steps, and what is kept of it.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::SystemTime};
 
 use mainstay_engine::{Mount, MountKind};
 use mainstay_images::stack::StackImage;
@@ -207,6 +207,10 @@ impl Run<'_> {
             fs::create_dir_all(&directory)?;
             std::os::unix::fs::chown(&directory, Some(BUILD_USER.0), Some(BUILD_USER.1))?;
             mounts.push(writable(&cache.mounted_at, directory));
+        }
+        if !plan.caches.is_empty() {
+            // Says when they were used last.
+            fs::File::open(&caches)?.set_modified(SystemTime::now())?;
         }
         for (source, target) in self.inner.settings.for_containers().files {
             mounts.push(Mount {

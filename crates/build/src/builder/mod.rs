@@ -9,7 +9,9 @@
 //! Invariants: every outcome carries all facts that were observed until then; what a build started or mounted is gone when it returns;
 //! no log line holds a secret.
 
+mod activity;
 mod buildpack;
+mod collect;
 mod describe;
 mod dockerfile;
 mod files;
@@ -20,7 +22,7 @@ mod run;
 mod steps;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     fmt, io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -32,20 +34,20 @@ use mainstay_diagnosis::facts::{BuildFault, StopReason};
 use mainstay_engine::{Engine, InstanceOwner};
 use mainstay_images::{
     ImageStore, OperatorSettings,
+    store::StoreError,
     toolchains::{ToolchainError, Toolchains},
 };
 use mainstay_spec::ids::{AppId, BuildId};
 use tokio::sync::watch;
 
+use self::activity::Activity;
 use crate::{
-    BuildLog, BuildReport, BuildRequest, Builder, ResolvedSource, Source,
-    dockerfile::DockerfileEngine,
+    BuildLog, BuildReport, BuildRequest, Builder, CollectReport, KeepPolicy, ResolvedSource, Source,
+    dockerfile::{DockerfileEngine, DockerfileEngineError},
     index::BuildIndex,
     source::{GitSources, LocalPaths, SourceSettings},
 };
 
-/// Mirrors that nobody used for so long are removed.
-const MIRRORS_KEPT: Duration = Duration::from_hours(14 * 24);
 /// What a step that survived a crash of the server gets to end.
 const SWEEP_GRACE: Duration = Duration::from_secs(1);
 
@@ -74,7 +76,7 @@ pub(crate) struct Inner {
     pub(crate) index: BuildIndex,
     pub(crate) dockerfile: Option<Arc<DockerfileEngine>>,
     pub(crate) state_dir: PathBuf,
-    running: Mutex<BTreeSet<BuildId>>,
+    activity: Activity,
     /// One build per key at a time: the second one finds the first one's result.
     keys: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -98,6 +100,12 @@ pub enum BuilderError {
     },
     #[error("cannot prepare the download of toolchains")]
     Toolchains(#[source] ToolchainError),
+    #[error("app {app} is being built")]
+    Building { app: AppId },
+    #[error("cannot collect images")]
+    Store(#[source] StoreError),
+    #[error("cannot collect Dockerfile stores")]
+    Dockerfile(#[source] DockerfileEngineError),
 }
 
 impl LocalBuilder {
@@ -123,21 +131,10 @@ impl LocalBuilder {
                 dockerfile,
                 settings: config.settings,
                 state_dir: config.state_dir,
-                running: Mutex::default(),
+                activity: Activity::default(),
                 keys: Mutex::default(),
             }),
         })
-    }
-
-    /// Deletes the tool caches and Dockerfile stores of an app. None of its images may be in use.
-    pub async fn remove_app(&self, app: AppId) -> io::Result<()> {
-        if let Some(dockerfile) = &self.inner.dockerfile {
-            dockerfile.remove_app(app).await.map_err(io::Error::other)?;
-        }
-        match tokio::fs::remove_dir_all(self.inner.app_caches(app)).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -170,10 +167,6 @@ impl Inner {
         keys.entry(key.to_owned()).or_default().clone()
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, BTreeSet<BuildId>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Ends and removes containers of builds that nobody carries out any more.
     async fn sweep_containers(&self) -> Vec<String> {
         let instances = match self.engine.list().await {
@@ -193,7 +186,7 @@ impl Inner {
             };
             if build
                 .parse()
-                .is_ok_and(|build: BuildId| self.running().contains(&build))
+                .is_ok_and(|build: BuildId| self.activity.builds().is_running(build))
             {
                 continue;
             }
@@ -215,21 +208,6 @@ impl Inner {
             }
         }
         removed
-    }
-
-    /// Images that were kept for their deployment to pin, which has had its time.
-    fn sweep_pins(&self) -> Vec<String> {
-        let pins = self.store.pins();
-        let is_done = |build: &str| {
-            !build
-                .parse()
-                .is_ok_and(|build: BuildId| self.running().contains(&build))
-        };
-        pins.into_iter()
-            .filter(|pin| pin.name.strip_prefix(BUILD_PIN).is_some_and(is_done))
-            .filter(|pin| self.store.unpin(&pin.name).is_ok())
-            .map(|pin| format!("pin {}", pin.name))
-            .collect()
     }
 }
 
@@ -270,25 +248,35 @@ impl Builder for LocalBuilder {
         log: Arc<dyn BuildLog>,
         cancel: watch::Receiver<bool>,
     ) -> BuildReport {
-        let build = request.build;
-        self.inner.running().insert(build);
+        let going = self.inner.activity.begin(request.build, request.app);
         let report = run::run(&self.inner, request, log, cancel).await;
-        self.inner.running().remove(&build);
+        going.end();
         report
+    }
+
+    async fn release(&self, build: BuildId) {
+        self.inner.activity.release(build);
+        if let Err(error) = self.inner.store.unpin(&format!("{BUILD_PIN}{build}")) {
+            // The next collection tries again.
+            tracing::warn!(%build, error = &error as &dyn std::error::Error, "a build's pin stays for now");
+        }
+    }
+
+    async fn collect(&self, policy: &KeepPolicy) -> Result<CollectReport, BuilderError> {
+        self.inner.collect(policy).await
+    }
+
+    async fn remove_app(&self, app: AppId, sources: &[Source]) -> Result<(), BuilderError> {
+        self.inner.remove_app(app, sources).await
     }
 
     async fn sweep(&self) -> Vec<String> {
         let mut removed = self.inner.sweep_containers().await;
         removed.extend(self.inner.sweep_pins());
         // The engine's own condition: none of its builds may be running.
-        let idle = self.inner.running().is_empty();
+        let idle = self.inner.activity.builds().is_idle();
         if let Some(dockerfile) = self.inner.dockerfile.as_ref().filter(|_| idle) {
             removed.extend(dockerfile.sweep().await);
-        }
-        removed.extend(self.inner.sources.remove_unused(MIRRORS_KEPT));
-        match self.inner.index.remove_stale(&self.inner.store) {
-            0 => {}
-            count => removed.push(format!("{count} entries of builds whose image is gone")),
         }
         removed
     }

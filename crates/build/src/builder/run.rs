@@ -168,9 +168,12 @@ impl Run<'_> {
                 .detail("the build is forced: nothing of earlier builds is used");
             return None;
         }
-        self.inner
-            .index
-            .find(&self.inner.store, &key.hex, &identity.repository)
+        let store = &self.inner.store;
+        let entry = self.inner.index.find(store, &key.hex, &identity.repository)?;
+        let (Artifact::Image { image } | Artifact::StaticFiles { image, .. }) = &entry.output.artifact;
+        // So that a collection which began with this build leaves it alone until it is pinned.
+        store.mark_image_used(image);
+        Some(entry)
     }
 
     async fn fetch(&mut self) -> Result<Workspace, BuildEnd> {

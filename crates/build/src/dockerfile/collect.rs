@@ -1,7 +1,9 @@
-//! Which images of a component's store can go. Every changed step leaves one behind, so a store grows with each build.
+//! Which images of the stores can go. Every changed step leaves one behind, so a component's store grows with each build; the shared store
+//! grows with each base image that was ever named.
 //!
 //! An image stays while its top layer is in use (buildah then keeps all layers below), and while the last build used it: that is the step
-//! cache. Only a store above its budget loses the cache too. Pure but for reading the store's lists.
+//! cache. Only a store above its budget loses the cache too. A base image stays while any layer of any component's store lies on it. Pure
+//! but for reading the stores' lists.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -67,6 +69,32 @@ pub(crate) fn removable(
         .collect())
 }
 
+/// Ids of the base images to remove. Imported ones stay: nobody could pull them again.
+pub(crate) fn removable_bases(
+    shared_root: &Path,
+    component_roots: &[PathBuf],
+    in_use: &HashSet<PathBuf>,
+    cache_bytes_max: u64,
+) -> Result<Vec<String>, StorageError> {
+    let mut built_on = HashSet::new();
+    for root in component_roots {
+        built_on.extend(storage::lain_on(root)?);
+    }
+    let is_needed = |image: &StoredImage| {
+        let layers = storage::layers_of(shared_root, image).unwrap_or_default();
+        let has_child = layers.iter().any(|(id, _)| built_on.contains(id));
+        has_child || layers.iter().any(|(_, directory)| in_use.contains(directory))
+    };
+    let total: u64 = storage::layer_sizes(shared_root)?.values().sum();
+    let is_cache = |image: &StoredImage| total <= cache_bytes_max && !image.names.is_empty();
+    let is_imported = |image: &StoredImage| image.names.iter().any(|name| name.starts_with("localhost/"));
+    Ok(storage::images(shared_root)?
+        .into_iter()
+        .filter(|image| !is_imported(image) && !is_cache(image) && !is_needed(image))
+        .map(|image| image.id)
+        .collect())
+}
+
 /// The step cache of a build that has just ended: what it took from the cache and what is new in the store.
 pub(crate) fn cache_of(
     before: &BTreeSet<String>,
@@ -120,6 +148,48 @@ mod tests {
     #[test]
     fn above_the_budget_the_cache_goes_too() {
         assert_eq!(gone(39), ["step", "old", "bare"]);
+    }
+
+    /// A shared store with a used base, an unused one, an imported one and one whose tag has moved on; and a store built on the first.
+    fn stores() -> (tempfile::TempDir, PathBuf, Vec<PathBuf>) {
+        let dir = tempfile::tempdir().unwrap();
+        let (shared, own) = (dir.path().join("shared"), dir.path().join("own"));
+        for (root, images, layers) in [
+            (
+                &shared,
+                r#"[{"id":"used","layer":"u2","names":["docker.io/library/node:22"]},{"id":"idle","layer":"i","names":["docker.io/library/go:1"]},
+                    {"id":"imported","layer":"m","names":["localhost/base:latest"]},{"id":"moved","layer":"v"}]"#,
+                r#"[{"id":"u1","diff-size":10},{"id":"u2","parent":"u1","diff-size":10},{"id":"i","diff-size":10},{"id":"m","diff-size":10},{"id":"v","diff-size":10}]"#,
+            ),
+            (
+                &own,
+                r#"[{"id":"app","layer":"a"},{"id":"plain","layer":"u2"}]"#,
+                r#"[{"id":"a","parent":"u2"}]"#,
+            ),
+        ] {
+            for (directory, file, text) in [
+                ("overlay-images", "images.json", images),
+                ("overlay-layers", "layers.json", layers),
+            ] {
+                fs::create_dir_all(root.join(directory)).unwrap();
+                fs::write(root.join(directory).join(file), text).unwrap();
+            }
+        }
+        (dir, shared, vec![own])
+    }
+
+    #[test]
+    fn base_images_stay_while_something_lies_on_them() {
+        let (_dir, shared, components) = stores();
+        let gone = |components: &[PathBuf], in_use: &HashSet<PathBuf>, budget| {
+            removable_bases(&shared, components, in_use, budget).unwrap()
+        };
+        let nothing = HashSet::new();
+        assert_eq!(gone(&components, &nothing, 50), ["moved"]);
+        assert_eq!(gone(&components, &nothing, 49), ["idle", "moved"]);
+        assert_eq!(gone(&[], &nothing, 49), ["used", "idle", "moved"]);
+        let in_use = HashSet::from([shared.join("overlay/u1/diff")]);
+        assert_eq!(gone(&[], &in_use, 49), ["idle", "moved"]);
     }
 
     #[test]

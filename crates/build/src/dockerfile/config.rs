@@ -25,8 +25,6 @@ pub struct DockerfileConfig {
     pub tools: Tools,
     /// A build is stopped when the file system has less room than this.
     pub disk_free_floor_bytes: u64,
-    /// A component's store above this size loses its step cache when it is collected.
-    pub cache_bytes_max: u64,
     /// Between the polite and the hard stop.
     pub grace_period: Duration,
     /// Wait before the second and the third attempt of a pull.
@@ -46,7 +44,6 @@ impl DockerfileConfig {
             default_registry: "docker.io".to_owned(),
             tools: Tools::default(),
             disk_free_floor_bytes: 1 << 30,
-            cache_bytes_max: 8 << 30,
             grace_period: Duration::from_secs(10),
             pull_retry_delay: Duration::from_secs(2),
         }

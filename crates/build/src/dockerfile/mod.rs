@@ -28,6 +28,7 @@ mod buildah;
 mod cgroup;
 mod cleanup;
 mod collect;
+mod collecting;
 mod config;
 mod disk_watch;
 mod ending;
@@ -48,7 +49,7 @@ mod storage;
 mod supervise;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -66,13 +67,12 @@ use self::{
 use crate::api::BuildLog;
 
 pub use self::{
+    collecting::CollectedImages,
     config::{BuildNetwork, CA_BUNDLE_IN_STEP, DockerfileConfig, NetworkNamespace, StepNetwork, Tools},
     engine_network::EngineBuildNetwork,
     request::{DockerfileEnd, DockerfileImage, DockerfileReport, DockerfileRequest},
 };
 
-/// Keeps a command line well below the kernel's limit.
-const IMAGES_PER_CALL: usize = 500;
 const SHORT_CALL: Duration = Duration::from_mins(2);
 
 /// Builds Dockerfiles. One per server; builds of different components run side by side.
@@ -86,6 +86,8 @@ pub struct DockerfileEngine {
     tools: Vec<(String, String)>,
     /// One lock per store and per pulled image.
     locks: Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>,
+    /// Read by builds, which may rely on any base image; written while some are taken away.
+    bases: tokio::sync::RwLock<()>,
 }
 
 /// The engine cannot be set up, or an operation on its stores failed.
@@ -149,6 +151,7 @@ impl DockerfileEngine {
             architecture: architecture(),
             tools,
             locks: Mutex::default(),
+            bases: tokio::sync::RwLock::default(),
             config,
         })
     }
@@ -160,6 +163,7 @@ impl DockerfileEngine {
         log: Arc<dyn BuildLog>,
         cancel: watch::Receiver<bool>,
     ) -> DockerfileReport {
+        let _base_images_stay = self.bases.read().await;
         build::run(self, &request, log, cancel).await
     }
 
@@ -171,40 +175,6 @@ impl DockerfileEngine {
             removed.extend(cleanup::clean_store(&self.buildah(&store)).await);
         }
         removed
-    }
-
-    /// Removes images that nothing needs, in words. `in_use` holds the layer directories of all images that somebody may still run
-    /// ([`DockerfileImage::layers`]); what else is kept is the last build's result and step cache. A store that is building is left out.
-    pub async fn collect(&self, in_use: &HashSet<PathBuf>) -> Result<Vec<String>, DockerfileEngineError> {
-        let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-        let in_use = &in_use.iter().map(real).collect();
-        let mut removed = Vec::new();
-        let shared = self.layout.shared();
-        for store in self.layout.stores().into_iter().filter(|store| *store != shared) {
-            let lock = self.lock(&store.root);
-            let Ok(_guard) = lock.try_lock() else { continue };
-            let count = self.collect_store(&store, in_use).await?;
-            if count > 0 {
-                removed.push(format!("{count} images of {}", store.root.display()));
-            }
-        }
-        Ok(removed)
-    }
-
-    async fn collect_store(
-        &self,
-        store: &Store,
-        in_use: &HashSet<PathBuf>,
-    ) -> Result<usize, DockerfileEngineError> {
-        let operation = format!("collecting the images of {}", store.root.display());
-        let last = collect::LastBuild::read(&store.root);
-        let images = collect::removable(&store.root, in_use, &last, self.config.cache_bytes_max)
-            .map_err(|error| DockerfileEngineError::new(&operation, error))?;
-        for some in images.chunks(IMAGES_PER_CALL) {
-            self.short_call(&operation, &self.buildah(store).remove_images(some))
-                .await?;
-        }
-        Ok(images.len())
     }
 
     /// Puts a file tree into the shared store as the base image `localhost/<name>`; `FROM <name>` finds it before any registry is asked.

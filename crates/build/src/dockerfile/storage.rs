@@ -137,6 +137,32 @@ pub(crate) fn layer_directories(roots: &[&Path], image: &str) -> Result<Vec<Path
     Ok(directories)
 }
 
+/// The layers of an image of one store, top first, with their directories; without those of other stores below them.
+pub(crate) fn layers_of(root: &Path, image: &StoredImage) -> Result<Vec<(String, PathBuf)>, StorageError> {
+    let layers: Vec<StoredLayer> = list(&root.join("overlay-layers/layers.json"))?;
+    let parents: BTreeMap<&str, Option<&str>> = layers
+        .iter()
+        .map(|layer| (layer.id.as_str(), layer.parent.as_deref()))
+        .collect();
+    let mut found = Vec::new();
+    let mut next = image.layer.as_deref();
+    while let Some((id, parent)) = next.and_then(|id| parents.get_key_value(id))
+        && found.len() < LAYERS_MAX
+    {
+        found.push(((*id).to_owned(), layer_directory(root, id)));
+        next = *parent;
+    }
+    Ok(found)
+}
+
+/// Layers that images and other layers of the store lie on directly; their own store may be another.
+pub(crate) fn lain_on(root: &Path) -> Result<Vec<String>, StorageError> {
+    let layers: Vec<StoredLayer> = list(&root.join("overlay-layers/layers.json"))?;
+    let parents = layers.into_iter().filter_map(|layer| layer.parent);
+    let tops = images(root)?.into_iter().filter_map(|image| image.layer);
+    Ok(parents.chain(tops).collect())
+}
+
 /// Bytes of every layer of one store.
 pub(crate) fn layer_sizes(root: &Path) -> Result<BTreeMap<String, u64>, StorageError> {
     let layers: Vec<StoredLayer> = list(&root.join("overlay-layers/layers.json"))?;

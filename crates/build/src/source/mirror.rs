@@ -6,7 +6,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use data_encoding::HEXLOWER;
@@ -29,6 +29,14 @@ pub struct Mirrors {
     directory: PathBuf,
     /// One fetch at a time per mirror; entries of unused mirrors are dropped when they are removed.
     locks: Mutex<HashMap<String, Arc<AsyncMutex<()>>>>,
+}
+
+/// A mirror, as far as keeping goes.
+#[derive(Debug, Clone)]
+pub(crate) struct MirrorEntry {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) used_at: SystemTime,
 }
 
 /// A mirror that holds the commit it was asked for. Reading needs no lock: git only ever adds to it.
@@ -94,25 +102,37 @@ impl Mirrors {
         locks.entry(name.to_owned()).or_default().clone()
     }
 
-    pub(super) fn remove_unused(&self, unused_for: Duration) -> Vec<String> {
+    pub(super) fn entries(&self) -> Vec<MirrorEntry> {
         let Ok(entries) = fs::read_dir(&self.directory) else {
             return Vec::new();
         };
-        entries
-            .flatten()
-            .filter(|entry| is_older_than(&entry.path().join(STAMP), unused_for))
-            .filter_map(|entry| self.remove(&entry.file_name().to_string_lossy()))
-            .collect()
+        let entry = |entry: fs::DirEntry| {
+            let path = entry.path();
+            let used = fs::metadata(path.join(STAMP)).or_else(|_| entry.metadata());
+            Some(MirrorEntry {
+                name: entry.file_name().into_string().ok()?,
+                used_at: used.and_then(|metadata| metadata.modified()).ok()?,
+                path,
+            })
+        };
+        entries.flatten().filter_map(entry).collect()
     }
 
-    fn remove(&self, name: &str) -> Option<String> {
-        let _guard = self.lock_of(name).try_lock_owned().ok()?;
-        fs::remove_dir_all(self.directory.join(name)).ok()?;
+    pub(super) fn remove_of(&self, url: &CloneUrl) -> bool {
+        self.remove(&name_of(url))
+    }
+
+    /// Nobody may be reading it. One that is being fetched stays.
+    pub(super) fn remove(&self, name: &str) -> bool {
+        let Ok(_guard) = self.lock_of(name).try_lock_owned() else {
+            return false;
+        };
+        let removed = fs::remove_dir_all(self.directory.join(name)).is_ok();
         self.locks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(name);
-        Some(format!("git mirror {name}"))
+        removed
     }
 }
 
@@ -211,13 +231,4 @@ fn touch(stamp: &Path) {
     if let Err(error) = fs::write(stamp, b"") {
         tracing::warn!(stamp = %stamp.display(), %error, "the time of use of a git mirror could not be noted");
     }
-}
-
-fn is_older_than(stamp: &Path, age: Duration) -> bool {
-    let used = fs::metadata(stamp).and_then(|metadata| metadata.modified());
-    used.is_ok_and(|used| {
-        SystemTime::now()
-            .duration_since(used)
-            .is_ok_and(|passed| passed > age)
-    })
 }

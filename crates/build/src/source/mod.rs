@@ -133,9 +133,21 @@ impl GitSources {
         checkout::check_out(self, &mirror, &url, commit, target).await
     }
 
-    /// Removes mirrors that nobody used for `unused_for`; says which.
-    pub fn remove_unused(&self, unused_for: Duration) -> Vec<String> {
-        self.mirrors.remove_unused(unused_for)
+    /// What is kept between builds.
+    pub(crate) fn mirrors(&self) -> Vec<mirror::MirrorEntry> {
+        self.mirrors.entries()
+    }
+
+    /// Removes a mirror that no build reads; false when it is being fetched or gone already.
+    pub(crate) fn remove_mirror(&self, name: &str) -> bool {
+        self.mirrors.remove(name)
+    }
+
+    /// Removes the mirror of a clone URL, whatever it is.
+    pub(crate) fn forget(&self, url: &str) {
+        if let Ok(url) = self.parse(url) {
+            self.mirrors.remove_of(&url);
+        }
     }
 
     fn parse(&self, url: &str) -> Result<CloneUrl, BuildFault> {

@@ -2,7 +2,7 @@
 
 use std::{fs, os::fd::AsFd, process::Command};
 
-use mainstay_build::dockerfile::{EngineBuildNetwork, NetworkNamespace, StepNetwork};
+use mainstay_build::dockerfile::{CollectedImages, EngineBuildNetwork, NetworkNamespace, StepNetwork};
 use mainstay_engine::local::network::{NetworkConfig, Networks};
 use mainstay_shim::log::LogSource;
 use mainstay_spec::ids::BuildId;
@@ -96,7 +96,8 @@ async fn collecting_keeps_what_is_in_use_and_the_step_cache() {
     let second = world.build(&steps("two")).await.result.unwrap();
     let third = world.build(&steps("three")).await.result.unwrap();
     let in_use = first.layers.iter().cloned().collect();
-    let removed = world.engine.collect(&in_use).await.unwrap();
+    let collected = world.engine.collect(&in_use, 8 << 30).await.unwrap();
+    let removed = collected.removed;
     assert_eq!(removed.len(), 1, "{removed:?}");
     for (image, text) in [(&first, "one\n"), (&third, "three\n")] {
         let mounted = Overlay::mount(&world, &image.layers);
@@ -109,7 +110,8 @@ async fn collecting_keeps_what_is_in_use_and_the_step_cache() {
         0,
         "the step cache is gone"
     );
-    assert_eq!(world.engine.collect(&in_use).await.unwrap(), Vec::<String>::new());
+    let again = world.engine.collect(&in_use, 8 << 30).await.unwrap();
+    assert_eq!(again, CollectedImages::default());
 }
 
 #[tokio::test]

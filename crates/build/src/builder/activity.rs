@@ -1,0 +1,126 @@
+//! Which builds go on, and which ended without anybody having taken their result yet.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use mainstay_spec::ids::{AppId, BuildId};
+
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    builds: Mutex<Builds>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Builds {
+    running: BTreeMap<BuildId, Running>,
+    /// Their pins stay until they are released.
+    ended: BTreeSet<BuildId>,
+}
+
+#[derive(Debug)]
+struct Running {
+    app: AppId,
+    since: SystemTime,
+}
+
+/// A build that goes on. Dropped without [`Self::end`], it was cut off.
+pub(super) struct Going<'a> {
+    activity: &'a Activity,
+    build: BuildId,
+}
+
+impl Activity {
+    pub(super) fn begin(&self, build: BuildId, app: AppId) -> Going<'_> {
+        let since = SystemTime::now();
+        self.builds().running.insert(build, Running { app, since });
+        Going {
+            activity: self,
+            build,
+        }
+    }
+
+    /// Somebody has taken the result.
+    pub(super) fn release(&self, build: BuildId) {
+        self.builds().ended.remove(&build);
+    }
+
+    /// Locked: no build begins or ends meanwhile.
+    pub(super) fn builds(&self) -> MutexGuard<'_, Builds> {
+        self.builds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Builds {
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    pub(super) fn is_running(&self, build: BuildId) -> bool {
+        self.running.contains_key(&build)
+    }
+
+    /// Whether the build's pin is still needed.
+    pub(super) fn holds(&self, build: BuildId) -> bool {
+        self.is_running(build) || self.ended.contains(&build)
+    }
+
+    pub(super) fn builds_for(&self, app: AppId) -> bool {
+        self.running.values().any(|running| running.app == app)
+    }
+
+    /// The same by the short form of the app's id, which directories are named by.
+    pub(super) fn builds_for_short(&self, app: &str) -> bool {
+        self.running.values().any(|running| running.app.short() == app)
+    }
+
+    pub(super) fn oldest_since(&self) -> Option<SystemTime> {
+        self.running.values().map(|running| running.since).min()
+    }
+}
+
+impl Going<'_> {
+    /// The build ended; its result waits to be taken.
+    pub(super) fn end(self) {
+        self.activity.builds().ended.insert(self.build);
+    }
+}
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        self.activity.builds().running.remove(&self.build);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_pin_is_held_from_the_start_until_the_release() {
+        let activity = Activity::default();
+        let (build, app) = (
+            BuildId::from_uuid(Uuid::from_u128(1)),
+            AppId::from_uuid(Uuid::from_u128(2)),
+        );
+        let going = activity.begin(build, app);
+        assert!(activity.builds().builds_for(app) && activity.builds().builds_for_short(&app.short()));
+        assert!(activity.builds().oldest_since().is_some());
+        going.end();
+        assert!(activity.builds().is_idle() && activity.builds().holds(build));
+        activity.release(build);
+        assert!(!activity.builds().holds(build));
+    }
+
+    #[test]
+    fn a_build_that_is_cut_off_holds_nothing() {
+        let activity = Activity::default();
+        let build = BuildId::from_uuid(Uuid::from_u128(1));
+        drop(activity.begin(build, AppId::from_uuid(Uuid::from_u128(2))));
+        assert!(activity.builds().is_idle() && !activity.builds().holds(build));
+    }
+}
