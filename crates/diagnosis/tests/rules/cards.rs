@@ -178,6 +178,7 @@ fn build_rate_limit() -> Facts {
     let position = QueuePosition {
         limit: 2,
         running: 2,
+        of_app: false,
         position: 3,
         since: at(0),
     };

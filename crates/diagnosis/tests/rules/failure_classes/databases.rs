@@ -1,0 +1,92 @@
+//! Databases, as the apps that cannot reach them tell.
+
+use mainstay_diagnosis::Cause;
+
+use super::*;
+
+#[test]
+fn databases_as_the_app_sees_them() {
+    let none = "Error: connect ECONNREFUSED 127.0.0.1:5432";
+    exits(1, &[none], Cause::DatabaseNotConfigured, "127.0.0.1:5432");
+    exits(
+        1,
+        &["Error: connect ECONNREFUSED 10.0.0.5:5432"],
+        Cause::DatabaseRefused,
+        "10.0.0.5:5432",
+    );
+    exits(
+        1,
+        &["Error: connect ETIMEDOUT 10.0.0.5:3306"],
+        Cause::DatabaseTimedOut,
+        "10.0.0.5:3306",
+    );
+    exits(
+        1,
+        &["Error: connect ECONNREFUSED 10.0.0.5:9999"],
+        Cause::ConnectionRefused,
+        "10.0.0.5:9999",
+    );
+    exits(
+        1,
+        &["Error: getaddrinfo ENOTFOUND db.internal"],
+        Cause::HostNotFound,
+        "db.internal",
+    );
+    exits(
+        1,
+        &["error: password authentication failed for user \"shop\""],
+        Cause::DatabaseAuth,
+        "shop",
+    );
+    exits(
+        1,
+        &["Access denied for user 'shop'@'10.0.0.2' (using password: YES)"],
+        Cause::DatabaseAuth,
+        "shop",
+    );
+    exits(
+        1,
+        &["FATAL:  sorry, too many clients already"],
+        Cause::DatabaseConnectionsExhausted,
+        "too many clients",
+    );
+    exits(
+        1,
+        &["FATAL:  database \"shop\" does not exist"],
+        Cause::DatabaseMissing,
+        "shop",
+    );
+    exits(
+        1,
+        &["ERROR:  permission denied for schema public"],
+        Cause::DatabasePermission,
+        "public",
+    );
+    exits(
+        1,
+        &["sqlalchemy.exc.NoSuchModuleError: Can't load plugin: sqlalchemy.dialects:postgres"],
+        Cause::DatabaseUrlScheme,
+        "postgres",
+    );
+    exits(
+        1,
+        &[
+            "Error: P3009",
+            "migrate found failed migrations in the target database",
+        ],
+        Cause::MigrationBlocked,
+        "failed migrations",
+    );
+    exits(
+        1,
+        &["psycopg2.OperationalError: SSL error: certificate verify failed"],
+        Cause::DatabaseTlsUntrusted,
+        "certificate",
+    );
+    exits(
+        1,
+        &["Error: self-signed certificate in certificate chain"],
+        Cause::TlsUntrusted,
+        "certificate",
+    );
+}
