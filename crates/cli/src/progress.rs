@@ -95,6 +95,7 @@ fn sentence(step: &Step) -> String {
     };
     let what = match (step.message_base.as_str(), step.component_name.as_str()) {
         ("", _) => step.name.clone(),
+        (base, "") => base.to_owned(),
         (base, component) => format!("{base} {component}"),
     };
     let took = match (step.started_at, step.ended_at) {

@@ -2,13 +2,18 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    path::Path,
     process::ExitCode,
 };
 
 use mainstay_api::{App, AppResponse, Deployment, ErrorId};
-use mainstay_spec::Sources;
+use mainstay_spec::{AppSpec, Sources};
 
-use super::{deploy::newest, follow, spec::load};
+use super::{
+    deploy::newest,
+    follow,
+    spec::{load, warn},
+};
 use crate::{
     args::Apps,
     client::Client,
@@ -18,8 +23,12 @@ use crate::{
 
 pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Result<ExitCode, CliError> {
     match command {
-        Apps::Create { spec, upsert, wait } => {
-            let spec = load(&spec, Sources::Required)?.spec;
+        Apps::Create {
+            spec: file,
+            upsert,
+            wait,
+        } => {
+            let spec = load_and_warn(&file)?;
             let created = match client.create_app(&spec).await {
                 Err(CliError::Refused { body }) if upsert && body.id == ErrorId::Conflict => {
                     let app = client.app(&spec.name).await?;
@@ -31,11 +40,11 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
         }
         Apps::Update {
             app,
-            spec,
+            spec: file,
             update_sources,
             wait,
         } => {
-            let spec = load(&spec, Sources::Required)?.spec;
+            let spec = load_and_warn(&file)?;
             let app = client.app(&app).await?;
             let updated = client.update_app(&app.id, &spec, update_sources).await?;
             accepted(client, output, &updated, wait).await
@@ -60,13 +69,19 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
     }
 }
 
+/// Warnings are shown with their places in the user's file; the server's would name places of what was sent.
+fn load_and_warn(file: &Path) -> Result<AppSpec, CliError> {
+    let parsed = load(file, Sources::Required)?;
+    warn(&parsed, file);
+    Ok(parsed.spec)
+}
+
 async fn accepted(
     client: &Client,
     output: &Output,
     answer: &AppResponse,
     wait: bool,
 ) -> Result<ExitCode, CliError> {
-    eprint!("{}", mainstay_spec::render_warnings(&answer.warnings, "spec"));
     if wait {
         return follow(client, output, &answer.app.id, &newest(answer)).await;
     }

@@ -6,9 +6,12 @@ use std::{
 };
 
 use mainstay_api::AppResponse;
-use mainstay_spec::{AppSpec, GitSource, Service, Sources, render_warnings};
+use mainstay_spec::{AppSpec, GitSource, Service, Sources};
 
-use super::{follow, spec::load};
+use super::{
+    follow,
+    spec::{load, warn},
+};
 use crate::{args::Deploy, client::Client, error::CliError, output::Output, pack::pack};
 
 const SPEC_FILES: [&str; 4] = [
@@ -59,10 +62,7 @@ fn spec(wish: &Deploy) -> Result<AppSpec, CliError> {
         return Ok(plain(&wish.directory));
     };
     let parsed = load(&file, Sources::Optional)?;
-    eprint!(
-        "{}",
-        render_warnings(&parsed.warnings, &file.display().to_string())
-    );
+    warn(&parsed, &file);
     Ok(parsed.spec)
 }
 

@@ -24,10 +24,7 @@ pub(super) async fn run(
 
 fn validate(output: &Output, file: &Path) -> Result<ExitCode, CliError> {
     let parsed = load(file, Sources::Required)?;
-    eprint!(
-        "{}",
-        render_warnings(&parsed.warnings, &file.display().to_string())
-    );
+    warn(&parsed, file);
     output.data(&parsed.spec, || parsed.spec.to_yaml());
     Ok(ExitCode::SUCCESS)
 }
@@ -44,4 +41,10 @@ pub(super) fn load(file: &Path, sources: Sources) -> Result<ParsedSpec, CliError
     } else {
         Err(CliError::Spec(render_errors(&refused, &name)))
     }
+}
+
+/// What is accepted, but not as the user may think.
+pub(super) fn warn(parsed: &ParsedSpec, file: &Path) {
+    let name = file.display().to_string();
+    eprint!("{}", render_warnings(&parsed.warnings, &name));
 }

@@ -191,8 +191,9 @@ fn step(leaf: &Leaf, spec: &AppSpec) -> Step {
             .map_or("component", |component| component.kind().noun())
     };
     let (name, component_name, message_base) = match &leaf.name {
-        LeafName::BuildInitialize | LeafName::DeployInitialize => ("initialize", "", String::new()),
-        LeafName::Finalize => ("finalize", "", String::new()),
+        LeafName::BuildInitialize => ("initialize", "", "Fetching the sources".to_owned()),
+        LeafName::DeployInitialize => ("initialize", "", "Preparing the rollout".to_owned()),
+        LeafName::Finalize => ("finalize", "", "Switching over".to_owned()),
         LeafName::Build { component } => (
             component.as_str(),
             component.as_str(),
