@@ -58,7 +58,7 @@ impl BuildQueue {
         let position = {
             let mut inner = self.lock();
             inner.waiting.push_back(Waiting { app, granted });
-            inner.position()
+            inner.position(app)
         };
         self.grant();
         let mut grant = grant;
@@ -94,10 +94,22 @@ impl Inner {
         self.running.values().sum()
     }
 
-    fn position(&self) -> QueuePosition {
+    fn running_of(&self, app: AppId) -> u32 {
+        self.running.get(&app).copied().unwrap_or(0)
+    }
+
+    /// Of the build of `app` that was put in last.
+    fn position(&self, app: AppId) -> QueuePosition {
+        let of_app = self.running_of(app) >= self.limit_per_app && self.total() < self.limit;
+        let (limit, running) = if of_app {
+            (self.limit_per_app, self.running_of(app))
+        } else {
+            (self.limit, self.total())
+        };
         QueuePosition {
-            limit: self.limit,
-            running: self.total(),
+            limit,
+            running,
+            of_app,
             position: u32::try_from(self.waiting.len()).unwrap_or(u32::MAX),
             since: Timestamp::now(),
         }
@@ -107,8 +119,8 @@ impl Inner {
         if self.total() >= self.limit {
             return None;
         }
-        let free = |app: &AppId| self.running.get(app).copied().unwrap_or(0) < self.limit_per_app;
-        let index = self.waiting.iter().position(|waiting| free(&waiting.app))?;
+        let free = |waiting: &Waiting| self.running_of(waiting.app) < self.limit_per_app;
+        let index = self.waiting.iter().position(free)?;
         let next = self.waiting.remove(index)?;
         *self.running.entry(next.app).or_default() += 1;
         Some(next)
@@ -143,7 +155,10 @@ mod tests {
     async fn a_busy_app_does_not_hold_up_another() {
         let queue = BuildQueue::new(2, 1);
         let first = queue.slot(app(1), |_| panic!("free")).await;
-        let mut second = Box::pin(queue.slot(app(1), |position| assert_eq!(position.position, 1)));
+        let mut second = Box::pin(queue.slot(app(1), |position| {
+            assert_eq!(position.position, 1);
+            assert_eq!(position.busy(), "1 of 1 builds of its app is running");
+        }));
         assert!(futures_util::poll!(&mut second).is_pending());
         let other = queue.slot(app(2), |_| panic!("free")).await;
         drop(other);

@@ -242,10 +242,9 @@ pub(super) fn reused_lines(reused: &ReusedBuild) -> Vec<String> {
 
 pub(super) fn queue_line(position: &QueuePosition) -> String {
     format!(
-        "number {} in the queue since {}; {} of {} builds running",
+        "number {} in the queue since {}; {}",
         position.position,
         clock(position.since),
-        position.running,
-        position.limit
+        position.busy()
     )
 }

@@ -126,11 +126,28 @@ pub struct ReusedBuild {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuePosition {
+    /// Builds at a time: of the app if that is what it waits for, else of the machine.
     pub limit: u32,
+    /// Of the same.
     pub running: u32,
+    /// Whether the app's own limit is what it waits for.
+    #[serde(default)]
+    pub of_app: bool,
     /// From 1.
     pub position: u32,
     pub since: Timestamp,
+}
+
+impl QueuePosition {
+    /// "2 of 2 builds are running".
+    pub fn busy(&self) -> String {
+        let Self { running, limit, .. } = self;
+        if self.of_app {
+            format!("{running} of {limit} builds of its app is running")
+        } else {
+            format!("{running} of {limit} builds are running")
+        }
+    }
 }
 
 /// Why a build could not be carried out.

@@ -304,10 +304,9 @@ fn short(commit: &str) -> &str {
 
 fn waiting(facts: &Facts, position: &QueuePosition) -> Finding {
     let message = format!(
-        "Build of {} waits for its turn: {} of {} builds are running, and it is number {} in the queue (since {}).",
+        "Build of {} waits for its turn: {}, and it is number {} in the queue (since {}).",
         words::component(facts),
-        position.running,
-        position.limit,
+        position.busy(),
         position.position,
         position.since.strftime("%H:%M:%S UTC"),
     );
