@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mainstay_images::settings::RegistrySettings;
 use mainstay_spec::AppSpec;
 use serde::Deserialize;
 
@@ -28,6 +29,7 @@ pub(crate) struct Config {
     pub network: NetworkConfig,
     pub build: BuildConfig,
     pub sources: SourcesConfig,
+    pub registries: RegistrySettings,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -113,6 +115,7 @@ impl Default for Config {
             network: NetworkConfig::default(),
             build: BuildConfig::default(),
             sources: SourcesConfig::default(),
+            registries: RegistrySettings::default(),
         }
     }
 }

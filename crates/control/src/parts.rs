@@ -58,6 +58,7 @@ fn builder_config(config: &Config) -> BuilderConfig {
 fn operator_settings(config: &Config) -> OperatorSettings {
     let mut settings = OperatorSettings::from_environment();
     settings.variables.extend(config.build.env.clone());
+    settings.registries.clone_from(&config.registries);
     if let Some(bundle) = &config.build.ca_bundle {
         settings.ca_bundle = Some(bundle.clone());
     }

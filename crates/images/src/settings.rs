@@ -2,8 +2,9 @@
 //! gets it, each under the name that it reads.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -71,6 +72,33 @@ pub struct OperatorSettings {
     /// Proxies and package indexes by the names of their variables. Values may hold credentials.
     pub variables: BTreeMap<String, String>,
     pub debian: DebianSettings,
+    pub registries: RegistrySettings,
+}
+
+/// Where images come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RegistrySettings {
+    /// Registries (host or host:port) that speak plain HTTP or have a certificate that nobody vouches for. Those on loopback may always speak it.
+    pub insecure: BTreeSet<String>,
+    /// Images of a registry that is a key are pulled from its value instead: `"docker.io" = "127.0.0.1:5000"`.
+    pub mirrors: BTreeMap<String, String>,
+}
+
+impl RegistrySettings {
+    /// Whether a registry (host or host:port) may be asked over plain HTTP.
+    pub fn speaks_http(&self, host: &str) -> bool {
+        self.insecure.contains(host) || is_loopback(host)
+    }
+}
+
+/// A host or host:port of this machine alone.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Where Debian packages come from.
@@ -118,6 +146,7 @@ impl OperatorSettings {
                 mirror: get("MAINSTAY_DEBIAN_MIRROR"),
                 security_mirror: get("MAINSTAY_DEBIAN_SECURITY_MIRROR"),
             },
+            registries: RegistrySettings::default(),
             variables: all
                 .into_iter()
                 .filter(|(name, _)| VARIABLES.contains(&name.as_str()))
@@ -177,6 +206,7 @@ impl fmt::Debug for OperatorSettings {
             .field("ca_bundle", &self.ca_bundle)
             .field("variables", &self.variables.keys().collect::<Vec<_>>())
             .field("debian", &self.debian)
+            .field("registries", &self.registries)
             .finish()
     }
 }
@@ -244,5 +274,20 @@ mod tests {
             from(&[], Path::new("/nowhere")).for_containers(),
             ContainerSettings::default()
         );
+    }
+
+    #[test]
+    fn only_loopback_is_plain() {
+        for host in ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "docker.io",
+            "10.0.0.1:5000",
+            "localhost.evil.test",
+            "127.0.0.1.evil.test:80",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
     }
 }

@@ -129,11 +129,17 @@ fn registries(config: &DockerfileConfig) -> String {
         "unqualified-search-registries = [{:?}]\nshort-name-mode = \"disabled\"\n",
         config.default_registry
     );
-    let insecure = config
-        .insecure_registries
+    let settings = &config.operator.registries;
+    let mirrored = settings.mirrors.iter().map(|(prefix, location)| {
+        let insecure = settings.speaks_http(location);
+        format!("[[registry]]\nprefix = {prefix:?}\nlocation = {location:?}\ninsecure = {insecure}\n")
+    });
+    let plain = settings
+        .insecure
         .iter()
-        .map(|host| format!("[[registry]]\nlocation = {host:?}\ninsecure = true\n"));
-    std::iter::once(head).chain(insecure).collect()
+        .filter(|host| !settings.mirrors.contains_key(*host));
+    let plain = plain.map(|host| format!("[[registry]]\nlocation = {host:?}\ninsecure = true\n"));
+    std::iter::once(head).chain(mirrored).chain(plain).collect()
 }
 
 pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
@@ -180,7 +186,8 @@ pub(crate) struct BuildCall<'a> {
 }
 
 impl Buildah<'_> {
-    pub(crate) fn pull(&self, reference: &str, refresh: bool) -> Invocation {
+    /// `plain`: over plain HTTP, or with any certificate.
+    pub(crate) fn pull(&self, reference: &str, refresh: bool, plain: bool) -> Invocation {
         let policy = if refresh { "always" } else { "missing" };
         // Retrying is ours. 1.28 takes `--retry 0` for its default of three with two seconds between them, so it gets one at once.
         let mut call = self.call(&[
@@ -193,6 +200,9 @@ impl Buildah<'_> {
             "--policy",
             policy,
         ]);
+        if plain {
+            call.arguments.push("--tls-verify=false".into());
+        }
         self.signature_policy(&mut call);
         call.arguments.push(reference.into());
         call

@@ -1,6 +1,6 @@
 //! What the operator and the wiring decide once for all Dockerfile builds.
 
-use std::{collections::BTreeSet, fmt, io, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, io, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use mainstay_images::settings::OperatorSettings;
@@ -16,10 +16,9 @@ pub struct DockerfileConfig {
     /// Parent of all our cgroups, from the root of the hierarchy: "/mainstay/build".
     pub cgroup_prefix: String,
     pub network: StepNetwork,
-    /// CA bundle, proxies and package indexes that every `RUN` sees and no image keeps. The Dockerfile's own `ENV` of a name wins.
+    /// CA bundle, proxies and package indexes that every `RUN` sees and no image keeps (the Dockerfile's own `ENV` of a name wins), and where base
+    /// images come from.
     pub operator: OperatorSettings,
-    /// Registries (host or host:port) that are asked over plain HTTP or with an unknown certificate.
-    pub insecure_registries: BTreeSet<String>,
     /// Registry that short names (`FROM node:22`) are looked up in.
     pub default_registry: String,
     pub tools: Tools,
@@ -40,7 +39,6 @@ impl DockerfileConfig {
             cgroup_prefix: "/mainstay/build".to_owned(),
             network,
             operator: OperatorSettings::default(),
-            insecure_registries: BTreeSet::new(),
             default_registry: "docker.io".to_owned(),
             tools: Tools::default(),
             disk_free_floor_bytes: 1 << 30,

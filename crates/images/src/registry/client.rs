@@ -1,6 +1,6 @@
 //! The registry client: one per reference, with the operator's CA and proxies; tries again what the network spoils.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use oci_client::{
     Client, Reference, RegistryOperation,
@@ -13,7 +13,7 @@ use oci_client::{
 use super::{Credentials, RegistryError};
 use crate::{
     http::{self, HttpError},
-    settings::OperatorSettings,
+    settings::{self, OperatorSettings},
 };
 
 pub(super) const ATTEMPTS: u32 = 3;
@@ -34,9 +34,13 @@ impl RegistryClient {
         credentials: Option<&Credentials>,
     ) -> Result<Self, RegistryError> {
         http::install_tls_provider();
+        let mut reference = reference.clone();
+        if let Some(mirror) = settings.registries.mirrors.get(reference.registry()) {
+            reference.set_mirror_registry(mirror.clone());
+        }
         let host = reference.resolve_registry();
-        let is_local = is_loopback(host);
-        let plain = if is_local {
+        let is_local = settings::is_loopback(host);
+        let plain = if settings.registries.speaks_http(host) {
             vec![host.to_owned()]
         } else {
             Vec::new()
@@ -65,7 +69,7 @@ impl RegistryClient {
             .map_err(|error| RegistryError::from_client(&error, reference.whole(), host.to_owned()))?;
         Ok(Self {
             client,
-            reference: reference.clone(),
+            reference,
             auth,
         })
     }
@@ -147,15 +151,6 @@ impl RegistryClient {
     }
 }
 
-/// Registries on this machine speak plain HTTP.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 fn certificates(settings: &OperatorSettings) -> Result<Vec<Certificate>, HttpError> {
     let certificates = http::certificates(settings)?.into_iter();
     Ok(certificates
@@ -164,24 +159,4 @@ fn certificates(settings: &OperatorSettings) -> Result<Vec<Certificate>, HttpErr
             data,
         })
         .collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_is_plain() {
-        for host in ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000"] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in [
-            "docker.io",
-            "10.0.0.1:5000",
-            "localhost.evil.test",
-            "127.0.0.1.evil.test:80",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
-    }
 }

@@ -72,7 +72,9 @@ impl Build<'_> {
             .create()
             .map_err(|error| platform("preparing the store of base images", &error))?;
         let buildah = self.engine.buildah(shared);
-        let call = buildah.pull(remote, self.request.force);
+        let host = remote.split('/').next().unwrap_or_default();
+        let plain = self.engine.config.operator.registries.speaks_http(host);
+        let call = buildah.pull(remote, self.request.force, plain);
         for attempt in 1..=base_image::PULL_ATTEMPTS {
             let text = format!(
                 "pulling {remote} (attempt {attempt} of {})",
