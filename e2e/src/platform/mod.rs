@@ -20,7 +20,7 @@ pub use programs::Programs;
 
 use self::setup::Setup;
 use crate::{
-    Deployment, Folder,
+    Deployment, Folder, Registry,
     run::{Answer, run},
     visit::{self, Page, Visiting, Waiting},
     wait_until,
@@ -177,6 +177,16 @@ impl Platform {
         deployment
     }
 
+    /// `mainstay apps create --upsert` with the folder's spec alone; what it deploys has to succeed.
+    pub fn create_or_update(&self, folder: &Folder) -> Deployment {
+        let directory = folder.on_disk();
+        let spec = directory.path().join(".do/app.yaml").display().to_string();
+        let answer = self.long_json(&["apps", "create", "--upsert", "--spec", &spec, "--wait"]);
+        let deployment = Deployment { json: answer.json() };
+        assert_eq!(deployment.phase(), "ACTIVE", "{deployment}\n{}", answer.stderr);
+        deployment
+    }
+
     /// Uploads the folder and returns as soon as the deployment is accepted.
     pub fn deploy_without_waiting(&self, folder: &Folder) {
         let directory = folder.on_disk();
@@ -269,6 +279,11 @@ impl Platform {
 
     fn host(&self, app: &str) -> String {
         format!("{app}.localhost:{}", self.setup.router.port())
+    }
+
+    /// Starts the registry that stands in for Docker Hub.
+    pub fn start_registry(&self) -> Registry {
+        Registry::start(self.setup.registry)
     }
 
     pub fn router(&self) -> SocketAddr {

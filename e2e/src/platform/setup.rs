@@ -21,6 +21,8 @@ pub(super) struct Setup {
     pub(super) prefix: String,
     pub(super) api: SocketAddr,
     pub(super) router: SocketAddr,
+    /// Where Docker Hub's images come from, once a test starts a registry there.
+    pub(super) registry: SocketAddr,
     root: TempDir,
     /// Short: the paths of sockets have a limit.
     run: TempDir,
@@ -40,6 +42,7 @@ impl Setup {
             prefix: format!("x{unique}"),
             api: free_port(),
             router: free_port(),
+            registry: free_port(),
             root: temporary("mainstay-e2e-", &std::env::temp_dir()),
             run: temporary("ms-", Path::new("/run")),
         };
@@ -57,7 +60,8 @@ impl Setup {
             "name = '{name}'\ndata_dir = '{data}'\nrun_dir = '{run}'\n\
              [api]\nlisten = '{api}'\n\
              [router]\nlisten = ['{router}']\n\
-             [network]\npool = '10.{network}.0.0/16'\nservice_pool = '10.{services}.0.0/16'\nprefix = '{prefix}'\n",
+             [network]\npool = '10.{network}.0.0/16'\nservice_pool = '10.{services}.0.0/16'\nprefix = '{prefix}'\n\
+             [registries.mirrors]\n'docker.io' = '{registry}'\n",
             name = self.name,
             data = self.data_dir().display(),
             run = self.run_dir().display(),
@@ -65,6 +69,7 @@ impl Setup {
             router = self.router,
             services = network + 1,
             prefix = self.prefix,
+            registry = self.registry,
         )
     }
 

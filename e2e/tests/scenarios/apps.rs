@@ -1,9 +1,9 @@
 //! Apps of every kind serve.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use mainstay_diagnosis::Code;
-use mainstay_e2e::{Deployment, Folder, Platform, python_hello};
+use mainstay_e2e::{Folder, Platform, python_hello};
 use serde_json::json;
 
 pub(crate) fn the_example_serves_and_an_unchanged_build_is_reused(platform: &mut Platform) {
@@ -76,16 +76,7 @@ pub(crate) fn a_git_repository_is_cloned_by_its_path(platform: &mut Platform) {
     let folder = python_hello("cloned", "Hello from a clone");
     let repository = folder.in_git();
     let url = format!("file://{}", repository.path().display());
-    let spec = folder
-        .setting("git", json!({ "repo_clone_url": url, "branch": "main" }))
-        .spec
-        .to_string();
-    let spec_file = repository.path().join(".git/spec.json");
-    fs::write(&spec_file, spec).expect("the temporary directory is writable");
-    let spec_file = spec_file.display().to_string();
-    let answer = platform.long_json(&["apps", "create", "--spec", &spec_file, "--wait"]);
-    let deployment = Deployment { json: answer.json() };
-    assert_eq!(deployment.phase(), "ACTIVE", "{deployment}\n{}", answer.stderr);
+    platform.create_or_update(&folder.setting("git", json!({ "repo_clone_url": url, "branch": "main" })));
     platform.expect_page("cloned", "/", "Hello from a clone");
     platform.delete("cloned");
 }

@@ -5,8 +5,10 @@
 
 mod apps;
 mod broken;
+mod images;
 mod killed;
 mod load;
+mod websocket;
 
 use std::{
     any::Any,
@@ -29,6 +31,9 @@ const SCENARIOS: &[Scenario] = &[
         "a_git_repository_is_cloned_by_its_path",
         apps::a_git_repository_is_cloned_by_its_path,
     ),
+    ("a_dockerfile_app_serves", images::a_dockerfile_app_serves),
+    ("a_prebuilt_image_serves", images::a_prebuilt_image_serves),
+    ("a_websocket_echoes", websocket::a_websocket_echoes),
     (
         "faults_are_explained_while_the_version_before_serves",
         broken::faults_are_explained_while_the_version_before_serves,
