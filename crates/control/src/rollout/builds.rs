@@ -16,6 +16,7 @@ use mainstay_spec::{ComponentRef, ids::BuildId, kind::ComponentKind};
 use mainstay_store::{DeploymentRow, ReasonRow};
 
 use super::{
+    build_queue::Slot,
     effects::{Effects, Obstacle},
     evidence::reason_of,
     instance_plan::{InstancePlan, PlanInputs},
@@ -115,22 +116,7 @@ pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Event, O
         .component(component)
         .ok_or_else(|| PlatformError::missing(format!("component {component} of the spec")))?;
     let started_at = Timestamp::now();
-    let mut waited = None;
-    let _slot = platform
-        .build_queue
-        .slot(deployment.app, |position| {
-            waited = {
-                note_waiting(effects, written, started_at, position);
-                Some(())
-            }
-        })
-        .await;
-    if waited.is_some() {
-        platform
-            .store
-            .resolve_reasons(deployment.id, component, "build", Timestamp::now())
-            .await?;
-    }
+    let _slot = wait_for_slot(effects, written, started_at).await?;
     let log = Arc::new(platform.logs.build_writer(row.id)?);
     let request = request(effects, &row, written);
     let report = platform
@@ -138,6 +124,34 @@ pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Event, O
         .build(request, Arc::clone(&log) as _, effects.over.clone())
         .await;
     conclude(effects, row, written, report, &log).await
+}
+
+/// A build's turn. The wait shows while it lasts, and ends when the deployment is over.
+async fn wait_for_slot(
+    effects: &Effects,
+    component: ComponentRef<'_>,
+    since: Timestamp,
+) -> Result<Slot, Obstacle> {
+    let platform = &effects.platform;
+    let deployment = &effects.deployment;
+    let mut waited = false;
+    let mut over = effects.over.clone();
+    let slot = tokio::select! {
+        slot = platform.build_queue.slot(deployment.app, |position| {
+            waited = true;
+            note_waiting(effects, component, since, position);
+        }) => slot,
+        // A sender that is gone says the same.
+        _ = over.wait_for(|over| *over) => return Err(Obstacle::CalledOff),
+    };
+    if waited {
+        let now = Timestamp::now();
+        platform
+            .store
+            .resolve_reasons(deployment.id, component.name(), "build", now)
+            .await?;
+    }
+    Ok(slot)
 }
 
 /// Shows the wait while it lasts; it becomes history once the build starts.
@@ -188,6 +202,7 @@ async fn conclude(
             note,
         }),
         (None, Some(reason)) => Err(Obstacle::failed(&row.component, reason)),
+        (None, None) if effects.is_over() => Err(Obstacle::CalledOff),
         (None, None) => Err(PlatformError::missing("the outcome of a build").into()),
     }
 }

@@ -1,4 +1,4 @@
-//! Carrying effects out: each is a task that ends in one event, whatever happens.
+//! Carrying effects out: each is a task that ends in one event, or in none when the deployment was over before.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,6 +34,8 @@ pub(crate) enum Obstacle {
     Failed(Failure),
     /// A fault of ours: tried again.
     Platform(PlatformError),
+    /// The deployment was over before: nobody waits for the outcome.
+    CalledOff,
 }
 
 impl From<PlatformError> for Obstacle {
@@ -58,17 +60,17 @@ impl Obstacle {
 }
 
 impl Effects {
-    pub(crate) async fn resolve_sources(self) -> Event {
+    pub(crate) async fn resolve_sources(self) -> Option<Event> {
         self.carry_out("finding the sources", None, || builds::resolve_sources(&self))
             .await
     }
 
-    pub(crate) async fn build(self, component: String) -> Event {
+    pub(crate) async fn build(self, component: String) -> Option<Event> {
         self.carry_out("building", Some(&component), || builds::build(&self, &component))
             .await
     }
 
-    pub(crate) async fn preflight(self) -> Event {
+    pub(crate) async fn preflight(self) -> Option<Event> {
         self.carry_out("checking the commands", None, || self.check_commands())
             .await
     }
@@ -77,7 +79,7 @@ impl Effects {
         self,
         plans: Vec<Arc<InstancePlan>>,
         ready: switch::ReadyInstances,
-    ) -> Event {
+    ) -> Option<Event> {
         self.carry_out("switching the routes", None, || {
             switch::switch(&self, &plans, &ready)
         })
@@ -85,7 +87,12 @@ impl Effects {
     }
 
     /// Runs the work until it did what was asked or failed for good.
-    async fn carry_out<F>(&self, operation: &str, component: Option<&str>, work: impl Fn() -> F) -> Event
+    async fn carry_out<F>(
+        &self,
+        operation: &str,
+        component: Option<&str>,
+        work: impl Fn() -> F,
+    ) -> Option<Event>
     where
         F: Future<Output = Result<Event, Obstacle>>,
     {
@@ -93,20 +100,25 @@ impl Effects {
         let mut pause = PAUSE_FIRST;
         loop {
             let error = match work().await {
-                Ok(event) => return event,
-                Err(Obstacle::Failed(failure)) => return Event::ComponentFailed { failure },
+                Ok(event) => return Some(event),
+                Err(Obstacle::Failed(failure)) => return Some(Event::ComponentFailed { failure }),
+                Err(Obstacle::CalledOff) => return None,
+                Err(Obstacle::Platform(_)) if self.is_over() => return None,
                 Err(Obstacle::Platform(error)) => error,
             };
             if attempt >= ATTEMPTS {
-                return Event::ComponentFailed {
-                    failure: self.internal(operation, component, &error, attempt),
-                };
+                let failure = self.internal(operation, component, &error, attempt);
+                return Some(Event::ComponentFailed { failure });
             }
             tracing::warn!(deployment = %self.deployment.id, operation, attempt, error = &error as &dyn std::error::Error, "will try again");
             attempt += 1;
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        *self.over.borrow()
     }
 
     pub(crate) fn internal(

@@ -124,7 +124,7 @@ impl Actor {
 
     pub(super) async fn carry_out<F>(&mut self, work: impl FnOnce(Effects) -> F) -> Result<(), PlatformError>
     where
-        F: Future<Output = Event> + Send + 'static,
+        F: Future<Output = Option<Event>> + Send + 'static,
     {
         let Some(current) = &self.current else {
             return Ok(());
@@ -135,7 +135,9 @@ impl Actor {
         let outbox = self.outbox.clone();
         if let Some(current) = &mut self.current {
             current.tasks.spawn(async move {
-                drop(outbox.send((id, Message::Event(future.await))).await);
+                if let Some(event) = future.await {
+                    drop(outbox.send((id, Message::Event(event))).await);
+                }
             });
         }
         Ok(())
