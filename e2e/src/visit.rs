@@ -115,5 +115,6 @@ impl Visiting {
             "only {} requests were made",
             report.requests
         );
+        eprintln!("  {} requests, none failed", report.requests);
     }
 }

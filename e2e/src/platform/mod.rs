@@ -315,6 +315,13 @@ impl Platform {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    /// Faults of the platform's own; whatever an app does wrong is none.
+    pub fn errors(&self) -> Vec<String> {
+        let log = self.server_log();
+        let errors = log.lines().filter(|line| line.contains(" ERROR "));
+        errors.map(str::to_owned).collect()
+    }
+
     /// `mainstay-server down`: whether it said that all went well.
     fn take_down(&self) -> bool {
         let mut command = Command::new(self.programs.path("mainstay-server"));
@@ -346,11 +353,16 @@ impl Drop for Platform {
         let down = self.take_down();
         self.keep_log();
         let left = leftovers::of(&self.setup);
-        if left.is_empty() && down {
+        let errors = self.errors();
+        if left.is_empty() && errors.is_empty() && down {
             return;
         }
         leftovers::scrub(&self.setup);
-        let message = format!("taking the platform down left behind:\n  {}", left.join("\n  "));
+        let message = format!(
+            "taking the platform down left behind:\n  {}\nthe server's errors:\n  {}",
+            left.join("\n  "),
+            errors.join("\n  ")
+        );
         // A second panic would hide why the test failed.
         assert!(std::thread::panicking(), "{message}");
         eprintln!("{message}");

@@ -38,6 +38,10 @@ const SCENARIOS: &[Scenario] = &[
         "faults_are_explained_while_the_version_before_serves",
         broken::faults_are_explained_while_the_version_before_serves,
     ),
+    (
+        "a_failed_build_calls_off_those_that_wait",
+        broken::a_failed_build_calls_off_those_that_wait,
+    ),
     ("redeploys_lose_no_request", load::redeploys_lose_no_request),
     (
         "apps_outlive_a_killed_server",
