@@ -117,7 +117,7 @@ fn devices(setup: &Setup) -> Vec<String> {
     names.filter(|name| name.starts_with(&setup.prefix)).collect()
 }
 
-/// "table inet <name>".
+/// `table inet <name>`.
 fn tables(setup: &Setup) -> Vec<String> {
     let listed = run(Command::new("nft").args(["list", "tables"]), TOOL_WITHIN).stdout;
     listed

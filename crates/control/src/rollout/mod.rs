@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A replica lives from the first start of its instance until another deployment replaces it: the same code that waits for the first
-//! answer restarts the instance a month later. [`retire`] drains and stops whatever belongs to no deployment that should run.
+//! answer restarts the instance a month later. [`mod@retire`] drains and stops whatever belongs to no deployment that should run.
 
 pub(crate) mod actor;
 mod build_queue;

@@ -208,7 +208,7 @@ mod tests {
         let bytes = 64 << 20;
         let from = create(&directory.path().join("from"), bytes).unwrap();
         from.write_all_at(b"begin", 0).unwrap();
-        from.write_all_at(&[7; 100_000], 20 << 20).unwrap();
+        from.write_all_at(&vec![7; 100_000], 20 << 20).unwrap();
         let to = create(&directory.path().join("to"), bytes).unwrap();
         copy_content(&from, &to, bytes).unwrap();
         let read = |name: &str| fs::read(directory.path().join(name)).unwrap();

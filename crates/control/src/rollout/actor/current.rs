@@ -284,7 +284,7 @@ impl Actor {
 }
 
 impl Current {
-    /// Ends builds at once; instances are left to [`retire`].
+    /// Ends builds at once; instances are left to `retire`.
     pub(super) fn call_off(mut self) {
         self.over.send_replace(true);
         if let Some(fleet) = &mut self.fleet {
