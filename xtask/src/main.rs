@@ -8,6 +8,7 @@
 mod check;
 mod command;
 mod guest;
+mod leftovers;
 mod packages;
 mod programs;
 mod server;

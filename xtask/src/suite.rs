@@ -2,6 +2,7 @@
 
 use crate::{
     command::{cargo, exists, run, target},
+    leftovers::Snapshot,
     packages, programs,
     step::step,
 };
@@ -27,7 +28,10 @@ pub(crate) fn test(filters: &[&str]) -> Result<(), String> {
     }
     command.env("MAINSTAY_PROGRAMS", target().join("debug"));
     command.env("MAINSTAY_INIT", target().join("release").join("mainstay-init"));
-    run(&mut command)
+    let before = Snapshot::take();
+    let passed = run(&mut command);
+    let clean = before.compare();
+    passed.and(clean)
 }
 
 pub(crate) fn faults(filters: &[&str]) -> Result<(), String> {

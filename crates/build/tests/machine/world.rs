@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -280,18 +279,25 @@ fn pool(unique: &str, first: u8) -> ipnet::Ipv4Net {
 /// Even a failing test leaves no container, device, table or directory.
 impl Drop for World {
     fn drop(&mut self) {
-        let quiet = |program: &str, arguments: &[&str]| {
-            let _ = Command::new(program).args(arguments).output();
-        };
         end_containers(&self.config);
-        if let Some(network) = &self.config.network {
-            quiet("nft", &["delete", "table", "inet", &network.table]);
-            for device in devices(&network.prefix) {
-                quiet("ip", &["link", "delete", &device]);
-            }
-        }
+        remove_networks(&self.engine);
         let _ = fs::remove_dir_all(&self.config.run_dir);
     }
+}
+
+/// On a thread of its own: the test's runtime cannot be waited in.
+fn remove_networks(engine: &LocalEngine) {
+    let Some(networks) = engine.networks() else { return };
+    let removed = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(networks.remove_all())
+    });
+    let removed = removed.join();
+    let done = matches!(removed, Ok(Ok(())));
+    assert!(
+        done || std::thread::panicking(),
+        "the test's networks stay: {removed:?}"
+    );
 }
 
 fn end_containers(config: &LocalConfig) {
@@ -312,13 +318,5 @@ fn directories(parent: &Path) -> Vec<String> {
     entries
         .filter(|entry| entry.path().is_dir())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect()
-}
-
-fn devices(prefix: &str) -> Vec<String> {
-    let entries = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.starts_with(prefix))
         .collect()
 }
