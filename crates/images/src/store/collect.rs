@@ -12,7 +12,9 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Catalogue, ImageStore, LayerLocation, LayerRecord, Pinned, StoreError, files, random_id};
+use super::{
+    Catalogue, ImageStore, LayerCopy, LayerLocation, LayerRecord, Pinned, StoreError, files, random_id,
+};
 use crate::record::{ImageId, LayerId};
 
 /// What may go.
@@ -31,7 +33,9 @@ pub struct Collected {
     pub layers: Vec<LayerId>,
     /// Layers of other stores that are needed no more: their owners may delete them.
     pub released: Vec<Released>,
-    /// Of our own layers.
+    /// Copies whose layers stay.
+    pub copies: Vec<LayerCopy>,
+    /// Of our own layers and of copies.
     pub freed_bytes: u64,
 }
 
@@ -46,7 +50,10 @@ impl ImageStore {
     /// Removes what is not needed. `in_use` is held like a pin: what runs right now. Blocks for the time of the deletions; a crash on the
     /// way leaves directories for the next open to sweep.
     pub fn collect(&self, in_use: &Pinned, policy: &CollectPolicy) -> Result<Collected, StoreError> {
-        let sizes = self.disk_usage()?.layers.into_iter().collect();
+        let sizes = Sizes {
+            layers: self.disk_usage()?.layers.into_iter().collect(),
+            copies: self.copy_sizes()?.into_iter().collect(),
+        };
         let mut collected = Collected::default();
         let mut trash = Vec::new();
         {
@@ -60,18 +67,18 @@ impl ImageStore {
             for candidate in unneeded(candidates, policy) {
                 trash.extend(self.forget_layer(&mut catalogue, candidate, &mut collected)?);
             }
+            for (copy, place) in self.forget_copies(&mut catalogue, policy)? {
+                collected.freed_bytes += sizes.copies.get(&copy).copied().unwrap_or(0);
+                collected.copies.push(copy);
+                trash.push(place);
+            }
         }
         trash.iter().try_for_each(|path| files::remove_tree(path))?;
         Ok(collected)
     }
 
     /// Layers that nothing needs.
-    fn candidates(
-        &self,
-        catalogue: &Catalogue,
-        in_use: &Pinned,
-        sizes: &BTreeMap<LayerId, u64>,
-    ) -> Vec<Candidate> {
+    fn candidates(&self, catalogue: &Catalogue, in_use: &Pinned, sizes: &Sizes) -> Vec<Candidate> {
         let mut needed = catalogue.needed_layers();
         needed.extend(in_use.layers.iter().cloned());
         let images = in_use.images.iter().filter_map(|id| catalogue.images.get(id));
@@ -81,10 +88,13 @@ impl ImageStore {
         catalogue
             .layers
             .values()
-            .filter(|layer| !needed.contains(&layer.id) && !is_mounted(layer))
+            .filter(|layer| {
+                !needed.contains(&layer.id) && !is_mounted(layer) && !self.has_copy_in_use(&layer.id)
+            })
             .map(|layer| Candidate {
                 // A layer that is newer than the measurement is too young to go anyway.
-                bytes: sizes.get(&layer.id).copied().unwrap_or(0),
+                bytes: sizes.layers.get(&layer.id).copied().unwrap_or(0),
+                copy_bytes: sizes.of_copies(&layer.id),
                 used_at: used_at(&self.layer_record_path(&layer.id)),
                 layer: layer.clone(),
             })
@@ -97,22 +107,30 @@ impl ImageStore {
         catalogue: &mut Catalogue,
         candidate: Candidate,
         collected: &mut Collected,
-    ) -> Result<Option<PathBuf>, StoreError> {
-        let Candidate { layer, bytes, .. } = candidate;
+    ) -> Result<Vec<PathBuf>, StoreError> {
+        let Candidate {
+            layer,
+            bytes,
+            copy_bytes,
+            ..
+        } = candidate;
         files::remove_file(&self.layer_record_path(&layer.id))?;
         catalogue.layers.remove(&layer.id);
         catalogue.sizes.remove(&layer.id);
         catalogue.keys.retain(|_, id| *id != layer.id);
         collected.layers.push(layer.id.clone());
+        let mut trash = self.forget_copies_of(catalogue, &layer.id)?;
+        collected.freed_bytes += copy_bytes;
         let place = self.place(&layer);
         if let LayerLocation::External { path, owner } = layer.location {
             collected.released.push(Released { path, owner });
-            return Ok(None);
+            return Ok(trash);
         }
         let gone = self.root().join("drafts").join(random_id());
         fs::rename(&place, &gone).map_err(|error| StoreError::file("move away", &place, error))?;
         collected.freed_bytes += bytes;
-        Ok(Some(gone))
+        trash.push(gone);
+        Ok(trash)
     }
 }
 
@@ -130,7 +148,23 @@ impl Catalogue {
 struct Candidate {
     layer: LayerRecord,
     bytes: u64,
+    /// They go with the layer.
+    copy_bytes: u64,
     used_at: SystemTime,
+}
+
+/// As measured before the collection.
+#[derive(Debug)]
+struct Sizes {
+    layers: BTreeMap<LayerId, u64>,
+    copies: BTreeMap<LayerCopy, u64>,
+}
+
+impl Sizes {
+    fn of_copies(&self, layer: &LayerId) -> u64 {
+        let copies = self.copies.iter().filter(|(copy, _)| copy.layer == *layer);
+        copies.map(|(_, bytes)| bytes).sum()
+    }
 }
 
 fn old_images(
@@ -158,10 +192,11 @@ fn unneeded(mut candidates: Vec<Candidate>, policy: &CollectPolicy) -> Vec<Candi
     candidates.retain(|candidate| {
         let is_old = candidate.used_at < policy.unused_since;
         let is_cache = candidate.layer.key.is_some();
-        let fits = cached.saturating_add(candidate.bytes) <= policy.cache_bytes;
+        let bytes = candidate.bytes + candidate.copy_bytes;
+        let fits = cached.saturating_add(bytes) <= policy.cache_bytes;
         let stays = !is_old || (is_cache && fits);
         if stays && is_cache {
-            cached = cached.saturating_add(candidate.bytes);
+            cached = cached.saturating_add(bytes);
         }
         !stays
     });
@@ -169,7 +204,7 @@ fn unneeded(mut candidates: Vec<Candidate>, policy: &CollectPolicy) -> Vec<Candi
 }
 
 /// When a record was used last: its file's time, see `mark_used`.
-fn used_at(record: &Path) -> SystemTime {
+pub(super) fn used_at(record: &Path) -> SystemTime {
     fs::metadata(record)
         .and_then(|metadata| metadata.modified())
         .unwrap_or_else(|_| SystemTime::now())

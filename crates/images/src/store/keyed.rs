@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::{ImageStore, LayerDraft, LayerKey, StoreError};
+use super::{ImageStore, LayerCopy, LayerDraft, LayerKey, StoreError};
 use crate::record::LayerId;
 
 /// One lock per key that is being made right now.
@@ -31,6 +31,12 @@ impl ImageStore {
     /// Waits until nobody else makes what `key` stands for, and keeps others out until the guard is dropped.
     pub(crate) async fn hold(&self, key: &LayerKey) -> OwnedMutexGuard<()> {
         self.inner.makers.lock(key).lock_owned().await
+    }
+
+    /// Keeps others out who want to make the same copy. Blocks while one of them does; not for the threads of a runtime.
+    pub(super) fn hold_copy(&self, copy: &LayerCopy) -> OwnedMutexGuard<()> {
+        let key = LayerKey::new("copy", [("layer", copy.layer.0.as_str()), ("kind", &copy.kind)]);
+        self.inner.makers.lock(&key).blocking_lock_owned()
     }
 
     /// The layer for `key`; if there is none, `make` fills a draft which becomes it. Others who ask for the same key meanwhile wait, and

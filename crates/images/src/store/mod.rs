@@ -3,6 +3,7 @@
 //! ```text
 //!  <root>/lock                  held while a process has the store open
 //!  <root>/layers/<id>/          a layer's files; complete and synced before they get here
+//!  <root>/copies/<id>/<kind>/   a copy of a layer, see `copies`
 //!  <root>/drafts/<id>/          a layer in the making; whatever is left of one is removed at the next open
 //!  <root>/records/layers/*.json what each layer is: its key, where it lies
 //!  <root>/records/images/*.json image records
@@ -15,6 +16,7 @@
 //! Calls block for as long as the disk takes (a record: one fsync; a layer's commit: one `syncfs`).
 
 mod collect;
+mod copies;
 mod draft;
 mod error;
 pub(crate) mod files;
@@ -35,6 +37,7 @@ use std::{
 use self::files::{LAYER_MODE, PASSAGE_MODE};
 pub use self::{
     collect::{CollectPolicy, Collected, Released},
+    copies::{HeldCopy, LayerCopy},
     draft::LayerDraft,
     error::StoreError,
     key::LayerKey,
@@ -72,12 +75,14 @@ struct Catalogue {
     pins: BTreeMap<String, Pin>,
     /// Of layers that have been measured.
     sizes: BTreeMap<LayerId, u64>,
+    /// Of copies that have been measured.
+    copy_sizes: BTreeMap<LayerCopy, u64>,
 }
 
 impl ImageStore {
     /// Opens the store, creating it where there is none, and removes what a killed process left half done.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        for directory in ["layers", "drafts"] {
+        for directory in ["layers", "drafts", "copies"] {
             files::create_directory(&root.join(directory), PASSAGE_MODE)?;
         }
         for directory in ["records/layers", "records/images", "records/pins"] {
@@ -137,6 +142,7 @@ impl Catalogue {
                 .map(|image| (image.id.clone(), image))
                 .collect(),
             sizes: BTreeMap::new(),
+            copy_sizes: BTreeMap::new(),
             pins: pins.into_iter().map(|pin| (pin.name.clone(), pin)).collect(),
         })
     }
@@ -160,7 +166,7 @@ fn lock(root: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Removes drafts, and layer directories that have no record; detaches what is still mounted in a draft.
+/// Removes drafts, layer directories that have no record, and copies of no layer; detaches what is still mounted in a draft.
 fn sweep(root: &Path, catalogue: &Catalogue) -> Result<Vec<String>, StoreError> {
     let mut swept = Vec::new();
     let drafts = root.join("drafts");
@@ -175,7 +181,8 @@ fn sweep(root: &Path, catalogue: &Catalogue) -> Result<Vec<String>, StoreError> 
         .collect();
     let orphans = files::list(&root.join("layers"))?
         .into_iter()
-        .filter(|path| !known.contains(path));
+        .filter(|path| !known.contains(path))
+        .chain(copies::orphans(root, catalogue)?);
     for path in files::list(&drafts)?.into_iter().chain(orphans) {
         remove_leftover(&path)?;
         swept.push(format!("directory {}", path.display()));

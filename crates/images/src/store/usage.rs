@@ -10,7 +10,10 @@ use crate::record::LayerId;
 pub struct DiskUsage {
     /// Each layer with the bytes that it takes, by id. External layers count too.
     pub layers: Vec<(LayerId, u64)>,
+    /// Of layers and copies of layers.
     pub total_bytes: u64,
+    /// Of copies of layers.
+    pub copy_bytes: u64,
     /// Of layers that an image or a pin needs.
     pub needed_bytes: u64,
     /// Left on the file system for the platform.
@@ -26,15 +29,17 @@ impl ImageStore {
             .map(|id| self.layer_bytes(&id).map(|bytes| (id, bytes)))
             .collect::<Result<Vec<_>, _>>()?;
         let needed = self.catalogue().needed_layers();
-        let sum = |wanted: &dyn Fn(&LayerId) -> bool| {
+        let sum = |wanted: &dyn Fn(&LayerId) -> bool| -> u64 {
             layers
                 .iter()
                 .filter(|(id, _)| wanted(id))
                 .map(|(_, bytes)| bytes)
                 .sum()
         };
+        let copy_bytes = self.copy_sizes()?.iter().map(|(_, bytes)| bytes).sum();
         Ok(DiskUsage {
-            total_bytes: sum(&|_| true),
+            total_bytes: sum(&|_| true) + copy_bytes,
+            copy_bytes,
             needed_bytes: sum(&|id| needed.contains(id)),
             free_bytes: free_bytes(self.root())?,
             layers,
