@@ -18,6 +18,9 @@ pub const LOG_DIRECTORY: &str = "log";
 /// The name of the writable layer's directory in the data directory, when it has no limit.
 pub const WRITABLE_DIRECTORY: &str = "writable";
 
+/// The name in the data directory of copies that were made for this instance alone.
+pub const COPIES_DIRECTORY: &str = "copies";
+
 /// Whether a file must survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {

@@ -17,6 +17,14 @@
 pub mod cgroup;
 pub mod files;
 pub mod log;
+pub mod owners;
 pub mod process;
 pub mod protocol;
 pub mod spec;
+
+/// Makes the shim only say whether the kernel maps file owners: followed by a scratch directory, the directory in question, and the
+/// first id of a block.
+pub const PROBE_OPTION: &str = "--probe-file-owners";
+
+/// The shim's exit status when the kernel refuses to.
+pub const REFUSED_STATUS: u8 = 3;

@@ -3,6 +3,9 @@
 //! `mainstay-shim <run directory>` reads the spec there, listens on the socket there, detaches, and returns; from then on it speaks
 //! the protocol of `mainstay_shim::protocol`. One thread and one poll loop: nothing here may wait for the app, the disk of a client
 //! or a server that is gone.
+//!
+//! `mainstay-shim --probe-file-owners <scratch directory> <directory> <first id>` only tries what an instance's layers need of the
+//! kernel, and says it by its exit status: 0, or [`REFUSED_STATUS`] with the reason on standard error.
 
 mod bundle;
 mod create;
@@ -19,29 +22,58 @@ use std::{
 };
 
 use mainstay_shim::{
+    PROBE_OPTION, REFUSED_STATUS,
     files::{self, FileError},
     protocol::SOCKET_FILE,
     spec::{SPEC_FILE, ShimSpec},
 };
 
 fn main() -> ExitCode {
-    let Some(run_dir) = std::env::args_os().nth(1).map(PathBuf::from) else {
-        complain("usage: mainstay-shim <run directory>");
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    system::close_inherited_descriptors();
+    match arguments.as_slice() {
+        [run_dir] => run(run_dir),
+        [option, scratch_dir, directory, id_base] if option.as_os_str() == PROBE_OPTION => {
+            probe(scratch_dir, directory, id_base)
+        }
+        _ => {
+            complain("usage: mainstay-shim <run directory>");
+            ExitCode::from(64)
+        }
+    }
+}
+
+fn probe(scratch_dir: &Path, directory: &Path, id_base: &Path) -> ExitCode {
+    let Some(id_base) = id_base.to_str().and_then(|text| text.parse().ok()) else {
+        complain("the first id is no number");
         return ExitCode::from(64);
     };
-    system::close_inherited_descriptors();
-    let (spec, listener) = match prepare(&run_dir) {
+    match create::probe::probe(scratch_dir, directory, id_base) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(refusal)) => {
+            complain(&chain(&refusal));
+            ExitCode::from(REFUSED_STATUS)
+        }
+        Err(error) => {
+            complain(&chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(run_dir: &Path) -> ExitCode {
+    let (spec, listener) = match prepare(run_dir) {
         Ok(prepared) => prepared,
         Err(error) => {
             complain(&chain(&error));
             return ExitCode::FAILURE;
         }
     };
-    if let Err(error) = detach::detach(&run_dir) {
+    if let Err(error) = detach::detach(run_dir) {
         complain(&chain(&error));
         return ExitCode::FAILURE;
     }
-    match start::serve(&spec, &run_dir, listener) {
+    match start::serve(&spec, run_dir, listener) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&chain(&error));

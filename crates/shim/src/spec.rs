@@ -30,9 +30,12 @@ pub struct ShimSpec {
     pub cgroup_path: String,
     /// The first host id of the app's block of 65536.
     pub id_base: u32,
+    pub owners: FileOwners,
     /// Layer directories, bottom first.
     pub layers: Vec<PathBuf>,
     pub mounts: Vec<Mount>,
+    /// Directories that are locked (shared, flock(2)) as long as the shim lives, so that nobody removes them.
+    pub held: Vec<PathBuf>,
     pub process: ProcessSpec,
     pub hostname: String,
     pub limits: Limits,
@@ -40,6 +43,16 @@ pub struct ShimSpec {
     /// The text of `/etc/resolv.conf`.
     pub resolv_conf: String,
     pub log: LogLimits,
+}
+
+/// How files get the owners that the instance sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileOwners {
+    /// By mount: on disk they are as seen from inside.
+    Idmapped,
+    /// On disk: layers and read-only mounts have been copied for the app's block of ids; what is writable is moved there and back.
+    Chowned,
 }
 
 /// The main process.

@@ -133,6 +133,9 @@ fn start(
 }
 
 fn take_back(spec: &ShimSpec, places: &Places) {
+    for fault in watch::give_back(spec) {
+        crate::complain(&fault);
+    }
     for fault in watch::clean_up(spec, places) {
         crate::complain(&fault);
     }

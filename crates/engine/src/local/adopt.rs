@@ -42,8 +42,12 @@ pub(super) async fn adopt_all(inner: &Arc<Inner>) -> Result<(), EngineError> {
     for entry in entries.filter_map(Result::ok) {
         match read_identity(&entry.path()) {
             Ok(Some(identity)) => adopt(inner, identity).await,
-            // Removed: only log and record are left.
-            Ok(None) => {}
+            // Removed: only log and record are left. Or killed before it was anybody's.
+            Ok(None) => {
+                let copies = entry.path().join(files::COPIES_DIRECTORY);
+                lost::remove_directory(&copies)
+                    .map_err(EngineError::during(format!("remove {}", copies.display())))?;
+            }
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -117,7 +121,7 @@ pub(super) async fn remove(inner: &Arc<Inner>, id: InstanceId) -> Result<(), Eng
     let clean = tokio::task::spawn_blocking(move || {
         // The shim has done this, unless it was killed.
         lost::end(&cgroup).map_err(EngineError::during(format!("remove the cgroup of {id}")))?;
-        for directory in [places.data.join(files::WRITABLE_DIRECTORY), places.run.clone()] {
+        for directory in lost::remains(&places) {
             let operation = format!("remove {}", directory.display());
             lost::remove_directory(&directory).map_err(EngineError::during(operation))?;
         }

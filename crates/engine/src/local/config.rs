@@ -2,13 +2,28 @@
 
 use std::{ops::Range, path::PathBuf};
 
+use mainstay_images::ImageStore;
 use mainstay_shim::log::LogLimits;
 use mainstay_spec::ids::{AppId, InstanceId};
+use serde::Deserialize;
 
 use super::network::NetworkConfig;
 
 /// Host ids of one app: as many as an instance sees.
 pub const IDS_PER_APP: u32 = 65536;
+
+/// How the files of shared layers get the owners that an instance sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LayerOwner {
+    /// Mapped where the kernel and the file systems in question can, copied elsewhere.
+    #[default]
+    Auto,
+    /// Mapped by the kernel; instances cannot start where it does not.
+    Idmap,
+    /// Each layer is copied once per app.
+    Copy,
+}
 
 /// One installation. Two with different prefixes and directories do not touch each other.
 #[derive(Debug, Clone)]
@@ -27,6 +42,9 @@ pub struct LocalConfig {
     /// Host user and group ids for the instances, cut into blocks of [`IDS_PER_APP`]. Nothing else on the host may use them.
     pub id_range: Range<u32>,
     pub log: LogLimits,
+    pub layer_owner: LayerOwner,
+    /// Keeps copies of layers for all instances of an app, where layers have to be copied; without it, each instance has its own.
+    pub images: Option<ImageStore>,
     /// `None`: only instances without a network can be started.
     pub network: Option<NetworkConfig>,
 }
@@ -44,6 +62,8 @@ impl LocalConfig {
             id_range: 1_000_000_000..1_500_000_000,
             network: Some(NetworkConfig::new(data_dir.join("network.json"))),
             log: LogLimits::default(),
+            layer_owner: LayerOwner::Auto,
+            images: None,
             data_dir,
         }
     }

@@ -1,17 +1,23 @@
 //! An instance whose shim is gone without a record: somebody killed the shim, or the machine went down. Nobody holds its output or its
 //! status any more, so it is ended, and the record says that its end is not known.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use mainstay_diagnosis::facts::{ExitRecord, MemoryKill, MemoryRecord};
 use mainstay_shim::{
     cgroup::{Cgroup, CgroupError},
-    files::{self, Durability, WRITABLE_DIRECTORY},
+    files::{self, COPIES_DIRECTORY, Durability, WRITABLE_DIRECTORY},
+    owners,
     protocol::InstanceState,
+    spec::{SPEC_FILE, ShimSpec},
 };
 
-use super::{Inner, instance::Identity};
+use super::{Inner, config::Places, instance::Identity};
 
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -32,7 +38,8 @@ pub(super) async fn settle(inner: &Inner, identity: &Identity, state: Option<&In
                 "an instance without a shim could not be ended"
             );
         }
-        for directory in [places.data.join(WRITABLE_DIRECTORY), places.run.clone()] {
+        give_back(&places.run);
+        for directory in remains(&places) {
             if let Err(error) = remove_directory(&directory) {
                 tracing::error!(%error, directory = %directory.display(), "cannot remove what a shim left behind");
             }
@@ -46,6 +53,29 @@ pub(super) async fn settle(inner: &Inner, identity: &Identity, state: Option<&In
         exit
     });
     exit.await.unwrap_or_else(|_| unknown_end(started_at))
+}
+
+/// What there is besides log and record.
+pub(super) fn remains(places: &Places) -> [PathBuf; 3] {
+    [
+        places.data.join(WRITABLE_DIRECTORY),
+        places.data.join(COPIES_DIRECTORY),
+        places.run.clone(),
+    ]
+}
+
+/// What a shim does at the end of its instance, unless it was killed: what the instance wrote gets the owners that it saw. No process
+/// of the instance may be left.
+pub(super) fn give_back(run_dir: &Path) {
+    let Ok(Some(spec)) = files::read_json::<ShimSpec>(&run_dir.join(SPEC_FILE)) else {
+        return;
+    };
+    for error in owners::give_back(&spec) {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "an instance's files were not given back"
+        );
+    }
 }
 
 /// Kills everything and removes the cgroup; with the last process the mounts go.

@@ -4,6 +4,7 @@
 //!  start    directories, spec ─▶ shim ─▶ created ─▶ network ─▶ started           (start.rs)
 //!  follow   one connection per instance waits for the record                     (instance.rs)
 //!  open     finds the instances of an earlier server by their directories        (adopt.rs)
+//!  owners   layers with the owners that an instance sees                         (owners/)
 //!  lost     an instance whose shim was killed is ended and recorded as unknown   (lost.rs)
 //! ```
 //!
@@ -19,6 +20,7 @@ mod instance;
 mod logs;
 mod lost;
 pub mod network;
+mod owners;
 mod preflight;
 mod refusal;
 mod shim_client;
@@ -47,7 +49,7 @@ use crate::api::{
     InternalService, LogQuery, LogStream, PreflightError, StartError, SweepReport,
 };
 
-pub use config::{IDS_PER_APP, LocalConfig};
+pub use config::{IDS_PER_APP, LayerOwner, LocalConfig};
 
 use self::{
     id_blocks::IdBlocks,
@@ -68,6 +70,7 @@ struct Inner {
     instances: Mutex<HashMap<InstanceId, Arc<Instance>>>,
     id_blocks: Mutex<IdBlocks>,
     networks: Option<Arc<Networks>>,
+    verdicts: owners::Verdicts,
 }
 
 impl LocalEngine {
@@ -89,6 +92,7 @@ impl LocalEngine {
             instances: Mutex::default(),
             id_blocks: Mutex::new(blocks),
             networks,
+            verdicts: owners::Verdicts::default(),
         });
         adopt::adopt_all(&inner).await?;
         connectivity::keep_up(&inner);

@@ -6,7 +6,7 @@ use std::{
 
 use jiff::Timestamp;
 use mainstay_diagnosis::facts::{ExecFault, ExecFaultKind};
-use mainstay_images::tree::LayerTree;
+use mainstay_images::{store::HeldCopy, tree::LayerTree};
 use mainstay_shim::{
     files::{self, Durability},
     protocol::{InstanceState, Reply, Request},
@@ -21,7 +21,7 @@ use super::{
     config::Places,
     environment,
     instance::{self, Identity, Instance, Life},
-    lost, refusal,
+    lost, owners, refusal,
     shim_client::{ShimConnection, ShimError},
     users,
 };
@@ -88,6 +88,7 @@ async fn take_back(inner: &Inner, instance: &Instance, places: &Places) {
                 "a failed start left a cgroup"
             );
         }
+        lost::give_back(&directories[0]);
         for directory in directories {
             if let Err(error) = lost::remove_directory(&directory) {
                 tracing::error!(%error, directory = %directory.display(), "a failed start left a directory");
@@ -100,12 +101,12 @@ async fn take_back(inner: &Inner, instance: &Instance, places: &Places) {
 }
 
 async fn launch(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     identity: &Identity,
     spec: &InstanceSpec,
     places: &Places,
 ) -> Result<(InstanceState, ShimConnection), StartError> {
-    let shim_spec = shim_spec(inner, identity, spec, places).await?;
+    let (shim_spec, held) = shim_spec(inner, identity, spec, places).await?;
     prepare_directories(places, identity, &shim_spec).map_err(StartError::Engine)?;
     spawn_shim(&inner.config.shim(), &places.run)
         .await
@@ -124,6 +125,8 @@ async fn launch(
     let Reply::Created { pid } = reply else {
         return Err(failed("create")(ShimError::Unexpected(Box::new(reply))));
     };
+    // The shim has its own locks now.
+    drop(held);
     let (address, hosts) = attach(inner, identity, spec, pid)
         .await
         .map_err(StartError::Engine)?;
@@ -144,12 +147,13 @@ async fn launch(
     }
 }
 
+/// The spec, and the locks on what it names, which the shim takes over.
 async fn shim_spec(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     identity: &Identity,
     spec: &InstanceSpec,
     places: &Places,
-) -> Result<ShimSpec, StartError> {
+) -> Result<(ShimSpec, Vec<HeldCopy>), StartError> {
     if spec.argv.is_empty() {
         let looked_for = Vec::new();
         return Err(refuse(spec, ExecFaultKind::NoRunCommand { looked_for }));
@@ -167,7 +171,10 @@ async fn shim_spec(
         .resolv_conf(spec.network)
         .await
         .map_err(StartError::Engine)?;
-    Ok(ShimSpec {
+    let files = owners::settle(inner, spec, id_base, places)
+        .await
+        .map_err(StartError::Engine)?;
+    let shim_spec = ShimSpec {
         instance: spec.id.to_string(),
         container_id: inner.config.container_id(spec.id),
         data_dir: places.data.clone(),
@@ -177,8 +184,10 @@ async fn shim_spec(
         cgroup_root: inner.config.cgroup_root.clone(),
         cgroup_path: inner.config.cgroup_path(identity.app(), spec.id),
         id_base,
-        layers: spec.layers.clone(),
-        mounts: spec.mounts.clone(),
+        owners: files.owners,
+        layers: files.layers,
+        mounts: files.mounts,
+        held: files.held.iter().map(|held| held.copy.clone()).collect(),
         process: ProcessSpec {
             argv: spec.argv.clone(),
             env: environment::complete(&spec.env, &user.home, &spec.hostname),
@@ -192,7 +201,8 @@ async fn shim_spec(
         stop_signal: spec.stop_signal,
         resolv_conf,
         log: inner.config.log,
-    })
+    };
+    Ok((shim_spec, files.held))
 }
 
 fn refuse(spec: &InstanceSpec, kind: ExecFaultKind) -> StartError {

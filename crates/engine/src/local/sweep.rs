@@ -115,6 +115,7 @@ fn remove_stray_directories(
             continue;
         }
         let path = entry.path();
+        lost::give_back(&path);
         lost::remove_directory(&path).map_err(EngineError::during(format!("remove {}", path.display())))?;
         removed.push(path.display().to_string());
     }

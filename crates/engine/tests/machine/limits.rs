@@ -97,15 +97,19 @@ async fn a_share_of_a_cpu_is_not_exceeded() {
     let id = spec.id;
     let began = std::time::Instant::now();
     world.engine.start(spec).await.unwrap();
-    let throttled = crate::world::until(async || {
+    // On a busy machine it may take a while until it could use more than its share.
+    let used = crate::world::until(async || {
         let stats = world.engine.stats(id).await.unwrap();
-        (stats.cpu_usage_micros > 150_000).then_some(stats.cpu_throttled_micros)
+        let is_throttled = stats.cpu_usage_micros > 150_000 && stats.cpu_throttled_micros > 0;
+        is_throttled.then(|| Duration::from_micros(stats.cpu_usage_micros))
     })
     .await;
     let elapsed = began.elapsed();
-    // A fifth of a core: 150 ms of CPU take 750 ms, less the quota of one period.
-    assert!(elapsed > Duration::from_millis(450), "{elapsed:?}");
-    assert!(throttled > 0);
+    // A fifth of a core, and what the kernel hands out ahead: a period's quota, and a slice of it per core.
+    assert!(
+        used < elapsed / 5 + Duration::from_millis(60),
+        "{used:?} in {elapsed:?}"
+    );
     let exit = world.stop(id, Duration::ZERO).await;
     assert!(exit.cpu_usage_micros.unwrap() > 150_000);
     assert!(exit.cpu_throttled_micros.unwrap() > 0);
@@ -131,7 +135,8 @@ async fn a_full_disk_limit_is_an_error_for_the_instance_and_for_nobody_else() {
         "{output:?}"
     );
     assert!(output.contains(&"dd 1".to_owned()), "{output:?}");
-    assert_eq!(output.last().map(String::as_str), Some("1"), "{output:?}");
+    // Standard output and error are two streams: their order is not known.
+    assert!(output.contains(&"1".to_owned()), "{output:?}");
     world.engine.remove(id).await.unwrap();
     assert_eq!(world.remains(id), Vec::<String>::new());
     let left = std::fs::read_dir(world.config.data_dir.join("instances").join(id.to_string())).unwrap();

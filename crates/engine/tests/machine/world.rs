@@ -13,6 +13,7 @@ use mainstay_engine::{
     Engine, InstanceOwner, InstanceSpec, Limits, LogQuery, Network,
     local::{LocalConfig, LocalEngine},
 };
+use mainstay_images::ImageStore;
 use mainstay_shim::{cgroup::Cgroup, log::LogLine};
 use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
 use uuid::Uuid;
@@ -26,6 +27,7 @@ pub(crate) struct World {
     pub(crate) engine: LocalEngine,
     pub(crate) config: LocalConfig,
     pub(crate) app: AppId,
+    pub(crate) images: ImageStore,
     _directory: tempfile::TempDir,
 }
 
@@ -34,10 +36,16 @@ impl World {
         let unique = Uuid::new_v4().simple().to_string();
         let directory = tempfile::tempdir().unwrap();
         let run_dir = PathBuf::from("/run").join(format!("mstest-{}", &unique[..8]));
+        let images = ImageStore::open(&directory.path().join("images")).unwrap();
+        images
+            .adopt_layer(&mainstay_testkit::busybox_layer(), "test", None)
+            .unwrap();
         let config = LocalConfig {
             // Ids of the tests apart from an installation's.
             id_range: 2_000_000_000..2_000_000_000 + 16 * 65536,
             network: None,
+            layer_owner: crate::LAYER_OWNER,
+            images: Some(images.clone()),
             ..LocalConfig::new(
                 &format!("mstest-{}", &unique[..8]),
                 directory.path().join("data"),
@@ -49,6 +57,7 @@ impl World {
             engine: LocalEngine::open(config.clone()).await.unwrap(),
             config,
             app: AppId::from_uuid(Uuid::new_v4()),
+            images,
             _directory: directory,
         }
     }

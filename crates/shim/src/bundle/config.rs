@@ -133,7 +133,10 @@ fn resources(limits: Limits) -> Value {
 mod tests {
     use std::path::PathBuf;
 
-    use mainstay_shim::{log::LogLimits, spec::ProcessSpec};
+    use mainstay_shim::{
+        log::LogLimits,
+        spec::{FileOwners, ProcessSpec},
+    };
 
     use super::*;
 
@@ -148,8 +151,10 @@ mod tests {
             cgroup_root: "/sys/fs/cgroup".into(),
             cgroup_path: "/mainstay/app/instance".into(),
             id_base: 200_000,
+            owners: FileOwners::Idmapped,
             layers: vec!["/layers/base".into()],
             mounts: Vec::new(),
+            held: Vec::new(),
             process: ProcessSpec {
                 argv: vec!["web".into(), "--port".into(), "8080".into()],
                 env: vec!["PATH=/bin".into(), "NAME=old".into()],

@@ -9,7 +9,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, chown},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -34,8 +34,8 @@ const FORMAT_DEADLINE: Duration = Duration::from_mins(1);
 /// Another shim may take the free loop device first.
 const LOOP_ATTEMPTS: u32 = 64;
 
-/// The directory with `upper` and `work` in it.
-pub(super) fn prepare(spec: &ShimSpec, mounts: &Path) -> Result<PathBuf, CreateError> {
+/// The directory with `upper` and `work` in it, which belong to a host's id.
+pub(super) fn prepare(spec: &ShimSpec, mounts: &Path, owner: u32) -> Result<PathBuf, CreateError> {
     let writable = match spec.limits.disk_bytes {
         None => spec.data_dir.join(WRITABLE_DIRECTORY),
         Some(bytes) => limited(spec, mounts, bytes.max(DISK_BYTES_MIN))?,
@@ -47,6 +47,7 @@ pub(super) fn prepare(spec: &ShimSpec, mounts: &Path) -> Result<PathBuf, CreateE
             .recursive(true)
             .mode(0o755)
             .create(&directory)
+            .and_then(|()| chown(&directory, Some(owner), Some(owner)))
             .map_err(CreateError::on_path("create", &directory))?;
     }
     Ok(writable)

@@ -16,35 +16,46 @@ use rustix::{
     pipe::{PipeFlags, pipe_with},
 };
 
+use mainstay_shim::{owners::IDS, spec::FileOwners};
+
 use crate::system::{self, Fork};
 
 use super::CreateError;
 
-/// Ids of one instance.
-pub(crate) const IDS: u32 = 65536;
-
 /// The mapping, held by a user namespace without processes.
 #[derive(Debug)]
 pub(super) struct Owners {
-    namespace: OwnedFd,
+    /// `None`: the files have on disk the owners that they should have.
+    namespace: Option<OwnedFd>,
     pub(super) base: u32,
 }
 
 impl Owners {
-    pub(super) fn new(base: u32) -> Result<Self, CreateError> {
-        Ok(Self {
-            namespace: user_namespace(base)
-                .map_err(CreateError::on("make a user namespace for file owners"))?,
-            base,
-        })
+    pub(super) fn new(owners: FileOwners, base: u32) -> Result<Self, CreateError> {
+        let namespace = match owners {
+            FileOwners::Idmapped => {
+                Some(user_namespace(base).map_err(CreateError::on("make a user namespace for file owners"))?)
+            }
+            FileOwners::Chowned => None,
+        };
+        Ok(Self { namespace, base })
     }
 
     /// A detached copy of the mount at `path`, seen with the instance's owners.
     pub(super) fn map(&self, path: &Path, attributes: u64) -> Result<OwnedFd, CreateError> {
         let mount = clone_mount(path)?;
-        system::set_mount_attributes(mount.as_fd(), attributes, Some(self.namespace.as_fd()))
+        let namespace = self.namespace.as_ref().map(AsFd::as_fd);
+        system::set_mount_attributes(mount.as_fd(), attributes, namespace)
             .map_err(CreateError::on_path("map the file owners of", path))?;
         Ok(mount)
+    }
+
+    /// The host's id of the owner of what is made for the instance outside of a mapped mount.
+    pub(super) fn on_disk(&self) -> u32 {
+        match self.namespace {
+            Some(_) => 0,
+            None => self.base,
+        }
     }
 }
 

@@ -8,18 +8,26 @@ mod idmap;
 mod inside;
 mod overlay;
 mod platform_files;
+pub(crate) mod probe;
 mod scratch;
 mod volumes;
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
-use mainstay_shim::{cgroup::Cgroup, process::ProcessIdentity, spec::ShimSpec};
+use mainstay_shim::{
+    cgroup::Cgroup,
+    owners::{self, Block, Direction, MoveError},
+    process::ProcessIdentity,
+    spec::ShimSpec,
+};
 use rustix::{
+    fs::{FlockOperation, flock},
     mount::{MountPropagationFlags, mount_change},
     pipe::{PipeFlags, pipe_with},
 };
@@ -41,6 +49,8 @@ pub(crate) struct Created {
     pub(crate) report: OwnedFd,
     pub(crate) cgroup: Cgroup,
     pub(crate) runtime: Runtime,
+    /// Locks, for as long as the instance lives.
+    pub(crate) held: Vec<File>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +61,8 @@ pub(crate) enum CreateError {
         #[source]
         source: io::Error,
     },
+    #[error("what the instance may write to could not be given to it")]
+    Owners(#[source] MoveError),
     #[error("the OCI bundle could not be written")]
     Bundle(#[source] BundleError),
     #[error("the OCI runtime failed")]
@@ -101,16 +113,40 @@ impl Places {
 
 pub(crate) fn create(spec: &ShimSpec, places: &Places) -> Result<Created, CreateError> {
     enter_private_namespace()?;
-    let owners = idmap::Owners::new(spec.id_base)?;
+    let held = hold(&spec.held)?;
+    let owners = idmap::Owners::new(spec.owners, spec.id_base)?;
+    move_in(spec)?;
     scratch::prepare(&places.mounts())?;
-    let writable = disk::prepare(spec, &places.mounts())?;
+    let writable = disk::prepare(spec, &places.mounts(), owners.on_disk())?;
     overlay::mount_root(spec, places, &owners, &writable)?;
     let root = inside::Root::open(&places.root())?;
     volumes::mount_all(spec, places, &owners, &root)?;
     platform_files::mount_all(spec, places, &root)?;
     place_init(spec, places)?;
     bundle::write(spec, places).map_err(CreateError::Bundle)?;
-    run_create(spec, places)
+    run_create(spec, places, held)
+}
+
+/// Locks what the engine's store could remove as unused. The kernel unlocks it when the shim ends, however it ends.
+fn hold(directories: &[PathBuf]) -> Result<Vec<File>, CreateError> {
+    let hold = |directory: &PathBuf| {
+        let file = File::open(directory)?;
+        flock(&file, FlockOperation::NonBlockingLockShared)?;
+        Ok(file)
+    };
+    directories
+        .iter()
+        .map(|directory| hold(directory).map_err(CreateError::on_path("lock", directory)))
+        .collect()
+}
+
+/// Gives the instance what it may write to, where its owners cannot be mapped.
+fn move_in(spec: &ShimSpec) -> Result<(), CreateError> {
+    let block = || Block::new(spec.id_base);
+    owners::writable_trees(spec)
+        .iter()
+        .try_for_each(|tree| owners::move_tree(tree, block(), Direction::ToHost))
+        .map_err(CreateError::Owners)
 }
 
 /// Nothing mounted here is seen by the host. What the host unmounts is unmounted here too where the host's mounts are shared, so
@@ -134,7 +170,7 @@ fn place_init(spec: &ShimSpec, places: &Places) -> Result<(), CreateError> {
     idmap::attach_at(&mount, &target)
 }
 
-fn run_create(spec: &ShimSpec, places: &Places) -> Result<Created, CreateError> {
+fn run_create(spec: &ShimSpec, places: &Places, held: Vec<File>) -> Result<Created, CreateError> {
     let runtime = Runtime::new(spec, &places.run_dir);
     let pipe = || {
         pipe_with(PipeFlags::CLOEXEC)
@@ -160,5 +196,6 @@ fn run_create(spec: &ShimSpec, places: &Places) -> Result<Created, CreateError> 
         report,
         cgroup: Cgroup::new(&spec.cgroup_root, &spec.cgroup_path),
         runtime,
+        held,
     })
 }

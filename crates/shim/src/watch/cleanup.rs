@@ -2,13 +2,32 @@
 
 use std::{fs, io, path::Path, time::Duration};
 
-use mainstay_shim::{cgroup::Cgroup, files::WRITABLE_DIRECTORY, spec::ShimSpec};
+use mainstay_shim::{
+    cgroup::Cgroup,
+    files::{COPIES_DIRECTORY, WRITABLE_DIRECTORY},
+    owners,
+    spec::ShimSpec,
+};
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::{chain, create::Places, runtime::Runtime};
 
 /// Killing is immediate unless a process hangs in the kernel.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Gives what the instance wrote the owners that it saw; the faults, in words. A process of a failed start may still be there.
+pub(crate) fn give_back(spec: &ShimSpec) -> Vec<String> {
+    if owners::writable_trees(spec).is_empty() {
+        return Vec::new();
+    }
+    let mut faults = Vec::new();
+    let cgroup = Cgroup::new(&spec.cgroup_root, &spec.cgroup_path);
+    if let Err(error) = cgroup.kill_all(KILL_DEADLINE) {
+        faults.push(chain(&error));
+    }
+    faults.extend(owners::give_back(spec).iter().map(|error| chain(error)));
+    faults
+}
 
 /// The faults, in words.
 pub(crate) fn clean_up(spec: &ShimSpec, places: &Places) -> Vec<String> {
@@ -25,7 +44,11 @@ pub(crate) fn clean_up(spec: &ShimSpec, places: &Places) -> Vec<String> {
     }
     // Only in this namespace, which ends with this process anyhow; but what is mounted would hide what is to be removed.
     let _ = unmount(places.mounts(), UnmountFlags::DETACH);
-    for directory in [spec.data_dir.join(WRITABLE_DIRECTORY), places.run_dir.clone()] {
+    for directory in [
+        spec.data_dir.join(WRITABLE_DIRECTORY),
+        spec.data_dir.join(COPIES_DIRECTORY),
+        places.run_dir.clone(),
+    ] {
         if let Err(error) = remove_directory(&directory) {
             faults.push(format!("cannot remove {}: {error}", directory.display()));
         }

@@ -12,6 +12,7 @@ mod stopping;
 mod streams;
 
 use std::{
+    fs::File,
     io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -47,7 +48,7 @@ use self::{
     streams::AppStream,
 };
 
-pub(crate) use cleanup::clean_up;
+pub(crate) use cleanup::{clean_up, give_back};
 pub(crate) use connection::line;
 
 /// A client that opens connections and says nothing is not served without end.
@@ -75,6 +76,8 @@ pub(crate) struct Instance {
     init_status: Option<i32>,
     /// Numbers the directories of execs.
     execs: u64,
+    /// Locks, freed with it.
+    _held: Vec<File>,
 }
 
 /// What can become ready.
@@ -121,6 +124,7 @@ impl Instance {
             main_status: None,
             init_status: None,
             execs: 0,
+            _held: created.held,
         })
     }
 }

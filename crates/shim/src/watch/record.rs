@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use mainstay_diagnosis::facts::{ExitRecord, MemoryRecord, Termination};
 use mainstay_shim::{
     files::{self, Durability, EXIT_RECORD_FILE},
+    log::LogSource,
     protocol::Reply,
 };
 
@@ -19,6 +20,11 @@ impl Instance {
             stream.finish(&mut self.log);
         }
         memory::tell(&kills, &mut self.log);
+        // Whoever is told of the end may use at once what the instance wrote.
+        for fault in cleanup::give_back(&self.spec) {
+            self.log
+                .line(LogSource::Platform, Timestamp::now(), fault.as_bytes());
+        }
         let _ = self.log.flush();
         let record = self.record(ended_at);
         let path = self.spec.data_dir.join(EXIT_RECORD_FILE);
