@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mainstay_engine::local::LayerOwner;
 use mainstay_images::settings::RegistrySettings;
 use mainstay_spec::AppSpec;
 use serde::Deserialize;
@@ -27,6 +28,7 @@ pub(crate) struct Config {
     pub api: ApiConfig,
     pub router: RouterConfig,
     pub network: NetworkConfig,
+    pub engine: EngineConfig,
     pub build: BuildConfig,
     pub sources: SourcesConfig,
     pub registries: RegistrySettings,
@@ -56,6 +58,14 @@ pub(crate) struct NetworkConfig {
     pub service_pool: String,
     /// Begins the name of every device that is made; 1 to 6 of `a-z0-9`.
     pub prefix: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EngineConfig {
+    /// How the files of shared layers get an app's owners: `auto` (mapped by the kernel where it can, copied elsewhere), `idmap` or
+    /// `copy`.
+    pub layer_owner: LayerOwner,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -113,6 +123,7 @@ impl Default for Config {
             api: ApiConfig::default(),
             router: RouterConfig::default(),
             network: NetworkConfig::default(),
+            engine: EngineConfig::default(),
             build: BuildConfig::default(),
             sources: SourcesConfig::default(),
             registries: RegistrySettings::default(),
@@ -277,6 +288,15 @@ mod tests {
             config.mirrored("https://other.example/x.git"),
             "https://other.example/x.git"
         );
+    }
+
+    #[test]
+    fn the_owner_of_layers_is_one_of_three_words() {
+        let config: Config = toml::from_str("[engine]\nlayer_owner = 'copy'").unwrap();
+        assert_eq!(config.engine.layer_owner, LayerOwner::Copy);
+        assert_eq!(Config::default().engine.layer_owner, LayerOwner::Auto);
+        let error = toml::from_str::<Config>("[engine]\nlayer_owner = 'chown'").unwrap_err();
+        assert!(error.to_string().contains("`auto`, `idmap`, `copy`"), "{error}");
     }
 
     #[test]

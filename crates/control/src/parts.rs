@@ -28,7 +28,7 @@ pub(crate) struct Parts {
 
 pub(crate) async fn open(config: &Config) -> Result<Parts, PlatformError> {
     let images = ImageStore::open(&config.data_dir.join("images"))?;
-    let local = LocalEngine::open(engine_config(config)?).await?;
+    let local = LocalEngine::open(engine_config(config, &images)?).await?;
     let networks = local.networks();
     let engine: Arc<dyn Engine> = Arc::new(local);
     let dockerfile = DockerfileEngine::new(dockerfile_config(config, networks.clone())).await?;
@@ -80,7 +80,7 @@ fn dockerfile_config(config: &Config, networks: Option<Arc<Networks>>) -> Docker
     dockerfile
 }
 
-fn engine_config(config: &Config) -> Result<LocalConfig, PlatformError> {
+fn engine_config(config: &Config, images: &ImageStore) -> Result<LocalConfig, PlatformError> {
     let bin_dir: PathBuf = config
         .program("mainstay-shim")
         .parent()
@@ -93,6 +93,8 @@ fn engine_config(config: &Config) -> Result<LocalConfig, PlatformError> {
         bin_dir,
     );
     local.network = Some(network_config(config)?);
+    local.layer_owner = config.engine.layer_owner;
+    local.images = Some(images.clone());
     Ok(local)
 }
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Integration tests of the engine that make containers and networks.
-const TESTS: [&str; 2] = ["machine", "network"];
+const TESTS: [&str; 3] = ["machine", "machine_with_copies", "network"];
 
 /// Runs them all, or those whose names hold one of the filters.
 pub(crate) fn test(filters: &[&str]) -> Result<(), String> {
