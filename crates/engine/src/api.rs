@@ -6,7 +6,7 @@ use std::{
     net::Ipv4Addr,
     path::PathBuf,
     pin::Pin,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -64,6 +64,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// Deletes log and record of a removed instance.
     async fn forget(&self, id: InstanceId) -> Result<(), EngineError>;
+
+    /// Every instance that was removed and is not forgotten, with what its log and record take.
+    async fn remains(&self) -> Result<Vec<Remains>, EngineError>;
 
     /// What listens in the instance's network namespace now.
     async fn sockets(&self, id: InstanceId) -> Result<Vec<ListeningSocket>, EngineError>;
@@ -154,6 +157,15 @@ pub struct InstanceStatus {
     pub started_at: Timestamp,
     pub address: Option<Ipv4Addr>,
     pub exit: Option<ExitRecord>,
+}
+
+/// What is left of a removed instance: its log and its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remains {
+    pub id: InstanceId,
+    pub bytes: u64,
+    /// When it ended.
+    pub ended_at: SystemTime,
 }
 
 /// A component's name inside the app, and where it leads.

@@ -23,6 +23,7 @@ pub mod network;
 mod owners;
 mod preflight;
 mod refusal;
+mod remains;
 mod shim_client;
 mod sockets;
 mod start;
@@ -46,7 +47,7 @@ use mainstay_spec::ids::{AppId, InstanceId};
 
 use crate::api::{
     Engine, EngineError, ExecRequest, ExecSession, InstanceSpec, InstanceStats, InstanceStatus,
-    InternalService, LogQuery, LogStream, PreflightError, StartError, SweepReport,
+    InternalService, LogQuery, LogStream, PreflightError, Remains, StartError, SweepReport,
 };
 
 pub use config::{IDS_PER_APP, LayerOwner, LocalConfig};
@@ -273,6 +274,10 @@ impl Engine for LocalEngine {
         let directory = self.inner.config.places(id).data;
         lost::remove_directory(&directory)
             .map_err(EngineError::during(format!("delete {}", directory.display())))
+    }
+
+    async fn remains(&self) -> Result<Vec<Remains>, EngineError> {
+        remains::remains(&self.inner).await
     }
 
     async fn sockets(&self, id: InstanceId) -> Result<Vec<ListeningSocket>, EngineError> {

@@ -50,13 +50,24 @@ async fn output_is_kept_line_by_line_and_nothing_else_is_left() {
     assert_eq!(sorted, ["/", "one", "three0", "two", "web-0"], "{output:?}");
     assert!(exit.started_at.unwrap() <= exit.ended_at);
 
+    assert_eq!(
+        world.engine.remains().await.unwrap(),
+        [],
+        "it was not removed yet"
+    );
     world.engine.remove(id).await.unwrap();
+    let kept = world.engine.remains().await.unwrap();
+    assert!(
+        kept.len() == 1 && kept[0].id == id && kept[0].bytes > 0,
+        "{kept:?}"
+    );
     assert_eq!(world.remains(id), Vec::<String>::new());
     assert_eq!(world.engine.status(id).await.unwrap(), None);
     assert_eq!(world.output(id).await, output);
     assert_eq!(world.wait(id).await, exit);
 
     world.engine.forget(id).await.unwrap();
+    assert_eq!(world.engine.remains().await.unwrap(), []);
     assert!(
         world
             .engine
