@@ -28,15 +28,22 @@ impl Logs {
         Self { directory }
     }
 
+    /// Holds a directory per build, named by its id.
+    pub(crate) fn builds(&self) -> PathBuf {
+        self.directory.join("builds")
+    }
+
+    /// Holds a directory per deployment, named by its id.
+    pub(crate) fn deployments(&self) -> PathBuf {
+        self.directory.join("deployments")
+    }
+
     fn build_directory(&self, build: BuildId) -> PathBuf {
-        self.directory.join("builds").join(build.to_string())
+        self.builds().join(build.to_string())
     }
 
     fn deploy_directory(&self, deployment: DeploymentId, component: &str) -> PathBuf {
-        self.directory
-            .join("deployments")
-            .join(deployment.to_string())
-            .join(component)
+        self.deployments().join(deployment.to_string()).join(component)
     }
 
     pub(crate) fn build_writer(&self, build: BuildId) -> Result<BuildLogFile, PlatformError> {
@@ -83,6 +90,10 @@ impl Logs {
         LogReader::open(&self.build_directory(build), tail, None).ok()
     }
 
+    pub(crate) fn has_build(&self, build: BuildId) -> bool {
+        self.build_directory(build).is_dir()
+    }
+
     pub(crate) fn deploy_reader(&self, deployment: DeploymentId, component: &str) -> Option<LogReader> {
         LogReader::open(&self.deploy_directory(deployment, component), None, None).ok()
     }
@@ -90,7 +101,7 @@ impl Logs {
     /// Deletes what was kept of a deployment.
     pub(crate) fn forget_deployment(&self, deployment: DeploymentId) {
         drop(std::fs::remove_dir_all(
-            self.directory.join("deployments").join(deployment.to_string()),
+            self.deployments().join(deployment.to_string()),
         ));
     }
 

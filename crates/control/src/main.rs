@@ -9,6 +9,7 @@ mod app;
 mod bindings;
 mod config;
 mod http;
+mod keep;
 mod logs;
 mod parts;
 mod platform;
@@ -16,14 +17,18 @@ mod probe;
 mod rollout;
 mod routes;
 mod server;
+mod tasks;
 mod uploads;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use config::Config;
+
+/// What blocks a thread when the server ends may take so long to come to its own end.
+const BLOCKING_ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The Mainstay server.
 #[derive(Debug, Parser)]
@@ -64,11 +69,13 @@ fn main() -> ExitCode {
 fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load(arguments.config.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async move {
+    let ended = runtime.block_on(async move {
         match arguments.command {
             Command::Run => server::run(config).await,
             Command::Down => server::down(config).await,
         }
-    })?;
-    Ok(())
+    });
+    // Files may still be copied or deleted; the next server takes that up.
+    runtime.shutdown_timeout(BLOCKING_ENDS_WITHIN);
+    Ok(ended?)
 }

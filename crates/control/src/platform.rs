@@ -9,9 +9,11 @@ use mainstay_store::{Store, StoreError};
 
 use crate::{
     config::Config,
+    keep::Nudge,
     logs::Logs,
     rollout::BuildQueue,
     routes::{RouteError, Routes},
+    tasks::Tasks,
 };
 
 /// The platform's parts, wired once at start-up.
@@ -25,6 +27,10 @@ pub(crate) struct Platform {
     pub routes: Routes,
     pub build_queue: BuildQueue,
     pub logs: Logs,
+    /// Everything that works with these parts runs as one of them.
+    pub tasks: Tasks,
+    /// Tells the collector that something ended.
+    pub nudge: Nudge,
 }
 
 /// A fault of the platform's own; shown to users as `InternalError` only.

@@ -20,17 +20,24 @@ use crate::{
     app::Application,
     config::Config,
     http,
+    keep::{Nudge, keep_house, pins},
     logs::Logs,
     parts,
     platform::{Platform, PlatformError},
     rollout::{BuildQueue, retire},
     routes::{RouterProcess, RouterSettings, Routes},
+    tasks::{Stage, Tasks},
 };
 
 /// The router is looked after this often.
 const ROUTER_LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Open answers may take this long to end when the server stops.
 const ROUTER_ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// When the server is told to end, for answers that are being given.
+const ANSWERS_END_WITHIN: Duration = Duration::from_secs(5);
+/// Then, for what the actors are at.
+const ACTORS_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Everything that can keep the server from starting.
 #[derive(Debug, thiserror::Error)]
@@ -72,18 +79,37 @@ pub(crate) async fn run(config: Config) -> Result<(), ServerError> {
     }
     forget_stale_routes(&platform).await?;
     application.wake_up().await?;
-    tokio::spawn(look_after(router));
+    platform.tasks.spawn(look_after(router));
+    platform.tasks.spawn(keep_house(Arc::clone(&platform)));
+    let served = serve(&platform, application).await;
+    let late = platform.tasks.end(ACTORS_END_WITHIN).await;
+    if late > 0 {
+        tracing::info!(apps = late, "the next server goes on with what was under way");
+    }
+    platform.store.close().await;
+    served
+}
+
+/// Answers until it is told to end. Answers that take long after that are cut off.
+async fn serve(platform: &Arc<Platform>, application: Application) -> Result<(), ServerError> {
     let listen = platform.config.api.listen;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .map_err(ServerError::io(format!("listen on {listen}")))?;
     tracing::info!(%listen, "the API is served");
-    axum::serve(listener, http::router(application))
-        .with_graceful_shutdown(told_to_end())
-        .await
-        .map_err(ServerError::io("serve the API"))?;
-    platform.store.close().await;
-    Ok(())
+    let closing = Arc::clone(platform);
+    let serving = axum::serve(listener, http::router(application)).with_graceful_shutdown(async move {
+        told_to_end().await;
+        closing.tasks.reach(Stage::Closing);
+    });
+    let overdue = async {
+        platform.tasks.until(Stage::Closing).await;
+        tokio::time::sleep(ANSWERS_END_WITHIN).await;
+    };
+    tokio::select! {
+        served = serving => served.map_err(ServerError::io("serve the API")),
+        () = overdue => Ok(()),
+    }
 }
 
 /// Stops every instance and takes down everything that was made on this machine; data stays.
@@ -168,6 +194,8 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
     let platform = Platform {
         build_queue: BuildQueue::new(config.build.at_once, config.build.at_once_per_app),
         logs: Logs::new(config.data_dir.join("logs")),
+        tasks: Tasks::default(),
+        nudge: Nudge::default(),
         store,
         engine: parts.engine,
         builder: parts.builder,
@@ -198,6 +226,9 @@ async fn forget_stale_routes(platform: &Platform) -> Result<(), PlatformError> {
 
 /// Removes what an earlier server left and nobody owns.
 async fn clean_up(platform: &Arc<Platform>) -> Result<(), PlatformError> {
+    // Before the pins of builds go.
+    let rollbacks = platform.config.keep.rollback_deployments;
+    pins::restore(&platform.store, &platform.images, rollbacks).await?;
     report(platform.builder.sweep().await);
     let apps: Vec<AppId> = platform
         .store

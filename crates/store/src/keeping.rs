@@ -8,6 +8,7 @@ use mainstay_spec::{
     AppSpec,
     ids::{AppId, BuildId, DeploymentId, InstanceId},
 };
+use serde::de::DeserializeOwned;
 use sqlx::{Row, sqlite::SqliteRow};
 
 use crate::{Store, StoreError};
@@ -99,6 +100,43 @@ impl Store {
             .map_err(StoreError::during("list all builds"))?;
         rows.iter()
             .map(|row| Ok((id(row, "id")?, id(row, "deployment")?)))
+            .collect()
+    }
+
+    pub async fn deployment_ids(&self, app: AppId) -> Result<Vec<DeploymentId>, StoreError> {
+        let rows = sqlx::query("SELECT id FROM deployments WHERE app = ?")
+            .bind(app.to_string())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("list the deployments of app {app}")))?;
+        rows.iter().map(|row| id(row, "id")).collect()
+    }
+
+    pub async fn build_ids(&self, deployment: DeploymentId) -> Result<Vec<BuildId>, StoreError> {
+        let rows = sqlx::query("SELECT id FROM builds WHERE deployment = ?")
+            .bind(deployment.to_string())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during(format!(
+                "list the builds of deployment {deployment}"
+            )))?;
+        rows.iter().map(|row| id(row, "id")).collect()
+    }
+
+    /// What each app was ever built from.
+    pub async fn sources<S: DeserializeOwned>(&self) -> Result<Vec<(AppId, S)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT d.app, b.source FROM builds AS b JOIN deployments AS d ON d.id = b.deployment",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::during("list the sources of all apps"))?;
+        rows.iter()
+            .map(|row| {
+                let app = id(row, "app")?;
+                let source = serde_json::from_str(row.get("source"));
+                Ok((app, source.map_err(StoreError::damaged("source", app))?))
+            })
             .collect()
     }
 

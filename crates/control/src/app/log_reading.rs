@@ -3,11 +3,15 @@
 //! Builds, platform lines and instances each have a log of their own. They are read by cursors that remember their place, and delivered as
 //! one stream, ordered by time within each look.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use futures_util::{Stream, StreamExt, stream};
+use jiff::Timestamp;
 use mainstay_engine::LogQuery;
-use mainstay_shim::log::{LogLine, LogReader};
+use mainstay_shim::log::{LogLine, LogReader, LogSource};
 use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
 use mainstay_store::{DeploymentRow, InstanceRow};
 
@@ -15,7 +19,7 @@ use super::{
     Application, Refusal,
     links::{LogKind, LogWish},
 };
-use crate::rollout::builds_of;
+use crate::{rollout::builds_of, tasks::Stage};
 
 /// How often live logs are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -101,6 +105,9 @@ impl Application {
             }
             entries.extend(more);
         }
+        if entries.is_empty() {
+            entries.extend(reading.what_was_there().await?);
+        }
         entries.sort_by_key(|entry| entry.line.at);
         if let Some(tail) = wish.tail {
             entries.drain(..entries.len().saturating_sub(tail));
@@ -122,7 +129,7 @@ impl Application {
                 if !entries.is_empty() {
                     return Some((entries, (reading, false)));
                 }
-                if over {
+                if over || reading.application.platform.tasks.is_at(Stage::Closing) {
                     return None;
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -164,6 +171,44 @@ impl Reading {
         Ok(entries)
     }
 
+    /// A line for each component that had such a log once: empty and gone are different answers.
+    async fn what_was_there(&self) -> Result<Vec<Entry>, Refusal> {
+        let platform = &self.application.platform;
+        let Some(row) = platform.store.deployment(self.wish.deployment).await? else {
+            return Ok(Vec::new());
+        };
+        let mut gone: BTreeMap<String, Timestamp> = BTreeMap::new();
+        if self.wish.kind == LogKind::Build {
+            let ended = builds_of(platform, &row).await?.into_iter();
+            let ended = ended.filter_map(|build| Some((build.id, build.component, build.facts?.ended_at)));
+            let unlogged = ended.filter(|(id, ..)| !platform.logs.has_build(*id));
+            gone.extend(unlogged.map(|(_, component, at)| (component, at)));
+        } else {
+            for instance in wanted(
+                platform.store.instances_of_deployment(row.id).await?,
+                self.wish.kind,
+            ) {
+                if instance.removed
+                    && platform
+                        .engine
+                        .logs(instance.id, LogQuery::default())
+                        .await
+                        .is_err()
+                {
+                    gone.insert(instance.component, instance.created_at);
+                }
+            }
+        }
+        let wanted = gone.into_iter().filter(|(component, _)| self.wants(component));
+        Ok(wanted
+            .map(|(component, at)| no_longer_kept(component, at))
+            .collect())
+    }
+
+    fn wants(&self, component: &str) -> bool {
+        self.wish.component.as_ref().is_none_or(|name| name == component)
+    }
+
     /// Logs appear as builds and instances start.
     async fn find_logs(&mut self) -> Result<(), Refusal> {
         let platform = self.application.platform.clone();
@@ -202,8 +247,7 @@ impl Reading {
     }
 
     fn add(&mut self, component: &str, key: &str, place: Option<Place>) {
-        let wanted = self.wish.component.as_ref().is_none_or(|name| name == component);
-        let Some(place) = place.filter(|_| wanted) else {
+        let Some(place) = place.filter(|_| self.wants(component)) else {
             return;
         };
         if self.known.insert(key.to_owned()) {
@@ -251,6 +295,18 @@ impl Reading {
             .filter(|build| wanted(&build.component))
             .all(|build| build.facts.is_some());
         settled(row) || (ended && !builds.is_empty())
+    }
+}
+
+fn no_longer_kept(component: String, at: Timestamp) -> Entry {
+    Entry {
+        component,
+        line: LogLine {
+            sequence: 0,
+            at,
+            source: LogSource::Platform,
+            text: "this log is no longer kept: it was too old, or there was no room for it".into(),
+        },
     }
 }
 

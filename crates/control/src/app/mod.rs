@@ -97,7 +97,7 @@ impl Application {
         if let Some(actor) = actors.get(&app).filter(|actor| !actor.is_closed()) {
             return actor.clone();
         }
-        let (actor, _) = Actor::spawn(Arc::clone(&self.platform), app);
+        let actor = Actor::spawn(&self.platform, app);
         actors.insert(app, actor.clone());
         actor
     }

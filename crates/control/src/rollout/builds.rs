@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     bindings,
+    keep::pins,
     logs::BuildLogFile,
     platform::{Platform, PlatformError},
 };
@@ -123,7 +124,10 @@ pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Event, O
         .builder
         .build(request, Arc::clone(&log) as _, effects.over.clone())
         .await;
-    conclude(effects, row, written, report, &log).await
+    let build = row.id;
+    let concluded = conclude(effects, row, written, report, &log).await;
+    platform.builder.release(build).await;
+    concluded
 }
 
 /// A build's turn. The wait shows while it lasts, and ends when the deployment is over.
@@ -174,7 +178,7 @@ fn note_waiting(effects: &Effects, component: ComponentRef<'_>, since: Timestamp
         resolved_at: None,
     };
     let store = effects.platform.store.clone();
-    tokio::spawn(async move {
+    effects.platform.tasks.spawn(async move {
         if let Err(error) = store.put_reason(&row).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -193,6 +197,10 @@ async fn conclude(
 ) -> Result<Event, Obstacle> {
     let facts = wrap(effects, component, report.facts.clone(), log.tail(LOG_TAIL_LINES));
     let reason = diagnose(&facts).into_reason();
+    // First: from here on the deployment holds the image, whatever happens to the rest.
+    if let Some(output) = &report.output {
+        pins::hold(&effects.platform.images, row.deployment, output).map_err(PlatformError::from)?;
+    }
     row.facts = Some(report.facts);
     row.output = report.output;
     effects.platform.store.put_build(&row).await?;

@@ -88,7 +88,7 @@ impl Fleet {
             return Ok(());
         };
         let mut running = running(platform, &plan).await?;
-        let reports = forward(plan.deployment, outbox.clone());
+        let reports = forward(platform, plan.deployment, outbox.clone());
         for ordinal in 0..plan.count {
             let adopted = running.remove(&ordinal);
             let mut slot = Slot::default();
@@ -98,16 +98,15 @@ impl Fleet {
                     .and_then(|status| Some((status.id, status.address?)));
             }
             self.slots.insert((component.to_owned(), ordinal), slot);
-            let (platform, plan) = (Arc::clone(platform), Arc::clone(&plan));
             let replica = Replica::new(
-                platform,
-                plan,
+                Arc::clone(platform),
+                Arc::clone(&plan),
                 ordinal,
                 was_ready,
                 reports.clone(),
                 released.subscribe(),
             );
-            tokio::spawn(replica.run(adopted));
+            platform.tasks.spawn(replica.run(adopted));
         }
         Ok(())
     }
@@ -202,9 +201,13 @@ async fn running(
 }
 
 /// Marks the replicas' reports with their deployment.
-fn forward(deployment: DeploymentId, outbox: mpsc::Sender<(DeploymentId, Message)>) -> mpsc::Sender<Report> {
+fn forward(
+    platform: &Platform,
+    deployment: DeploymentId,
+    outbox: mpsc::Sender<(DeploymentId, Message)>,
+) -> mpsc::Sender<Report> {
     let (sender, mut reports) = mpsc::channel(REPORTS);
-    tokio::spawn(async move {
+    platform.tasks.spawn(async move {
         while let Some(report) = reports.recv().await {
             if outbox.send((deployment, Message::Report(report))).await.is_err() {
                 return;

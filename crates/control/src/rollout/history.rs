@@ -108,18 +108,3 @@ async fn revisions(
 fn short(revision: &str) -> &str {
     revision.get(..12).unwrap_or(revision)
 }
-
-/// Deletes all logs of an app that goes.
-pub(crate) async fn forget_logs(platform: &Platform, app: AppId) -> Result<(), PlatformError> {
-    let (deployments, _) = platform.store.deployments(app, 0, u64::MAX).await?;
-    for deployment in deployments {
-        for build in builds::builds_of(platform, &deployment).await? {
-            platform.logs.forget_build(build.id);
-        }
-        for instance in platform.store.instances_of_deployment(deployment.id).await? {
-            platform.engine.forget(instance.id).await?;
-        }
-        platform.logs.forget_deployment(deployment.id);
-    }
-    Ok(())
-}

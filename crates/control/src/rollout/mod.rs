@@ -18,6 +18,7 @@ mod builds;
 mod effects;
 mod evidence;
 mod fleet;
+mod forget;
 pub(crate) mod history;
 mod instance_plan;
 mod readiness;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mainstay_build::BuilderError;
 use mainstay_deploy::Event;
 use mainstay_diagnosis::facts::StopReason;
 use mainstay_spec::ids::DeploymentId;
@@ -10,7 +11,8 @@ use mainstay_store::NewDeployment;
 use super::{Actor, Command, STORE_PAUSE};
 use crate::{
     platform::PlatformError,
-    rollout::{history, retire::retire},
+    rollout::{forget, history, retire::retire},
+    tasks::Stage,
 };
 
 impl Actor {
@@ -92,7 +94,13 @@ impl Actor {
         }
         loop {
             match self.take_down().await {
-                Ok(()) => return,
+                Ok(()) => break self.platform.nudge.nudge(),
+                // It is marked as going: the next server goes on.
+                Err(_) if self.platform.tasks.is_at(Stage::Ending) => return,
+                Err(PlatformError::Builder(BuilderError::Building { app })) => {
+                    tracing::info!(%app, "an app is deleted as soon as its build has ended");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
                 Err(error) => {
                     tracing::error!(app = %self.app, error = &error as &dyn std::error::Error, "could not delete an app; will try again");
                     tokio::time::sleep(STORE_PAUSE).await;
@@ -111,7 +119,7 @@ impl Actor {
             });
         }
         self.platform.engine.remove_network(self.app).await?;
-        history::forget_logs(&self.platform, self.app).await?;
+        forget::forget(&self.platform, self.app).await?;
         Ok(self.platform.store.delete_app(self.app).await?)
     }
 }

@@ -7,7 +7,7 @@ use mainstay_deploy::{Effect, Event, Failure, Phase, Recorded, State, resume, st
 use mainstay_diagnosis::facts::StopReason;
 use mainstay_spec::ids::DeploymentId;
 use mainstay_store::DeploymentRow;
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{sync::watch, time::Instant};
 
 use super::{Actor, Message, STORE_PAUSE};
 use crate::{
@@ -28,7 +28,6 @@ pub(super) struct Current {
     /// Of the next event.
     pub(super) sequence: u64,
     pub(super) over: watch::Sender<bool>,
-    pub(super) tasks: JoinSet<()>,
     pub(super) fleet: Option<Fleet>,
     pub(super) deadline: Instant,
 }
@@ -57,7 +56,6 @@ impl Actor {
                 state,
                 sequence,
                 over,
-                tasks: JoinSet::new(),
                 fleet: None,
                 deadline,
             });
@@ -133,13 +131,12 @@ impl Actor {
         let future = work(self.effects(current, changes));
         let id = current.row.id;
         let outbox = self.outbox.clone();
-        if let Some(current) = &mut self.current {
-            current.tasks.spawn(async move {
-                if let Some(event) = future.await {
-                    drop(outbox.send((id, Message::Event(event))).await);
-                }
-            });
-        }
+        // Builds clean up after themselves when the deployment is over: they outlive it, and the app's actor.
+        self.platform.tasks.spawn(async move {
+            if let Some(event) = future.await {
+                drop(outbox.send((id, Message::Event(event))).await);
+            }
+        });
         Ok(())
     }
 
@@ -210,7 +207,9 @@ impl Actor {
 
     pub(super) fn post(&self, deployment: DeploymentId, event: Event) {
         let outbox = self.outbox.clone();
-        tokio::spawn(async move { drop(outbox.send((deployment, Message::Event(event))).await) });
+        self.platform
+            .tasks
+            .spawn(async move { drop(outbox.send((deployment, Message::Event(event))).await) });
     }
 
     pub(super) async fn hear_new_instance(&mut self, report: Report) {
@@ -280,6 +279,7 @@ impl Actor {
             current.call_off();
             self.retire_the_rest(StopReason::DeploymentEnded).await;
         }
+        self.platform.nudge.nudge();
     }
 }
 
@@ -290,8 +290,6 @@ impl Current {
         if let Some(fleet) = &mut self.fleet {
             fleet.release();
         }
-        // Builds clean up after themselves when told; they must not be cut off.
-        self.tasks.detach_all();
     }
 }
 

@@ -19,7 +19,10 @@ use tokio::{
 
 use self::{current::Current, serving::Serving};
 use super::replica::Report;
-use crate::platform::{Platform, PlatformError};
+use crate::{
+    platform::{Platform, PlatformError},
+    tasks::Stage,
+};
 
 const MAILBOX: usize = 256;
 /// The store is all we have: while it cannot be written, nothing goes on.
@@ -69,14 +72,12 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    pub(crate) fn spawn(
-        platform: Arc<Platform>,
-        app: AppId,
-    ) -> (mpsc::Sender<Command>, tokio::task::JoinHandle<()>) {
+    /// Starts the app's actor; it ends when the app is deleted, nobody can ask for anything any more, or the server ends.
+    pub(crate) fn spawn(platform: &Arc<Platform>, app: AppId) -> mpsc::Sender<Command> {
         let (sender, commands) = mpsc::channel(MAILBOX);
         let (outbox, messages) = mpsc::channel(MAILBOX);
         let actor = Self {
-            platform,
+            platform: Arc::clone(platform),
             app,
             commands,
             messages,
@@ -86,10 +87,12 @@ impl Actor {
             serving: None,
             chores: JoinSet::new(),
         };
-        (sender, tokio::spawn(actor.run()))
+        platform.tasks.spawn_actor(actor.run());
+        sender
     }
 
     async fn run(mut self) {
+        let platform = Arc::clone(&self.platform);
         self.wake_up().await;
         let mut tidy = tokio::time::interval(TIDY_EVERY);
         loop {
@@ -109,6 +112,7 @@ impl Actor {
                 Some((deployment, message)) = self.messages.recv() => self.hear(deployment, message).await,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.out_of_time().await,
                 Some(_) = self.chores.join_next() => {}
+                () = platform.tasks.until(Stage::Ending) => return,
                 _ = tidy.tick() => self.tidy_up().await,
             }
         }

@@ -73,15 +73,8 @@ impl Actor {
 
     /// The new deployment serves; the old one is drained in the background.
     pub(super) async fn take_over(&mut self, current: Current) {
-        let Current {
-            row,
-            fleet,
-            over,
-            mut tasks,
-            ..
-        } = current;
+        let Current { row, fleet, over, .. } = current;
         drop(over);
-        tasks.detach_all();
         let fleet = fleet.unwrap_or_default();
         let previous = self.serving.replace(Serving {
             row: Arc::clone(&row),
