@@ -44,7 +44,12 @@ pub struct Platform {
 impl Platform {
     /// Starts a server with an empty database and a stack that is kept between runs.
     pub fn start(programs: Programs) -> Self {
-        let setup = Setup::make();
+        Self::start_with(programs, "")
+    }
+
+    /// The same with tables added to the configuration.
+    pub fn start_with(programs: Programs, config: &str) -> Self {
+        let setup = Setup::make(config);
         stack::provide(&setup.images_dir());
         let mut platform = Self {
             setup,
@@ -286,6 +291,11 @@ impl Platform {
         Registry::start(self.setup.registry)
     }
 
+    /// Where the server keeps what survives it.
+    pub fn data_dir(&self) -> PathBuf {
+        self.setup.data_dir()
+    }
+
     pub fn router(&self) -> SocketAddr {
         self.setup.router
     }
@@ -301,10 +311,6 @@ impl Platform {
         processes
             .map(|(pid, command)| (pid.as_raw_nonzero().get().unsigned_abs(), command))
             .collect()
-    }
-
-    pub(crate) fn data_dir(&self) -> PathBuf {
-        self.setup.data_dir()
     }
 
     fn log_path(&self) -> PathBuf {

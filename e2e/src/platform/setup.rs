@@ -29,7 +29,8 @@ pub(super) struct Setup {
 }
 
 impl Setup {
-    pub(super) fn make() -> Self {
+    /// `more` is added to the configuration.
+    pub(super) fn make(more: &str) -> Self {
         let unique = base36(std::process::id());
         let temporary = |prefix: &str, parent: &Path| {
             tempfile::Builder::new()
@@ -50,7 +51,8 @@ impl Setup {
         let passage = fs::Permissions::from_mode(0o711);
         fs::set_permissions(setup.root(), passage).expect("our own directory");
         fs::create_dir_all(setup.images_dir()).expect("our own directory");
-        fs::write(setup.config_path(), setup.config()).expect("our own directory");
+        let config = format!("{}{more}", setup.config());
+        fs::write(setup.config_path(), config).expect("our own directory");
         setup
     }
 

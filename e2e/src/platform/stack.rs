@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use mainstay_images::{ImageStore, settings::OperatorSettings, stack};
@@ -16,9 +16,14 @@ use crate::run::run;
 
 const CACHE: &str = "/var/cache/mainstay-tests";
 const COPIES_WITHIN: Duration = Duration::from_mins(2);
+const OTHERS_KEPT: Duration = Duration::from_hours(24);
 
 /// Gives an image store that has the stack to a platform that has none yet.
 pub(super) fn provide(images: &Path) {
+    fs::create_dir_all(CACHE).expect("root may");
+    let lock = File::create(Path::new(CACHE).join("lock")).expect("root may");
+    // Several test processes may come here at once: one makes it, and none takes it away while another links it.
+    flock(&lock, FlockOperation::LockExclusive).expect("a lock can be waited for");
     let cached = cached();
     let mut command = Command::new("cp");
     // Files of layers and records are never changed in place, so that links will do.
@@ -31,10 +36,6 @@ pub(super) fn provide(images: &Path) {
 
 /// A store with nothing but the stack, made by the code under test.
 fn cached() -> PathBuf {
-    fs::create_dir_all(CACHE).expect("root may");
-    let lock = File::create(Path::new(CACHE).join("lock")).expect("root may");
-    // Several test processes may come here at once; one makes it.
-    flock(&lock, FlockOperation::LockExclusive).expect("a lock can be waited for");
     let name = format!("images-{}", fingerprint());
     forget_others(&name);
     let store_path = Path::new(CACHE).join(name);
@@ -43,6 +44,8 @@ fn cached() -> PathBuf {
     let runtime = tokio::runtime::Runtime::new().expect("threads can be made");
     let made = runtime.block_on(stack::ensure(&store, &settings, |line| eprintln!("{line}")));
     made.unwrap_or_else(|error| panic!("the stack image cannot be made: {error:?}"));
+    let used = File::open(&store_path).and_then(|directory| directory.set_modified(SystemTime::now()));
+    used.expect("our own directory");
     store_path
 }
 
@@ -62,11 +65,13 @@ fn fingerprint() -> String {
     data_encoding::HEXLOWER.encode(&hash.finalize()[..6])
 }
 
-/// Stores of earlier sources; whoever still uses one has linked it.
+/// Stores of earlier sources, which nobody used for long; another checkout may still be at them.
 fn forget_others(name: &str) {
     for entry in fs::read_dir(CACHE).into_iter().flatten().filter_map(Result::ok) {
         let other = entry.file_name() != name && entry.file_name().to_string_lossy().starts_with("images-");
-        if other {
+        let used = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = used.map(|used| used.elapsed().unwrap_or_default());
+        if other && age.is_ok_and(|age| age > OTHERS_KEPT) {
             // What stays now goes the next time.
             drop(fs::remove_dir_all(entry.path()));
         }
