@@ -401,6 +401,20 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_configuration_is_the_default_one() {
+        let document = include_str!("../../../docs/configuration.md");
+        let block = document.split("```toml").nth(1).unwrap();
+        let block = block.split("```").next().unwrap();
+        let mut documented: Config = toml::from_str(block).unwrap();
+        let default = Config::default();
+        // These depend on the machine.
+        documented.build.cpu_millis = default.build.cpu_millis;
+        documented.build.at_once = default.build.at_once;
+        documented.build.at_once_per_app = default.build.at_once_per_app;
+        assert_eq!(format!("{documented:#?}"), format!("{default:#?}"));
+    }
+
+    #[test]
     fn an_unknown_field_is_refused() {
         assert!(toml::from_str::<Config>("nmae = 'x'").is_err());
     }
