@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use mainstay_diagnosis::facts::StopReason;
-use mainstay_spec::{AppSpec, ComponentRef};
+use mainstay_spec::{AppSpec, ComponentRef, ids::DeploymentId};
 use mainstay_store::InstanceRow;
 
 use crate::platform::{Platform, PlatformError};
@@ -22,6 +22,22 @@ pub(crate) async fn retire(platform: &Arc<Platform>, surplus: Vec<InstanceRow>, 
             }
         })
         .await;
+}
+
+/// Stops what the engine still has of these deployments although it was retired: an instance whose start was under way just then.
+pub(crate) async fn retire_strays(
+    platform: &Arc<Platform>,
+    deployments: &[DeploymentId],
+) -> Result<(), PlatformError> {
+    for deployment in deployments {
+        for row in platform.store.instances_of_deployment(*deployment).await? {
+            if platform.engine.status(row.id).await?.is_some() {
+                tracing::info!(instance = %row.id, "an instance was still there");
+                retire_one(platform, &row, StopReason::Requested).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn retire_one(

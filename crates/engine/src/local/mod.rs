@@ -266,10 +266,15 @@ impl Engine for LocalEngine {
     }
 
     async fn forget(&self, id: InstanceId) -> Result<(), EngineError> {
-        if self.inner.known(id).is_some() {
-            return Err(EngineError::plain(format!(
-                "the instance {id} must be removed before it is forgotten"
-            )));
+        match self.inner.known(id).map(|instance| instance.life()) {
+            None => {}
+            // Nothing of it exists but its name.
+            Some(Life::Failed) => self.inner.leave(id),
+            Some(_) => {
+                return Err(EngineError::plain(format!(
+                    "the instance {id} must be removed before it is forgotten"
+                )));
+            }
         }
         let directory = self.inner.config.places(id).data;
         lost::remove_directory(&directory)

@@ -11,7 +11,10 @@ use mainstay_store::NewDeployment;
 use super::{Actor, Command, STORE_PAUSE};
 use crate::{
     platform::PlatformError,
-    rollout::{forget, history, retire::retire},
+    rollout::{
+        forget, history,
+        retire::{retire, retire_strays},
+    },
     tasks::Stage,
 };
 
@@ -118,6 +121,8 @@ impl Actor {
                 what: format!("the end of instance {}", row.id),
             });
         }
+        let deployments = self.platform.store.deployment_ids(self.app).await?;
+        retire_strays(&self.platform, &deployments).await?;
         self.platform.engine.remove_network(self.app).await?;
         forget::forget(&self.platform, self.app).await?;
         Ok(self.platform.store.delete_app(self.app).await?)
