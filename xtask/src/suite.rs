@@ -30,8 +30,10 @@ pub(crate) fn test(filters: &[&str]) -> Result<(), String> {
     command.env("MAINSTAY_INIT", target().join("release").join("mainstay-init"));
     let before = Snapshot::take();
     let passed = run(&mut command);
-    let clean = before.compare();
-    passed.and(clean)
+    match (passed, before.compare()) {
+        (Err(failed), Err(left)) => Err(format!("{failed}\n{left}")),
+        (passed, clean) => passed.and(clean),
+    }
 }
 
 pub(crate) fn faults(filters: &[&str]) -> Result<(), String> {
