@@ -4,12 +4,19 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, chown, lchown, symlink},
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, SystemTime},
 };
 
-use mainstay_engine::{Engine, Mount, MountKind, local::LayerOwner};
+use mainstay_engine::{
+    Engine, InstanceSpec, Mount, MountKind,
+    local::{LayerOwner, LocalEngine},
+};
 use mainstay_images::store::{CollectPolicy, Pinned};
-use rustix::fs::{CWD, FileType, Mode, XattrFlags, lsetxattr, makedev, mknodat};
+use rustix::{
+    fs::{CWD, FileType, Mode, XattrFlags, lsetxattr, makedev, mknodat},
+    mount::{MountFlags, UnmountFlags},
+};
 
 use crate::world::{DEADLINE, PROGRAMS, World, exited};
 
@@ -154,4 +161,65 @@ async fn copies_are_made_once_per_app_and_kept_while_an_instance_runs() {
     world.stop(second_id, DEADLINE).await;
     world.engine.remove(second_id).await.unwrap();
     assert_eq!(collect(&world), [kind]);
+}
+
+/// A file system that the kernel maps no owners on, whatever its version. Ends with the guard.
+struct Ramfs {
+    directory: tempfile::TempDir,
+}
+
+impl Ramfs {
+    fn with_busybox() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        rustix::mount::mount("ramfs", directory.path(), "ramfs", MountFlags::empty(), None).unwrap();
+        let ramfs = Self { directory };
+        let copied = Command::new("cp")
+            .arg("--archive")
+            .arg(mainstay_testkit::busybox_layer())
+            .arg(ramfs.layer())
+            .status();
+        assert!(copied.unwrap().success());
+        ramfs
+    }
+
+    fn layer(&self) -> PathBuf {
+        self.directory.path().join("layer")
+    }
+}
+
+impl Drop for Ramfs {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(self.directory.path(), UnmountFlags::DETACH);
+    }
+}
+
+#[tokio::test]
+async fn layers_are_copied_where_the_kernel_does_not_map() {
+    if crate::LAYER_OWNER != LayerOwner::Auto || !mainstay_testkit::can_run(&PROGRAMS) {
+        return;
+    }
+    let mut world = World::new().await;
+    let ramfs = Ramfs::with_busybox();
+    let spec = |world: &World| InstanceSpec {
+        layers: vec![ramfs.layer()],
+        ..world.shell("stat -c '%u %a' /bin/busybox /home/app /tmp; echo x > /bin/new; stat -c %u /bin/new")
+    };
+    let copied = spec(&world);
+    let id = copied.id;
+    let (exit, output) = world.run(copied).await;
+    assert_eq!(output, ["0 755", "1000 755", "0 1777", "0"]);
+    assert_eq!(exit.termination, exited(0));
+    world.engine.remove(id).await.unwrap();
+    let left = world.config.data_dir.join("instances").join(id.to_string());
+    assert!(
+        !left.join("copies").exists(),
+        "no layer of the store, so the copy was the instance's own"
+    );
+    assert_eq!(world.remains(id), [""; 0]);
+
+    world.config.layer_owner = LayerOwner::Idmap;
+    world.engine = LocalEngine::open(world.config.clone()).await.unwrap();
+    let error = world.engine.start(spec(&world)).await.unwrap_err();
+    let text = format!("{error:?}");
+    assert!(text.contains("map the file owners of"), "{text}");
 }
