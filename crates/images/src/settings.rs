@@ -107,9 +107,9 @@ pub(crate) fn is_loopback(host: &str) -> bool {
 pub struct DebianSettings {
     /// "bookworm"; the machine's own where it is Debian, if not set.
     pub suite: Option<String>,
-    /// "http://deb.debian.org/debian"; the machine's own sources, if not set.
+    /// `http://deb.debian.org/debian`; the machine's own sources, if not set.
     pub mirror: Option<String>,
-    /// "http://deb.debian.org/debian-security"; used with `mirror`.
+    /// `http://deb.debian.org/debian-security`; used with `mirror`.
     pub security_mirror: Option<String>,
 }
 

@@ -14,7 +14,7 @@ use self::disk::Disk;
 const CONFIG: &str = "[keep]\nrollback_deployments = 1\nlog_bytes_max = 0\nunused_seconds = 1\nupload_seconds = 1\n\
     cache_bytes_max = 0\nevery_seconds = 2\n";
 /// A few collections.
-const COLLECTED_WITHIN: Duration = Duration::from_secs(60);
+const COLLECTED_WITHIN: Duration = Duration::from_mins(1);
 const ENDS_WITHIN: Duration = Duration::from_mins(1);
 
 #[test]

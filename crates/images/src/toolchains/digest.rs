@@ -19,7 +19,7 @@ pub enum Digest {
 pub struct DigestError(pub String);
 
 impl Digest {
-    /// Reads npm's `integrity`, a subresource integrity value: one or more "sha512-<base64>", the strongest of which counts.
+    /// Reads npm's `integrity`, a subresource integrity value: one or more `sha512-<base64>`, the strongest of which counts.
     pub fn from_integrity(text: &str) -> Result<Self, DigestError> {
         let find = |prefix: &str| {
             text.split_whitespace().find_map(|value| {
