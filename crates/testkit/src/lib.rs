@@ -1,5 +1,5 @@
-//! What tests of several rooms share: a load client, the small programs, a root file system to run, and the one way to say that a test
-//! cannot run on this machine.
+//! What tests of several rooms share: a load client, the small programs, a root file system to run, a part of the machine of their own, and
+//! the one way to say that a test cannot run on this machine.
 
 #![expect(
     clippy::missing_panics_doc,
@@ -9,11 +9,13 @@
 mod binaries;
 mod busybox;
 pub mod load;
+mod place;
 
 use std::path::Path;
 
 pub use binaries::{Profile, binaries, build_binaries};
 pub use busybox::busybox_layer;
+pub use place::Place;
 
 /// Whether this machine can run a test that needs root and these programs. Says why not on standard error, so that a skipped test is
 /// seen. With `MAINSTAY_TEST_MUST_RUN` set (as the gate does) a test that cannot run fails.

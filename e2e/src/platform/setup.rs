@@ -2,16 +2,13 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
+use mainstay_testkit::Place;
 use tempfile::TempDir;
-
-/// Pairs of /16 networks that a process may take, from 10.216.0.0 on.
-const NETWORK_PAIRS: u32 = 16;
-const FIRST_NETWORK: u32 = 216;
 
 #[derive(Debug)]
 pub(super) struct Setup {
@@ -26,12 +23,13 @@ pub(super) struct Setup {
     root: TempDir,
     /// Short: the paths of sockets have a limit.
     run: TempDir,
+    place: Place,
 }
 
 impl Setup {
     /// `more` is added to the configuration.
     pub(super) fn make(more: &str) -> Self {
-        let unique = base36(std::process::id());
+        let place = Place::claim();
         let temporary = |prefix: &str, parent: &Path| {
             tempfile::Builder::new()
                 .prefix(prefix)
@@ -39,13 +37,15 @@ impl Setup {
                 .expect("root may write there")
         };
         let setup = Self {
-            name: format!("e2e{unique}"),
-            prefix: format!("x{unique}"),
-            api: free_port(),
-            router: free_port(),
-            registry: free_port(),
+            // What a killed test left behind is not taken for ours.
+            name: format!("e2e{}p{}", place.tag(), std::process::id()),
+            prefix: format!("x{}", place.tag()),
+            api: place.address(0),
+            router: place.address(1),
+            registry: place.address(2),
             root: temporary("mainstay-e2e-", &std::env::temp_dir()),
             run: temporary("ms-", Path::new("/run")),
+            place,
         };
         // Instances' users have to pass through, as they do in /var/lib.
         let passage = fs::Permissions::from_mode(0o711);
@@ -57,19 +57,19 @@ impl Setup {
     }
 
     fn config(&self) -> String {
-        let network = FIRST_NETWORK + std::process::id() % NETWORK_PAIRS * 2;
         format!(
             "name = '{name}'\ndata_dir = '{data}'\nrun_dir = '{run}'\n\
              [api]\nlisten = '{api}'\n\
              [router]\nlisten = ['{router}']\n\
-             [network]\npool = '10.{network}.0.0/16'\nservice_pool = '10.{services}.0.0/16'\nprefix = '{prefix}'\n\
+             [network]\npool = '{pool}'\nservice_pool = '{service_pool}'\nprefix = '{prefix}'\n\
              [registries.mirrors]\n'docker.io' = '{registry}'\n",
             name = self.name,
             data = self.data_dir().display(),
             run = self.run_dir().display(),
             api = self.api,
             router = self.router,
-            services = network + 1,
+            pool = self.place.pool(),
+            service_pool = self.place.service_pool(),
             prefix = self.prefix,
             registry = self.registry,
         )
@@ -94,19 +94,4 @@ impl Setup {
     pub(super) fn config_path(&self) -> PathBuf {
         self.root().join("config.toml")
     }
-}
-
-/// Free when asked; nobody else is given it soon after.
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("it listens")
-}
-
-fn base36(mut number: u32) -> String {
-    let mut digits = Vec::new();
-    while number > 0 {
-        digits.push(char::from_digit(number % 36, 36).expect("less than 36"));
-        number /= 36;
-    }
-    digits.iter().rev().collect()
 }

@@ -25,6 +25,7 @@ use mainstay_spec::{
     ids::{AppId, BuildId, DeploymentId, InstanceId},
     kind::ComponentKind,
 };
+use mainstay_testkit::Place;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -39,6 +40,7 @@ pub(crate) struct World {
     pub(crate) app: AppId,
     config: LocalConfig,
     directory: tempfile::TempDir,
+    _place: Place,
 }
 
 /// Keeps the lines.
@@ -71,15 +73,15 @@ impl Lines {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let unique = &Uuid::new_v4().simple().to_string()[..4];
+        let place = Place::claim();
         let directory = tempfile::tempdir().unwrap();
         let store = open_store().await;
-        let prefix = format!("mb{unique}");
+        let prefix = format!("mb{}", place.tag());
         let network = NetworkConfig {
             prefix: prefix.clone(),
-            table: format!("mstest_{unique}"),
-            pool: pool(unique, 20),
-            service_pool: pool(unique, 148),
+            table: format!("mstest_{prefix}"),
+            pool: place.pool(),
+            service_pool: place.service_pool(),
             ..NetworkConfig::new(directory.path().join("network.json"))
         };
         let config = LocalConfig {
@@ -118,6 +120,7 @@ impl World {
             app: AppId::from_uuid(Uuid::new_v4()),
             config,
             directory,
+            _place: place,
         }
     }
 
@@ -270,12 +273,6 @@ async fn open_store() -> ImageStore {
 }
 
 /// Addresses that no other test on this machine uses at the same time, most likely.
-fn pool(unique: &str, first: u8) -> ipnet::Ipv4Net {
-    let number = u16::from_str_radix(unique, 16).unwrap();
-    let second = first + u8::try_from(number % 100).unwrap();
-    ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, second, 0, 0), 16)
-}
-
 /// Even a failing test leaves no container, device, table or directory.
 impl Drop for World {
     fn drop(&mut self) {

@@ -8,6 +8,7 @@ use std::{
 
 use futures_util::FutureExt;
 use mainstay_engine::local::network::{NetworkConfig, Networks, Tenant};
+use mainstay_testkit::Place;
 
 use crate::world::{Instance, ask_udp, cannot_run, new_app};
 
@@ -60,12 +61,12 @@ async fn the_machines_nameserver_answers_apps_and_builds() {
         eprintln!("skipped: {reason}");
         return;
     }
-    let directory = tempfile::tempdir().unwrap();
+    let (place, directory) = (Place::claim(), tempfile::tempdir().unwrap());
     let config = NetworkConfig {
-        prefix: "mstest".to_owned(),
-        table: "mainstay_test".to_owned(),
-        pool: "10.253.0.0/20".parse().unwrap(),
-        service_pool: "10.253.16.0/20".parse().unwrap(),
+        prefix: format!("mst{}", place.tag()),
+        table: format!("mstest_{}", place.tag()),
+        pool: place.pool(),
+        service_pool: place.service_pool(),
         ..NetworkConfig::new(directory.path().join("network.json"))
     };
     let networks = Networks::open(config).await.unwrap();

@@ -10,6 +10,7 @@ use std::{
 };
 
 use data_encoding::HEXLOWER;
+use mainstay_testkit::Place;
 use oci_client::{
     Client, Reference,
     client::{ClientConfig, ClientProtocol},
@@ -29,19 +30,15 @@ pub(crate) fn descriptor(media_type: &str, bytes: &[u8]) -> serde_json::Value {
 pub(crate) struct RealRegistry {
     child: Child,
     _directory: tempfile::TempDir,
+    _place: Place,
     pub(crate) host: String,
 }
 
 impl RealRegistry {
     pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        // Free for a moment; nobody else on loopback asks the kernel for this very port.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let host = format!("127.0.0.1:{port}");
+        let place = Place::claim();
+        let host = place.address(0).to_string();
         let config = format!(
             "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n",
             directory.path().display()
@@ -59,6 +56,7 @@ impl RealRegistry {
         let registry = Self {
             child,
             _directory: directory,
+            _place: place,
             host,
         };
         let deadline = Instant::now() + Duration::from_secs(30);

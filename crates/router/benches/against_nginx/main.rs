@@ -7,13 +7,14 @@
 
 #![expect(clippy::print_stdout, reason = "the numbers are the product")]
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{fs, io, path::PathBuf, process::ExitCode};
 
 mod app;
 mod proxy;
 mod results;
 mod visitors;
 
+use mainstay_testkit::Place;
 use proxy::Proxy;
 use visitors::Sample;
 
@@ -78,10 +79,10 @@ fn options() -> Options {
 fn run(options: &Options) -> io::Result<bool> {
     visitors::pin_to_second_core()?;
     let app = app::start()?;
-    let place = tempfile::tempdir()?;
+    let (place, directory) = (Place::claim(), tempfile::tempdir()?);
     let proxies = [
-        Proxy::nginx(place.path(), app)?,
-        Proxy::router(place.path(), app)?,
+        Proxy::nginx(directory.path(), place.address(0), app)?,
+        Proxy::router(directory.path(), place.address(1), app)?,
     ];
     println!(
         "CPU per request in µs, median of {} rounds of {} s; p99 in ms\n",
@@ -152,9 +153,4 @@ fn median(samples: &[Sample]) -> Sample {
         rps: middle(|sample| sample.rps),
         p99_ms: middle(|sample| sample.p99_ms),
     }
-}
-
-/// A free port, for a program that cannot tell which one it was given.
-fn free_address() -> io::Result<SocketAddr> {
-    std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
 }

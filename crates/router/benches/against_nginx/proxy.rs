@@ -19,26 +19,24 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn nginx(place: &Path, app: SocketAddr) -> io::Result<Self> {
-        let address = super::free_address()?;
-        let place = place.join("nginx");
-        fs::create_dir_all(&place)?;
-        let configuration = place.join("nginx.conf");
-        fs::write(&configuration, nginx_configuration(&place, address, app))?;
+    pub(crate) fn nginx(directory: &Path, address: SocketAddr, app: SocketAddr) -> io::Result<Self> {
+        let directory = directory.join("nginx");
+        fs::create_dir_all(&directory)?;
+        let configuration = directory.join("nginx.conf");
+        fs::write(&configuration, nginx_configuration(&directory, address, app))?;
         let mut command = on_first_core("nginx");
         command
             .args(["-e", "stderr", "-c"])
             .arg(&configuration)
             .arg("-p")
-            .arg(&place);
+            .arg(&directory);
         Self::start("nginx", address, &mut command)
     }
 
-    pub(crate) fn router(place: &Path, app: SocketAddr) -> io::Result<Self> {
-        let address = super::free_address()?;
-        let place = place.join("router");
-        fs::create_dir_all(&place)?;
-        let snapshot = place.join("routes.json");
+    pub(crate) fn router(directory: &Path, address: SocketAddr, app: SocketAddr) -> io::Result<Self> {
+        let directory = directory.join("router");
+        fs::create_dir_all(&directory)?;
+        let snapshot = directory.join("routes.json");
         thousand_hosts(app).write(&snapshot)?;
         let mut command = on_first_core(env!("CARGO_BIN_EXE_mainstay-router"));
         command
@@ -53,9 +51,9 @@ impl Proxy {
             .arg(snapshot);
         command
             .arg("--control")
-            .arg(place.join("control.sock"))
+            .arg(directory.join("control.sock"))
             .arg("--log")
-            .arg(place.join("access.log"));
+            .arg(directory.join("access.log"));
         Self::start("router", address, &mut command)
     }
 

@@ -12,6 +12,7 @@ use mainstay_engine::{
     local::{LocalConfig, LocalEngine, network::NetworkConfig},
 };
 use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
+use mainstay_testkit::Place;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -41,6 +42,7 @@ pub(super) struct OurEngine {
     layer: PathBuf,
     run_dir: PathBuf,
     _data: TempDir,
+    _place: Place,
     _programs: Programs,
 }
 
@@ -51,14 +53,14 @@ impl OurEngine {
             .prefix("mainstay-bench-engine-")
             .tempdir();
         let data = data.expect("the temporary directory is writable");
-        let unique = std::process::id();
-        let prefix = format!("msbench{unique}");
+        let place = Place::claim();
+        let prefix = format!("msbench{}", place.tag());
         let run_dir = PathBuf::from("/run").join(&prefix);
         let network = NetworkConfig {
-            prefix: "msb".to_owned(),
-            table: format!("msbench_{unique}"),
-            pool: "10.252.0.0/20".parse().expect("a network"),
-            service_pool: "10.252.16.0/20".parse().expect("a network"),
+            prefix: format!("msb{}", place.tag()),
+            table: prefix.clone(),
+            pool: place.pool(),
+            service_pool: place.service_pool(),
             ..NetworkConfig::new(data.path().join("network.json"))
         };
         let config = LocalConfig {
@@ -85,6 +87,7 @@ impl OurEngine {
             layer,
             run_dir,
             _data: data,
+            _place: place,
             _programs: programs,
         };
         ours.runtime
