@@ -34,14 +34,14 @@ pub(crate) fn create_directory(path: &Path, mode: u32) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Writes a record so that after a crash either the old or the new one is there, whole.
+/// Writes a record so that after a crash either the old or the new one is there, whole. Several may write the same one at once: the last wins.
 pub(crate) fn write_record<T: Serialize>(path: &Path, record: &T) -> Result<(), StoreError> {
     let directory = path.parent().expect("a record lies in a directory of the store");
     let name = path
         .file_name()
         .expect("a record has a file name")
         .to_string_lossy();
-    let temporary = directory.join(format!(".{name}.tmp"));
+    let temporary = directory.join(format!(".{name}.{}.tmp", uuid::Uuid::new_v4().simple()));
     let text = serde_json::to_vec_pretty(record).expect("records have string keys only");
     write_synced(&temporary, &text).map_err(|error| StoreError::file("write", &temporary, error))?;
     fs::rename(&temporary, path).map_err(|error| StoreError::file("write", path, error))?;
@@ -150,6 +150,20 @@ mod tests {
         fs::write(root.path().join(".two.json.tmp"), "2, but hal").unwrap();
         assert_eq!(read_records::<u8>(root.path()).unwrap(), [1]);
         assert_eq!(list(root.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_same_record_is_written_by_several_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("one.json");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let path = &path;
+                scope.spawn(move || (0..20).for_each(|_| write_record(path, &number).unwrap()));
+            }
+        });
+        assert!(read_record::<u8>(&path).unwrap() < 8);
+        assert_eq!(list(root.path()).unwrap(), [path]);
     }
 
     #[test]
