@@ -16,6 +16,7 @@
 pub mod bench;
 mod deployment;
 pub mod faults;
+mod flask;
 mod folder;
 mod platform;
 mod registry;
@@ -23,7 +24,8 @@ mod run;
 mod visit;
 mod wait;
 
-pub use deployment::Deployment;
+pub use deployment::{Deployment, Leaf};
+pub use flask::flask_hello;
 pub use folder::{Folder, python_hello};
 pub use platform::{Platform, Programs};
 pub use registry::Registry;

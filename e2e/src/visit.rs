@@ -24,11 +24,16 @@ pub struct Page {
 
 /// Asks once, on a connection of its own.
 pub(crate) fn get(address: SocketAddr, host: &str, path: &str) -> io::Result<Page> {
+    get_with(address, host, path, "")
+}
+
+/// The same with header lines added.
+pub(crate) fn get_with(address: SocketAddr, host: &str, path: &str, headers: &str) -> io::Result<Page> {
     let mut stream = TcpStream::connect_timeout(&address, CONNECT_WITHIN)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n"
     )?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;

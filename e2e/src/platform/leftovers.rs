@@ -47,6 +47,20 @@ fn look(setup: &Setup) -> Vec<String> {
         .collect()
 }
 
+/// Cgroups of an app's instances but for those that may run.
+pub(super) fn of_app(setup: &Setup, app: &str, running: &[String]) -> Vec<String> {
+    let of_app = |path: &PathBuf| path.to_string_lossy().contains(app);
+    let of_running = |path: &PathBuf| {
+        let path = path.to_string_lossy();
+        path.ends_with(app) || running.iter().any(|id| path.contains(id.as_str()))
+    };
+    let cgroups = cgroups(setup).into_iter();
+    cgroups
+        .filter(|path| of_app(path) && !of_running(path))
+        .map(|path| format!("cgroup {}", path.display()))
+        .collect()
+}
+
 /// Removes what is left, so that one failure is not the next one's cause.
 pub(super) fn scrub(setup: &Setup) {
     for (pid, _) in processes(setup) {

@@ -15,6 +15,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 pub use programs::Programs;
 
@@ -229,16 +230,41 @@ impl Platform {
 
     /// Ids of the app's running instances.
     pub fn instances(&self, app: &str) -> Vec<String> {
+        let list = self.instance_list(app);
+        let ids = list
+            .iter()
+            .filter_map(|instance| instance["instance_id"].as_str());
+        ids.map(str::to_owned).collect()
+    }
+
+    /// The app's instances with all that is said of them.
+    pub(crate) fn instance_list(&self, app: &str) -> Vec<Value> {
         let answer = self
             .json(&["apps", "instances", app])
             .expect_success("mainstay apps instances");
-        let json = answer.json();
-        let ids = json
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|instance| instance["instance_id"].as_str());
-        ids.map(str::to_owned).collect()
+        serde_json::from_str(&answer.stdout).expect("a list")
+    }
+
+    pub(crate) fn app_id(&self, app: &str) -> String {
+        let answer = self
+            .json(&["apps", "get", app])
+            .expect_success("mainstay apps get");
+        let id = answer.json()[0]["id"].as_str().map(str::to_owned);
+        id.expect("an app has an id")
+    }
+
+    /// Asks the API itself: quicker than the command line.
+    pub(crate) fn api(&self, path: &str) -> io::Result<Value> {
+        let token = fs::read_to_string(self.setup.data_dir().join("token"))?;
+        let authorization = format!("Authorization: Bearer {}\r\n", token.trim());
+        let page = visit::get_with(self.setup.api, "localhost", path, &authorization)?;
+        let body = page.text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        Ok(serde_json::from_str(body)?)
+    }
+
+    /// What there is of the app's instances but for those that may run.
+    pub(crate) fn left_of_app(&self, id: &str, running: &[String]) -> Vec<String> {
+        leftovers::of_app(&self.setup, id, running)
     }
 
     pub fn delete(&self, app: &str) {

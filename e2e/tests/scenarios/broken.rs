@@ -1,48 +1,45 @@
-//! Broken versions end with the right code, cause and evidence, and harm nobody.
+//! Broken versions end with the right code, cause and evidence, and harm nobody; healthy ones are believed.
 
 use mainstay_diagnosis::Code;
-use mainstay_e2e::{
-    Platform,
-    faults::{FAULTS, check, healthy},
-};
+use mainstay_e2e::{Platform, faults, flask_hello};
 use serde_json::json;
 
-const APP: &str = "shop";
-const GREETING: &str = "the version before";
-const VISITS_PER_SECOND: f64 = 10.0;
-
+/// `MAINSTAY_FAULTS=exit,H3` runs those with such a name or class alone.
 pub(crate) fn faults_are_explained_while_the_version_before_serves(platform: &mut Platform) {
-    platform.deploy_active(&healthy(APP, GREETING));
-    platform.expect_page(APP, "/", GREETING);
-    let visiting = platform.visitors(APP, VISITS_PER_SECOND);
-    let mut wrong = Vec::new();
-    for fault in FAULTS {
-        let outcome = check(platform, fault, APP, GREETING);
-        eprintln!("  {}: {outcome}", fault.name);
-        if !outcome.differences.is_empty() {
-            wrong.push(format!("{}: {outcome}", fault.name));
-        }
-    }
-    let report = visiting.stop();
-    if report.failed() > 0 {
-        wrong.push(format!(
-            "of {} visits failed {:?}",
-            report.requests, report.failures
-        ));
-    }
-    platform.delete(APP);
+    let wanted = std::env::var("MAINSTAY_FAULTS").unwrap_or_default();
+    let filters: Vec<String> = wanted
+        .split(',')
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let chosen = faults::chosen(&filters);
+    eprintln!("{}", faults::heading());
+    let outcomes = faults::run(platform, &chosen, &|outcome| {
+        eprintln!("{}", faults::line(outcome));
+    });
+    eprintln!("{}", faults::summary(&outcomes));
+    let wrong: Vec<String> = outcomes
+        .iter()
+        .filter(|outcome| !outcome.differences.is_empty())
+        .map(faults::line)
+        .collect();
     assert!(
         wrong.is_empty(),
         "{} of {} faults:\n{}",
         wrong.len(),
-        FAULTS.len(),
+        outcomes.len(),
         wrong.join("\n")
+    );
+    assert_eq!(
+        platform.errors(),
+        Vec::<String>::new(),
+        "nothing went wrong but the apps"
     );
 }
 
 /// Builds of an app wait for each other; those that still wait when one failed end without a word.
 pub(crate) fn a_failed_build_calls_off_those_that_wait(platform: &mut Platform) {
-    let mut folder = healthy("several", "never seen").setting("build_command", "exit 7");
+    let mut folder = flask_hello("several", "never seen").setting("build_command", "exit 7");
     let first = folder.spec["services"][0].clone();
     for name in ["second", "third"] {
         let mut service = first.clone();

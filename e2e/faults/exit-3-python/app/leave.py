@@ -1,0 +1,4 @@
+import sys
+
+print("going away", flush=True)
+sys.exit(3)

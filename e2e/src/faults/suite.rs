@@ -1,0 +1,298 @@
+//! Running the suite: several faults at once, each on an app that serves already, then those that want the machine for themselves.
+
+use std::{
+    any::Any,
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::{
+    Fault,
+    check::{self, Got},
+    told::{self, Delay},
+};
+use crate::{Deployment, Folder, Platform, Visiting, wait_until};
+
+/// Faults wait more than they work: probes have periods, restarts have pauses.
+const LANES: usize = 4;
+const GREETING: &str = "the version before";
+const SERVE_PAGES: &str = r#"["httpd", "-f", "-p", "8080", "-h", "/pages"]"#;
+const VISITS_PER_SECOND: f64 = 5.0;
+const LOOK_EVERY_TOGETHER: Duration = Duration::from_millis(50);
+const LOOK_EVERY_ALONE: Duration = Duration::from_millis(10);
+const FALLS_WITHIN: Duration = Duration::from_secs(60);
+/// Retired instances go in the background.
+const TIDY_WITHIN: Duration = Duration::from_secs(30);
+
+/// How one fault went.
+#[derive(Debug)]
+pub struct Outcome {
+    pub fault: Fault,
+    pub got: Option<Got>,
+    pub delay: Option<Delay>,
+    pub took: Duration,
+    /// Everything that is otherwise than it must be.
+    pub differences: Vec<String>,
+}
+
+/// An app that faults are deployed to one after the other, while visitors come.
+struct Lane<'a> {
+    platform: &'a Platform,
+    name: String,
+    look_every: Duration,
+    visiting: Option<Visiting>,
+    /// Deployments that failed, to be read again at the end.
+    past: Vec<(Fault, String)>,
+}
+
+/// Deploys all faults; `tell` hears of each as it ends.
+pub fn run(platform: &Platform, faults: &[Fault], tell: &(dyn Fn(&Outcome) + Sync)) -> Vec<Outcome> {
+    let (alone, together): (Vec<Fault>, Vec<Fault>) =
+        faults.iter().cloned().partition(|fault| fault.expect.exclusive);
+    let registry = platform.start_registry();
+    registry.push_busybox("library/alpine:latest", &[], "sh");
+    let pages = [("pages/index.html", GREETING)];
+    registry.push_busybox("library/hello:latest", &pages, SERVE_PAGES);
+    let lanes = LANES.min(together.len());
+    let queue = Mutex::new(VecDeque::from(together));
+    let outcomes = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for number in 0..lanes {
+            let (queue, outcomes) = (&queue, &outcomes);
+            scope.spawn(move || {
+                let name = format!("lane-{number}");
+                let done = work_off(platform, &name, LOOK_EVERY_TOGETHER, queue, tell);
+                lock(outcomes).extend(done);
+            });
+        }
+    });
+    let queue = Mutex::new(VecDeque::from(alone));
+    let mut all = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !lock(&queue).is_empty() {
+        all.extend(work_off(platform, "lane-alone", LOOK_EVERY_ALONE, &queue, tell));
+    }
+    all
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes faults from the queue until it is empty. What is wrong with the lane itself is an outcome of the last fault.
+fn work_off(
+    platform: &Platform,
+    name: &str,
+    look_every: Duration,
+    queue: &Mutex<VecDeque<Fault>>,
+    tell: &(dyn Fn(&Outcome) + Sync),
+) -> Vec<Outcome> {
+    let mut lane = Lane {
+        platform,
+        name: name.to_owned(),
+        look_every,
+        visiting: None,
+        past: Vec::new(),
+    };
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    loop {
+        let Some(fault) = lock(queue).pop_front() else {
+            break;
+        };
+        let outcome = lane.attempt(fault);
+        tell(&outcome);
+        outcomes.push(outcome);
+    }
+    let complaints =
+        catch_unwind(AssertUnwindSafe(|| lane.close())).unwrap_or_else(|panic| vec![complaint(&*panic)]);
+    if let Some(last) = outcomes.last_mut().filter(|_| !complaints.is_empty()) {
+        last.differences.extend(complaints);
+        tell(last);
+    }
+    outcomes
+}
+
+impl Lane<'_> {
+    fn attempt(&mut self, fault: Fault) -> Outcome {
+        let began = Instant::now();
+        let mut outcome = Outcome {
+            got: None,
+            delay: None,
+            took: Duration::ZERO,
+            differences: Vec::new(),
+            fault,
+        };
+        let done = catch_unwind(AssertUnwindSafe(|| match &outcome.fault {
+            fault if fault.needs_own_app() => self.on_its_own(&mut outcome),
+            _ => self.in_turn(&mut outcome),
+        }));
+        if let Err(panic) = done {
+            outcome.differences.push(complaint(&*panic));
+        }
+        outcome.took = began.elapsed();
+        outcome
+    }
+
+    /// As a new version of the lane's app.
+    fn in_turn(&mut self, outcome: &mut Outcome) {
+        if self.visiting.is_none() {
+            self.platform.create_or_update(&version_before(&self.name));
+            self.visiting = Some(self.platform.visitors(&self.name, VISITS_PER_SECOND));
+        }
+        let name = self.name.clone();
+        let deployment = self.fail(outcome, &name, Some(GREETING));
+        self.past
+            .push((outcome.fault.clone(), deployment.id().to_owned()));
+    }
+
+    /// Deploys what has to fail to an app that serves.
+    fn fail(&self, outcome: &mut Outcome, app: &str, words: Option<&str>) -> Deployment {
+        let platform = self.platform;
+        let before = platform.instances(app);
+        let id = platform.app_id(app);
+        let folder = outcome.fault.folder(app);
+        let (deployment, told) = told::deploy(platform, &id, folder.path(), self.look_every);
+        let expect = &outcome.fault.expect;
+        outcome.got = Some(Got::of(&deployment));
+        outcome.delay = told::delay(&deployment, &told);
+        let differences = &mut outcome.differences;
+        differences.extend(check::failure(expect, &deployment));
+        differences.extend(check::readable(platform, expect, app, deployment.id()));
+        differences.extend(check::serving(platform, app, words));
+        let mut left = Vec::new();
+        wait_until(TIDY_WITHIN, || {
+            left = platform.left_of_app(&id, &before);
+            left.is_empty()
+        });
+        differences.extend(left.iter().map(|thing| format!("left behind: {thing}")));
+        if platform.instances(app) != before {
+            differences.push(format!("the version before was touched: {before:?} ran"));
+        }
+        deployment
+    }
+
+    /// As an app of its own: it has a version before of its own, or becomes ACTIVE.
+    fn on_its_own(&self, outcome: &mut Outcome) {
+        let app = outcome.fault.name.clone();
+        let before = outcome.fault.before(&app);
+        if let Some(before) = before {
+            let deployment = self.platform.deploy_directory(before.path());
+            assert_eq!(deployment.phase(), "ACTIVE", "the version before: {deployment}");
+        }
+        if outcome.fault.expect.fails() {
+            self.fail(outcome, &app, None);
+        } else {
+            self.serve(outcome, &app);
+        }
+        let id = self.platform.app_id(&app);
+        self.platform.delete(&app);
+        let left = self.platform.left_of_app(&id, &[]);
+        outcome
+            .differences
+            .extend(left.iter().map(|thing| format!("left behind: {thing}")));
+    }
+
+    /// Deploys what becomes ACTIVE, and looks what is said then.
+    fn serve(&self, outcome: &mut Outcome, app: &str) {
+        let platform = self.platform;
+        let folder = outcome.fault.folder(app);
+        let deployment = platform.deploy_directory(folder.path());
+        let expect = outcome.fault.expect.clone();
+        outcome.got = Some(Got::of(&deployment));
+        if deployment.phase() != "ACTIVE" {
+            outcome.differences.push(format!("ended as {deployment}"));
+            return;
+        }
+        let path = expect.visit.as_deref().unwrap_or("/");
+        if expect.after_active {
+            // The answer says nothing: the app may die of the question.
+            drop(expect.visit.is_some().then(|| platform.get(app, path)));
+            self.fall(outcome, app);
+        } else {
+            if let Some(words) = &expect.page {
+                platform.expect_page(app, path, words);
+            }
+            thread::sleep(Duration::from_secs(expect.healthy_for_seconds));
+            let now = platform.newest_deployment(app);
+            let instances = platform.instance_list(app);
+            outcome
+                .differences
+                .extend(check::alarms(&expect, &now, &instances));
+        }
+        outcome
+            .differences
+            .extend(check::readable(platform, &expect, app, deployment.id()));
+    }
+
+    /// Waits for the reason of an instance that serves no more.
+    fn fall(&self, outcome: &mut Outcome, app: &str) {
+        let mut reason = serde_json::Value::Null;
+        let mut at = jiff::Timestamp::now();
+        wait_until(FALLS_WITHIN, || {
+            let instances = self.platform.instance_list(app);
+            at = jiff::Timestamp::now();
+            let told = instances
+                .iter()
+                .find(|instance| instance["reason"]["code"].is_string());
+            reason = told
+                .map(|instance| instance["reason"].clone())
+                .unwrap_or_default();
+            !reason.is_null()
+        });
+        if reason.is_null() {
+            outcome
+                .differences
+                .push("no reason was told of an instance".to_owned());
+            return;
+        }
+        outcome.got = Some(Got::of_reason(&reason));
+        outcome
+            .differences
+            .extend(check::reason(&outcome.fault.expect, &reason));
+    }
+
+    /// Reads everything again that failed at least two deployments ago, sends the visitors away and deletes the app.
+    fn close(&mut self) -> Vec<String> {
+        let Some(visiting) = self.visiting.take() else {
+            return Vec::new();
+        };
+        let mut complaints = Vec::new();
+        let old = self.past.len().saturating_sub(2);
+        for (fault, deployment) in &self.past[..old] {
+            let unreadable = check::readable(self.platform, &fault.expect, &self.name, deployment);
+            complaints.extend(
+                unreadable
+                    .into_iter()
+                    .map(|what| format!("later, of {}: {what}", fault.name)),
+            );
+        }
+        let report = visiting.stop();
+        if report.failed() > 0 {
+            complaints.push(format!(
+                "of {} visits of {} failed {:?}",
+                report.requests, self.name, report.failures
+            ));
+        }
+        self.platform.delete(&self.name);
+        complaints
+    }
+}
+
+/// As quick to start as they come: busybox, from an image.
+fn version_before(app: &str) -> Folder {
+    let patient = json!({ "period_seconds": 1, "timeout_seconds": 1, "failure_threshold": 30 });
+    let image = json!({ "registry_type": "DOCKER_HUB", "registry": "library", "repository": "hello", "tag": "latest" });
+    Folder::service(app)
+        .setting("image", image)
+        .setting("health_check", patient)
+}
+
+fn complaint(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "panicked".into())
+}
