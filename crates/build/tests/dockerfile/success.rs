@@ -15,6 +15,17 @@ const STAGES: &str = "FROM BASE AS build\nARG NAME\nRUN mkdir /out && echo \"hel
     ENV MODE=test\nSTOPSIGNAL SIGINT\nENTRYPOINT [\"cat\"]\nCMD [\"x\"]\n";
 
 #[tokio::test]
+async fn the_first_build_of_a_machine_may_begin_with_scratch() {
+    if !can_run() {
+        return;
+    }
+    let world = World::without_base(|_| {}).await;
+    world.write("page.html", "hello");
+    let report = world.build("FROM scratch\nCOPY page.html /\n").await;
+    assert!(report.result.is_ok(), "{:?}\n{}", report.result, world.log.text());
+}
+
+#[tokio::test]
 async fn layers_can_be_mounted_as_they_are_and_the_configuration_is_ours() {
     if !can_run() {
         return;

@@ -105,6 +105,21 @@ impl World {
 
     /// With settings changed before the engine is made.
     pub(crate) async fn with(change: impl FnOnce(&mut DockerfileConfig)) -> Self {
+        let world = Self::without_base(change).await;
+        let settings = ImportSettings {
+            env: vec![("PATH".to_owned(), "/bin".to_owned())],
+            command: vec!["/bin/sh".to_owned()],
+        };
+        world
+            .engine
+            .import_base(BASE, &busybox_root(), &settings)
+            .await
+            .unwrap();
+        world
+    }
+
+    /// As a machine is on which nothing was built yet: `BASE` is not there.
+    pub(crate) async fn without_base(change: impl FnOnce(&mut DockerfileConfig)) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("mainstay-dockerfile-")
             .tempdir()
@@ -121,14 +136,6 @@ impl World {
         config.disk_free_floor_bytes = 0;
         change(&mut config);
         let engine = DockerfileEngine::new(config).await.unwrap();
-        let settings = ImportSettings {
-            env: vec![("PATH".to_owned(), "/bin".to_owned())],
-            command: vec!["/bin/sh".to_owned()],
-        };
-        engine
-            .import_base(BASE, &busybox_root(), &settings)
-            .await
-            .unwrap();
         fs::create_dir(directory.path().join("source")).unwrap();
         Self {
             engine,

@@ -175,6 +175,8 @@ impl<'a> Build<'a> {
     async fn prepare(&self, store: &Store, sources: &Sources) -> Result<BuildFiles, DockerfileEnd> {
         let failed = |error: std::io::Error| platform("preparing the build's directories", &error);
         store.create().map_err(failed)?;
+        // buildah takes it for an additional image store, and refuses one that is not there. No base image may have been needed yet.
+        self.engine.layout.shared().create().map_err(failed)?;
         let files = BuildFiles {
             directory: self.engine.layout.build(self.request.build),
         };
