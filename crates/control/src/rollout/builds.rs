@@ -16,7 +16,7 @@ use mainstay_spec::{ComponentRef, ids::BuildId, kind::ComponentKind};
 use mainstay_store::{DeploymentRow, ReasonRow};
 
 use super::{
-    build_queue::Slot,
+    build_queue::{Slot, Turn},
     effects::{Effects, Obstacle},
     evidence::reason_of,
     instance_plan::{InstancePlan, PlanInputs},
@@ -116,8 +116,7 @@ pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Event, O
         .spec
         .component(component)
         .ok_or_else(|| PlatformError::missing(format!("component {component} of the spec")))?;
-    let started_at = Timestamp::now();
-    let _slot = wait_for_slot(effects, written, started_at).await?;
+    let _slot = wait_for_slot(effects, written, row.created_at).await?;
     let log = Arc::new(platform.logs.build_writer(row.id)?);
     let request = request(effects, &row, written);
     let report = platform
@@ -130,7 +129,7 @@ pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Event, O
     concluded
 }
 
-/// A build's turn. The wait shows while it lasts, and ends when the deployment is over.
+/// A build's turn. The wait shows while it lasts, with the position, and ends when the deployment is over.
 async fn wait_for_slot(
     effects: &Effects,
     component: ComponentRef<'_>,
@@ -140,13 +139,20 @@ async fn wait_for_slot(
     let deployment = &effects.deployment;
     let mut waited = false;
     let mut over = effects.over.clone();
-    let slot = tokio::select! {
-        slot = platform.build_queue.slot(deployment.app, |position| {
-            waited = true;
-            note_waiting(effects, component, since, position);
-        }) => slot,
-        // A sender that is gone says the same.
-        _ = over.wait_for(|over| *over) => return Err(Obstacle::CalledOff),
+    let mut place = platform.build_queue.enter(deployment.app, since);
+    let slot = loop {
+        let turn = tokio::select! {
+            turn = place.turn() => turn,
+            // A sender that is gone says the same.
+            _ = over.wait_for(|over| *over) => return Err(Obstacle::CalledOff),
+        };
+        match turn {
+            Turn::Granted(slot) => break slot,
+            Turn::Waits(position) => {
+                waited = true;
+                note_waiting(effects, component, since, position).await?;
+            }
+        }
     };
     if waited {
         let now = Timestamp::now();
@@ -159,7 +165,12 @@ async fn wait_for_slot(
 }
 
 /// Shows the wait while it lasts; it becomes history once the build starts.
-fn note_waiting(effects: &Effects, component: ComponentRef<'_>, since: Timestamp, position: QueuePosition) {
+async fn note_waiting(
+    effects: &Effects,
+    component: ComponentRef<'_>,
+    since: Timestamp,
+    position: QueuePosition,
+) -> Result<(), PlatformError> {
     let facts = wrap(
         effects,
         component,
@@ -167,7 +178,7 @@ fn note_waiting(effects: &Effects, component: ComponentRef<'_>, since: Timestamp
         Vec::new(),
     );
     let Some(reason) = diagnose(&facts).into_reason() else {
-        return;
+        return Ok(());
     };
     let row = ReasonRow {
         deployment: effects.deployment.id,
@@ -177,15 +188,7 @@ fn note_waiting(effects: &Effects, component: ComponentRef<'_>, since: Timestamp
         observed_at: since,
         resolved_at: None,
     };
-    let store = effects.platform.store.clone();
-    effects.platform.tasks.spawn(async move {
-        if let Err(error) = store.put_reason(&row).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "could not note a waiting build"
-            );
-        }
-    });
+    Ok(effects.platform.store.put_reason(&row).await?)
 }
 
 async fn conclude(
