@@ -115,6 +115,7 @@ mod tests {
             builder: BuilderChoice {
                 builder: "go".to_owned(),
                 reason: "go.mod was found in /".to_owned(),
+                doubts: Vec::new(),
             },
             tools: Vec::new(),
             key_parts: Vec::new(),

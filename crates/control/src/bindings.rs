@@ -1,8 +1,9 @@
 //! A component's variables at build and at run time, with what only the platform knows filled in.
 
+use mainstay_diagnosis::facts::RunTimeVariable;
 use mainstay_spec::{
     ComponentRef,
-    environment::{Bindables, Binding, When, environment},
+    environment::{self, Bindables, Binding, When, environment},
 };
 use mainstay_store::DeploymentRow;
 
@@ -35,6 +36,18 @@ pub(crate) fn run_variables(
         When::Run,
         &bindables(platform, deployment, builds),
     )
+}
+
+/// What a build lacks of them.
+pub(crate) fn run_time_only(deployment: &DeploymentRow, component: ComponentRef<'_>) -> Vec<RunTimeVariable> {
+    environment::run_time_only(&deployment.spec, component)
+        .into_iter()
+        .map(|variable| RunTimeVariable {
+            name: variable.key,
+            scope: variable.scope.as_str().to_owned(),
+            database: variable.database,
+        })
+        .collect()
 }
 
 fn bindables(platform: &Platform, deployment: &DeploymentRow, builds: &[BuildRow]) -> Bindables {

@@ -46,6 +46,9 @@ pub enum Evidence {
     },
     ToolVersions {
         tools: Vec<(String, String)>,
+        /// Why a version is in use, by the tool's name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        reasons: Vec<(String, String)>,
     },
     /// What the tools themselves reported.
     ToolFindings {

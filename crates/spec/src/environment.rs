@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     ingress,
-    model::{AppSpec, ComponentRef, Variable},
+    model::{AppSpec, ComponentRef, Scope, Variable},
 };
 
 /// When the environment is for.
@@ -83,6 +83,40 @@ pub fn environment(
         });
     }
     bindings
+}
+
+/// A variable that a build does not see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunTimeOnly {
+    pub key: String,
+    /// As the spec says it.
+    pub scope: Scope,
+    /// The database of the spec that its value comes from.
+    pub database: Option<String>,
+}
+
+/// Variables of the component that its build lacks: of run scope alone, or with values of a database, which does not exist for builds.
+pub fn run_time_only(spec: &AppSpec, component: ComponentRef<'_>) -> Vec<RunTimeOnly> {
+    let mut found: Vec<RunTimeOnly> = Vec::new();
+    for variable in spec.envs.iter().chain(component.variables()) {
+        found.retain(|other| other.key != variable.key);
+        let database = database_of(spec, variable);
+        if !variable.scope().at_build() || database.is_some() {
+            found.push(RunTimeOnly {
+                key: variable.key.clone(),
+                scope: variable.scope(),
+                database,
+            });
+        }
+    }
+    found
+}
+
+fn database_of(spec: &AppSpec, variable: &Variable) -> Option<String> {
+    let named = references(variable.value.reveal()).filter_map(|reference| reference.split_once('.'));
+    named
+        .map(|(name, _)| name.to_owned())
+        .find(|name| matches!(spec.component(name), Some(ComponentRef::Database(_))))
 }
 
 /// The content of each `${…}` in a text.
@@ -216,6 +250,44 @@ services:
     #[test]
     fn builds_get_neither_run_time_variables_nor_the_port() {
         assert_eq!(environment_of("api", When::Build), ["LEVEL=info", "BUILDER=b"]);
+    }
+
+    #[test]
+    fn a_build_lacks_run_time_variables_and_those_of_databases() {
+        const YAML: &str = r"
+name: shop
+envs:
+- {key: TOKEN, value: t, scope: RUN_TIME}
+- {key: LEVEL, value: a, scope: RUN_TIME}
+databases: [{name: db, engine: PG}]
+services:
+- name: web
+  git: {repo_clone_url: https://example.com/a.git}
+  envs:
+  - {key: LEVEL, value: b}
+  - {key: URL, value: '${db.DATABASE_URL}'}
+";
+        let spec = parse(YAML, Format::Yaml)
+            .unwrap_or_else(|errors| panic!("{errors}"))
+            .spec;
+        let absent = run_time_only(&spec, spec.component("web").unwrap());
+        let absent: Vec<_> = absent
+            .iter()
+            .map(|variable| {
+                (
+                    variable.key.as_str(),
+                    variable.scope.as_str(),
+                    variable.database.as_deref(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            absent,
+            [
+                ("TOKEN", "RUN_TIME", None),
+                ("URL", "RUN_AND_BUILD_TIME", Some("db"))
+            ]
+        );
     }
 
     #[test]

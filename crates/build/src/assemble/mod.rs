@@ -5,5 +5,7 @@ mod static_files;
 
 pub(crate) use self::{
     image::{ImageParts, image_record, processes, search_path},
-    static_files::{KnownDirectories, OutputChoice, choose_output, files_of_image, move_output},
+    static_files::{
+        KnownDirectories, OutputChoice, choose_output, files_of_image, move_output, sites_in_image,
+    },
 };

@@ -56,6 +56,40 @@ fn directories(app: &Path) -> impl Iterator<Item = PathBuf> {
         .map(walkdir::DirEntry::into_path)
 }
 
+/// Directories of an image that look like a site's files, with how many files are in them: those with an index.html, the outermost only.
+pub(crate) fn sites_in_image(layers: &[PathBuf]) -> Vec<(String, u64)> {
+    let files: BTreeSet<PathBuf> = layers.iter().flat_map(|layer| files_of_layer(layer)).collect();
+    let mut sites: Vec<&Path> = Vec::new();
+    for file in &files {
+        let parent = file.parent().unwrap_or(Path::new(""));
+        let is_index = file.file_name().is_some_and(|name| name == "index.html");
+        if is_index && !sites.iter().any(|site| parent.starts_with(site)) {
+            sites.push(parent);
+        }
+    }
+    let count = |site: &Path| files.iter().filter(|file| file.starts_with(site)).count() as u64;
+    sites
+        .into_iter()
+        .take(WRITTEN_MAX)
+        .map(|site| (format!("/{}", site.display()), count(site)))
+        .collect()
+}
+
+fn files_of_layer(layer: &Path) -> impl Iterator<Item = PathBuf> {
+    // Documentation of packages is full of pages.
+    let skipped = |name: &std::ffi::OsStr| {
+        name.to_str()
+            .is_some_and(|name| SKIPPED.contains(&name) || matches!(name, "doc" | "proc" | "sys"))
+    };
+    WalkDir::new(layer)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(move |entry| !skipped(entry.file_name()))
+        .flatten()
+        .filter(|entry| entry.file_type().is_file())
+        .filter_map(move |entry| Some(entry.path().strip_prefix(layer).ok()?.to_owned()))
+}
+
 /// Looks for the output. `tree` is the app's directory after the build.
 pub(crate) fn choose_output(
     output: &StaticOutput,

@@ -15,7 +15,7 @@ use crate::{
     },
     findings::FindingContext,
     keys::{self, BuildKey},
-    plan::BuildPlan,
+    plan::{BuildPlan, ToolchainNeed},
     source::{OutsideWatch, platform_fault},
     toolchain::{ResolvedTools, ToolFinder},
 };
@@ -26,7 +26,7 @@ pub(super) struct Site {
     pub(super) workspace: Workspace,
     pub(super) dependencies: Dependencies,
     pub(super) runner: StepRunner,
-    pub(super) findings: Arc<FindingContext>,
+    pub(super) findings: FindingContext,
     /// Mounts that all steps have: the source, caches, the operator's files.
     pub(super) mounts: Vec<Mount>,
     /// State of the app's directory before the first installing step.
@@ -90,6 +90,7 @@ impl Run<'_> {
             self.transcript.detail(&format!("{tool} {version}{why}"));
         }
         self.record.facts.tools.clone_from(&tools.versions);
+        self.record.facts.version_reasons = plan.toolchains.iter().map(ToolchainNeed::reason).collect();
         Ok(tools)
     }
 
@@ -131,14 +132,9 @@ impl Run<'_> {
             self.request.force,
         )
         .map_err(fault)?;
-        let (_, tree) = self.trees(&workspace)?;
-        let production = self
-            .request
-            .variables
-            .get("NODE_ENV")
-            .is_some_and(|value| value.value == "production");
+        let (repository, tree) = self.trees(&workspace)?;
         let names = self.request.variables.keys().cloned();
-        let findings = Arc::new(FindingContext::read(&tree, production, names));
+        let findings = FindingContext::read(&repository, &tree, names);
         let mut layers = store.layer_paths(&stack.build).map_err(fault)?;
         for layer in &tools.build_layers {
             layers.push(store.layer_path(layer).map_err(fault)?);

@@ -1,6 +1,6 @@
 //! Faults as one line of the build log. The diagnosis says more, and with evidence.
 
-use mainstay_diagnosis::facts::{BuildFault, Termination};
+use mainstay_diagnosis::facts::{BuildFault, MemoryRecord, Termination};
 
 #[expect(clippy::too_many_lines, reason = "one flat table")]
 pub(super) fn fault(fault: &BuildFault) -> String {
@@ -111,6 +111,16 @@ pub(super) fn termination(termination: Option<Termination>) -> String {
         Some(Termination::Signaled { signal, .. }) => format!("was ended by signal {signal}"),
         None => "was ended".to_owned(),
     }
+}
+
+/// Whether the step survived them or not.
+pub(super) fn kills(memory: &MemoryRecord) -> Option<String> {
+    let first = memory.kills.first()?;
+    let limit = memory.limit_bytes.unwrap_or_default() >> 20;
+    let victim = first.process.as_deref().unwrap_or("a process of it");
+    Some(format!(
+        "warning: the step reached the build's memory limit of {limit} MiB and the kernel killed {victim}"
+    ))
 }
 
 fn list(names: &[String]) -> String {

@@ -1,47 +1,17 @@
 //! A build with a Dockerfile: carried out by the Dockerfile engine, recorded like any other.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{BuildFault, ToolFinding};
+use mainstay_diagnosis::facts::BuildFault;
 use mainstay_images::{record::ImageRecord, store::StoreError, tree::LayerTree};
-use mainstay_shim::log::LogSource;
 
 use super::run::{Made, Run, store_fault};
 use crate::{
-    Artifact, BuildLimits, BuildLog, assemble,
+    Artifact, BuildLimits, assemble,
     dockerfile::{DockerfileEnd, DockerfileImage, DockerfileRequest},
     execute::{BuildEnd, Workspace},
-    findings::{FindingContext, Findings},
     keys::BuildKey,
     source::platform_fault,
 };
-
-/// Passes lines on, and reads them.
-#[derive(Debug)]
-struct ReadingLog {
-    log: Arc<dyn BuildLog>,
-    findings: Mutex<Findings>,
-}
-
-impl BuildLog for ReadingLog {
-    fn line(&self, source: LogSource, text: &str) {
-        if source != LogSource::Platform {
-            self.findings
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .line(text);
-        }
-        self.log.line(source, text);
-    }
-}
-
-impl ReadingLog {
-    fn take_findings(&self) -> Vec<ToolFinding> {
-        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *findings, Findings::new(FindingContext::default())).into_vec()
-    }
-}
 
 impl Run<'_> {
     pub(super) async fn with_dockerfile(
@@ -57,27 +27,20 @@ impl Run<'_> {
             }));
         };
         self.transcript.section("build");
-        let (_, tree) = self.trees(&workspace)?;
-        let names = self.request.variables.keys().cloned();
-        let log = Arc::new(ReadingLog {
-            log: self.transcript.as_log(),
-            findings: Mutex::new(Findings::new(FindingContext::read(&tree, false, names))),
-        });
         let request = self.dockerfile_request(dockerfile, &workspace);
         let report = engine
-            .build(
-                request,
-                Arc::clone(&log) as Arc<dyn BuildLog>,
-                self.clock.cancel(),
-            )
+            .build(request, self.transcript.as_log(), self.clock.cancel())
             .await;
         self.record.facts.steps.extend(report.steps);
         self.record.facts.memory = report.memory;
         self.record.facts.tools = report.tools;
-        let image = report.result.map_err(|end| {
-            self.record.facts.findings = log.take_findings();
-            end_of(end)
-        })?;
+        self.record.facts.findings = report.findings;
+        self.record.facts.version_reasons = report
+            .base_images
+            .into_iter()
+            .map(|image| ("base image".to_owned(), image))
+            .collect();
+        let image = report.result.map_err(end_of)?;
         let artifact = self.keep_dockerfile(image, key).await?;
         Ok(Made {
             artifact,
@@ -146,10 +109,10 @@ impl Run<'_> {
             for directory in candidates {
                 let draft = store.begin_layer()?;
                 if assemble::files_of_image(&tree, &directory, &draft)? {
-                    return draft.commit(None).map(Some);
+                    return draft.commit(None).map(Ok);
                 }
             }
-            Ok(None)
+            Ok(Err(assemble::sites_in_image(&image.layers)))
         });
         let work = async {
             let copied = copied
@@ -158,10 +121,10 @@ impl Run<'_> {
             copied.map_err(|error| store_fault("keeping the files", &error))
         };
         match self.platform_step("keep the files", work).await? {
-            Some(layer) => self.keep_files(layer, key),
-            None => Err(BuildEnd::Failed(BuildFault::OutputDirMissing {
+            Ok(layer) => self.keep_files(layer, key),
+            Err(written) => Err(BuildEnd::Failed(BuildFault::OutputDirMissing {
                 output_dir: looked_for,
-                written: Vec::new(),
+                written,
             })),
         }
     }

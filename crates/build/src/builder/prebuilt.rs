@@ -65,6 +65,7 @@ impl Run<'_> {
         self.record.facts.builder = Some(BuilderChoice {
             builder: "image".to_owned(),
             reason: "the source is an image".to_owned(),
+            doubts: Vec::new(),
         });
         self.transcript.section("image");
         let pinned = pinned(&reference, &self.request.source.revision);

@@ -24,6 +24,7 @@ impl Record {
                 builder: None,
                 detection: Vec::new(),
                 tools: Vec::new(),
+                version_reasons: Vec::new(),
                 steps: Vec::new(),
                 memory: MemoryRecord {
                     limit_bytes: Some(request.limits.memory_bytes),
@@ -34,6 +35,7 @@ impl Record {
                 time_limit_seconds: clock.limit_seconds,
                 findings: Vec::new(),
                 variables: request.variables.keys().cloned().collect(),
+                run_time_variables: Vec::new(),
                 outcome: BuildOutcome::Canceled,
             },
         }

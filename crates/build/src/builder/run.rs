@@ -201,11 +201,8 @@ impl Run<'_> {
         let (repository, tree) = self.trees(workspace)?;
         let app_directory = workspace.app_directory();
         let source_dir = self.source_dir.to_string();
-        let chosen = plan::choose(
-            &repository,
-            &tree,
-            &inputs(&self.request, &source_dir, &app_directory),
-        );
+        let inputs = inputs(&self.request, &source_dir, &app_directory);
+        let chosen = plan::choose(&repository, &tree, &inputs);
         let verdicts = match &chosen {
             Ok(chosen) => &chosen.verdicts,
             Err(refusal) => &refusal.verdicts,
@@ -216,7 +213,9 @@ impl Run<'_> {
                 .detail(&format!("{mark} {}: {}", verdict.builder, verdict.reason));
         }
         self.record.facts.detection.clone_from(verdicts);
-        let chosen = chosen.map_err(|refusal| BuildEnd::Failed(refusal.fault))?;
+        let mut chosen = chosen.map_err(|refusal| BuildEnd::Failed(refusal.fault))?;
+        let by_dockerfile = matches!(chosen.strategy, Strategy::Dockerfile);
+        chosen.choice.doubts = plan::doubts(&repository, &self.request.component, &inputs, by_dockerfile);
         self.transcript.done(&format!(
             "building with {}: {}",
             chosen.choice.builder, chosen.choice.reason
@@ -279,6 +278,7 @@ impl Run<'_> {
         let builder = facts.builder.clone().unwrap_or_else(|| BuilderChoice {
             builder: String::new(),
             reason: String::new(),
+            doubts: Vec::new(),
         });
         let entry = IndexEntry {
             output: output.clone(),
@@ -308,6 +308,7 @@ impl Run<'_> {
             self.pin(output);
         }
         self.transcript.finish();
+        self.mask_findings();
         let facts = self.record.finish(outcome);
         let took = seconds(std::time::Duration::from_millis(
             u64::try_from(facts.ended_at.duration_since(facts.started_at).as_millis()).unwrap_or(0),
@@ -317,6 +318,17 @@ impl Run<'_> {
             None => self.transcript.failed(&format!("build failed ({took})")),
         }
         BuildReport { facts, output }
+    }
+
+    /// Findings quote the tools' lines, and travel further than the log.
+    fn mask_findings(&mut self) {
+        for finding in &mut self.record.facts.findings {
+            finding.line = self.transcript.masked(&finding.line);
+            finding.subject = finding
+                .subject
+                .take()
+                .map(|subject| self.transcript.masked(&subject));
+        }
     }
 
     fn reuse(&mut self, entry: &IndexEntry) -> BuildOutput {

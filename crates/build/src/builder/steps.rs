@@ -4,19 +4,19 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use mainstay_diagnosis::facts::StepOrigin;
+use mainstay_shim::log::LogSource;
 
 use super::{
     buildpack::Site,
     describe,
-    run::{Run, store_fault},
+    run::{Run, inputs, store_fault},
 };
 use crate::{
     execute::{BuildEnd, DiskWatch, Ending, Snapshot, StepCommand},
-    findings::Findings,
+    findings::{Before, Findings, why_left_out},
     plan::{PlanStep, StepCondition},
     source::platform_fault,
     transcript::seconds,
@@ -76,10 +76,13 @@ impl Run<'_> {
         let mut growing = vec![site.workspace.draft_directory()];
         growing.extend(site.dependencies.growing());
         site.runner.disk = DiskWatch::new(growing, self.request.limits.disk_bytes);
-        let findings = Findings::new(Arc::clone(&site.findings));
+        let findings = Findings::new(site.findings.leaving_out(self.left_out(&command)));
         let end = site.runner.run(StepCommand { mounts, ..command }, findings).await;
         let took = seconds(std::time::Duration::from_millis(end.facts.elapsed_ms));
         let how = describe::termination(end.facts.termination);
+        if let Some(kills) = describe::kills(&end.facts.memory) {
+            self.transcript.tool(LogSource::Platform, &kills);
+        }
         self.record.step(end.facts, end.findings);
         match end.ending {
             Ending::Succeeded => {
@@ -94,6 +97,21 @@ impl Run<'_> {
             Ending::Canceled => Err(BuildEnd::Canceled),
             Ending::Fault(fault) => Err(BuildEnd::Failed(fault)),
         }
+    }
+
+    /// Why this step may miss development dependencies.
+    fn left_out(&self, command: &StepCommand) -> Option<String> {
+        let is_production = inputs(&self.request, "", "").is_production();
+        let steps = self.record.facts.steps.iter();
+        let steps: Vec<String> = steps
+            .filter(|step| step.origin != StepOrigin::Platform)
+            .map(|step| step.text.clone())
+            .collect();
+        why_left_out(Before {
+            steps: &steps,
+            step: &command.text,
+            production: is_production.then_some("NODE_ENV=production in the build's variables"),
+        })
     }
 }
 

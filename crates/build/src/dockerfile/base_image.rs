@@ -154,6 +154,7 @@ pub(crate) fn fault(
             ),
             missing: Some(image.reference.clone()),
             ignored_by: None,
+            clue: None,
         };
     }
     BuildFault::BaseImageNotPullable {

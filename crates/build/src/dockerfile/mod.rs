@@ -66,6 +66,7 @@ use self::{
 };
 use crate::api::BuildLog;
 
+pub(crate) use self::ignore_file::IgnoreFile;
 pub use self::{
     collecting::CollectedImages,
     config::{BuildNetwork, CA_BUNDLE_IN_STEP, DockerfileConfig, NetworkNamespace, StepNetwork, Tools},

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::MemoryKill;
+use mainstay_diagnosis::facts::{MemoryKill, ToolFinding};
 use mainstay_shim::log::LogSource;
 
 use super::{
@@ -11,7 +11,10 @@ use super::{
     progress::{LineKind, Progress},
     supervise::Observer,
 };
-use crate::api::BuildLog;
+use crate::{
+    api::BuildLog,
+    findings::{FindingContext, Findings},
+};
 
 /// Watches `buildah build`.
 pub(crate) struct BuildObserver<'a> {
@@ -23,6 +26,10 @@ pub(crate) struct BuildObserver<'a> {
     /// Refused processes of the steps before, where the kernel counts them all together.
     refused_before: u64,
     refused_until_now: u64,
+    /// What all steps can be held against.
+    context: FindingContext,
+    /// Reads the output of the step that runs.
+    findings: Option<Findings>,
 }
 
 impl fmt::Debug for BuildObserver<'_> {
@@ -32,7 +39,12 @@ impl fmt::Debug for BuildObserver<'_> {
 }
 
 impl<'a> BuildObserver<'a> {
-    pub(crate) fn new(progress: Progress<'a>, log: Arc<dyn BuildLog>, limit_bytes: u64) -> Self {
+    pub(crate) fn new(
+        progress: Progress<'a>,
+        log: Arc<dyn BuildLog>,
+        limit_bytes: u64,
+        context: FindingContext,
+    ) -> Self {
         Self {
             progress,
             log,
@@ -40,7 +52,20 @@ impl<'a> BuildObserver<'a> {
             kills_between: Vec::new(),
             refused_before: 0,
             refused_until_now: 0,
+            context,
+            findings: None,
         }
+    }
+
+    /// A step begins: what tools said before is no longer of interest.
+    fn read_from_here(&mut self) {
+        let left_out = self.progress.why_left_out();
+        self.findings = Some(Findings::new(self.context.leaving_out(left_out)));
+    }
+
+    /// What tools said in the step that ran last.
+    pub(crate) fn take_findings(&mut self) -> Vec<ToolFinding> {
+        self.findings.take().map_or_else(Vec::new, Findings::into_vec)
     }
 
     /// Kills whose victim is not known yet, the latest step's first.
@@ -91,8 +116,14 @@ impl Observer for BuildObserver<'_> {
             _ => self.progress.output(now),
         };
         match kind {
-            LineKind::Output => self.log.line(source, text),
+            LineKind::Output => {
+                if let Some(findings) = &mut self.findings {
+                    findings.line(text);
+                }
+                self.log.line(source, text);
+            }
             LineKind::Heading(heading) => {
+                self.read_from_here();
                 self.refused_before = self.refused_until_now;
                 self.log.line(LogSource::Platform, &heading);
             }

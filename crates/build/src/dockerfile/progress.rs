@@ -10,6 +10,7 @@ use super::{
     preflight::{Instruction, Keyword, Plan},
     rewrite::Rewritten,
 };
+use crate::findings::{Before, why_left_out};
 
 /// What a line of buildah's stdout says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +144,45 @@ impl<'a> Progress<'a> {
             "{}:{}  {}",
             self.plan.path, instruction.line, instruction.text
         )))
+    }
+
+    /// Why the current step may miss development dependencies: what the instructions before it did, in its stage and those below.
+    pub(crate) fn why_left_out(&self) -> Option<String> {
+        let step = self.current()?;
+        let before = self.plan.instructions_before(step.instruction.line);
+        let production = before
+            .iter()
+            .find_map(|instruction| instruction.sets_production());
+        let runs: Vec<String> = before
+            .iter()
+            .filter(|instruction| instruction.keyword == Keyword::Run)
+            .map(|instruction| instruction.text.clone())
+            .collect();
+        why_left_out(Before {
+            steps: &runs,
+            step: &step.instruction.text,
+            production: production.as_deref(),
+        })
+    }
+
+    /// The image that the stage of the last step begins with: "node:22, Dockerfile line 1".
+    pub(crate) fn base_images(&self) -> Vec<String> {
+        let line = self.steps.last().map_or(u32::MAX, |step| step.instruction.line);
+        let from = self.plan.base_of(line);
+        from.map(|from| {
+            let image = from
+                .text
+                .split_whitespace()
+                .find(|word| !word.starts_with("--") && *word != "FROM");
+            format!(
+                "{} ({} line {})",
+                image.unwrap_or_default(),
+                self.plan.path,
+                from.line
+            )
+        })
+        .into_iter()
+        .collect()
     }
 
     fn begin(&mut self, instruction: Instruction, now: Timestamp) {

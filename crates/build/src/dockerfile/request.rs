@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{BuildFault, BuildOutcome, MemoryRecord, StepFacts};
+use mainstay_diagnosis::facts::{BuildFault, BuildOutcome, MemoryRecord, StepFacts, ToolFinding};
 use mainstay_images::record::ImageConfig;
 use mainstay_spec::ids::{AppId, BuildId};
 
@@ -42,6 +42,10 @@ pub struct DockerfileReport {
     /// Of the whole build, buildah included.
     pub memory: MemoryRecord,
     pub tools: Vec<(String, String)>,
+    /// What tools said in the step that failed; empty when the build succeeded.
+    pub findings: Vec<ToolFinding>,
+    /// Of the stage that failed, or else of the result: "node:22, Dockerfile line 1".
+    pub base_images: Vec<String>,
     pub started_at: Timestamp,
     pub ended_at: Timestamp,
     pub result: Result<DockerfileImage, DockerfileEnd>,

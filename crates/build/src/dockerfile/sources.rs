@@ -14,6 +14,10 @@ use super::{
     preflight::{ContextView, Plan, PreflightInput, check_context, preflight},
     request::DockerfileRequest,
 };
+use crate::{
+    findings::FindingContext,
+    source::{SourceTree, platform_fault},
+};
 
 /// A Dockerfile larger than this is none.
 const DOCKERFILE_MAX_BYTES: u64 = 4 << 20;
@@ -29,6 +33,8 @@ pub(crate) struct Sources {
     /// The rules in force; empty when there is no ignore file.
     pub ignore_text: String,
     pub plan: Plan,
+    /// What the output of steps is held against.
+    pub findings: FindingContext,
 }
 
 /// The whole pre-flight; reads files, so it blocks.
@@ -50,6 +56,7 @@ pub(crate) fn load(request: &DockerfileRequest, architecture: &str) -> Result<So
         target: request.target.as_deref(),
     })?;
     let (ignore_name, ignore_text) = ignore_file(root, &context, &path)?;
+    let findings = finding_context(request, &context)?.with_context_rules(&ignore_name, &ignore_text);
     check_context(
         &plan,
         &ContextView {
@@ -57,6 +64,7 @@ pub(crate) fn load(request: &DockerfileRequest, architecture: &str) -> Result<So
             name: context_name(&request.source_dir),
             ignore: &IgnoreFile::parse(&ignore_text),
             ignore_name: &ignore_name,
+            findings: &findings,
         },
     )?;
     Ok(Sources {
@@ -64,7 +72,21 @@ pub(crate) fn load(request: &DockerfileRequest, architecture: &str) -> Result<So
         text,
         ignore_text,
         plan,
+        findings,
     })
+}
+
+fn finding_context(request: &DockerfileRequest, context: &Path) -> Result<FindingContext, BuildFault> {
+    let open = || -> std::io::Result<_> {
+        let root = request.source_root.canonicalize()?;
+        Ok((SourceTree::open(&root)?, SourceTree::open(context)?))
+    };
+    let (repository, tree) = open().map_err(|error| platform_fault("reading the source", &error))?;
+    Ok(FindingContext::read(
+        &repository,
+        &tree,
+        request.variables.keys().cloned(),
+    ))
 }
 
 fn context_name(source_dir: &str) -> &str {

@@ -1,92 +1,95 @@
-//! Next.js, webpack, Vite, Rollup, esbuild: modules that cannot be resolved, type errors, warnings counted as errors.
+//! Bundler (Ruby).
 
 use mainstay_diagnosis::Cause;
 
 use super::{
     FindingContext, Found, Scanner,
-    text::{after, quoted},
+    text::{after, between, quoted},
 };
 
-#[derive(Debug, Default)]
-pub(super) struct Bundler {
-    /// The last line that looked like a file's place: Next.js prints it before the error.
-    place: Option<String>,
-}
+const TOOL: &str = "bundler";
+
+#[derive(Debug)]
+pub(super) struct Bundler;
 
 impl Scanner for Bundler {
     fn line(&mut self, line: &str, context: &FindingContext, found: &mut Found) {
-        if let Some(module) = unresolved(line) {
-            let cause = if context.is_left_out(module) {
-                Cause::DevDependencyMissing
-            } else if module.starts_with('.') && context.same_but_for_case(module).is_some() {
-                Cause::FileNameCase
-            } else {
-                Cause::ModuleNotFound
-            };
-            found.add("bundler", "unresolved import", Some(cause), line, Some(module));
-        } else if line.contains("Treating warnings as errors because process.env.CI") {
-            found.add("react-scripts", "CI", Some(Cause::WarningsAsErrors), line, None);
-        } else if line.starts_with("Type error:") {
-            found.add(
-                "next",
-                "Type error",
-                Some(Cause::CompileError),
+        let message = line.trim();
+        if message.starts_with("Could not locate Gemfile") {
+            found.explain(
+                TOOL,
+                "no manifest",
+                context.file("Gemfile"),
                 line,
-                self.place.as_deref(),
+                Some("Gemfile"),
             );
-        } else if is_place(line) {
-            self.place = Some(line.trim().to_owned());
+        } else if message.contains("deployment setting requires a lockfile")
+            || message.contains("requires a Gemfile.lock")
+        {
+            let cause = (Cause::LockfileMissing, context.lock_file(&["Gemfile.lock"]));
+            found.explain(TOOL, "no lockfile", cause, line, Some("Gemfile.lock"));
+        } else if let Some(gem) = between(
+            message,
+            "An error occurred while installing ",
+            ", and Bundler cannot continue",
+        ) {
+            found.not_compilable(TOOL, "native extension", line, gem);
+        } else if let Some(program) = after(message, "bundler: command not found: ") {
+            found.explain(
+                TOOL,
+                "command not found",
+                context.program(program),
+                line,
+                Some(program),
+            );
+        } else if let Some((identifier, cause, subject)) = sentence(message) {
+            found.add(TOOL, identifier, Some(cause), line, subject);
         }
     }
 }
 
-/// The module of the bundlers' sentences.
-fn unresolved(line: &str) -> Option<&str> {
-    const MARKS: &[&str] = &[
-        "Module not found: Error: Can't resolve ",
-        "Module not found: Can't resolve ",
-        "failed to resolve import ",
-        "Failed to resolve import ",
-        "Could not resolve ",
-    ];
-    MARKS.iter().find_map(|mark| quoted(after(line, mark)?))
-}
-
-/// "./src/app/page.tsx:3:5".
-fn is_place(line: &str) -> bool {
-    let line = line.trim();
-    line.starts_with("./") && !line.contains(' ') && line.contains(':')
+fn sentence(message: &str) -> Option<(&'static str, Cause, Option<&str>)> {
+    if message.starts_with("Your Ruby version is ") {
+        Some(("ruby version", Cause::RuntimeVersionMismatch, None))
+    } else if message.contains("frozen mode is set") || message.contains("in deployment mode after changing")
+    {
+        Some(("frozen", Cause::LockfileOutOfStep, Some("Gemfile.lock")))
+    } else if message.starts_with("Could not find gem ") {
+        Some(("no such gem", Cause::DependencyNotFound, quoted(message)))
+    } else if message.contains("could not find compatible versions") {
+        Some(("no version fits", Cause::DependencyConflict, None))
+    } else if message.contains("There was an error parsing `Gemfile`") {
+        Some(("invalid manifest", Cause::ManifestInvalid, Some("Gemfile")))
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{FindingContext, tests::of};
-    use crate::source::SourceTree;
 
     #[test]
-    fn a_spelling_in_another_case_is_recognised() {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::create_dir(directory.path().join("src")).unwrap();
-        std::fs::write(directory.path().join("src/Countymap.js"), "").unwrap();
-        let tree = SourceTree::open(directory.path()).unwrap();
-        let context = FindingContext::read(&tree, false, []);
-        let output = "Module not found: Error: Can't resolve './CountyMap' in '/workspace/src'\n\
-                      Could not resolve \"./nothing\" from \"src/main.js\"\n";
-        assert_eq!(
-            of(output, context),
-            [
-                "bundler unresolved import file_name_case ./CountyMap",
-                "bundler unresolved import module_not_found ./nothing",
-            ]
-        );
-    }
-
-    #[test]
-    fn type_errors_have_their_place() {
-        let output = "Failed to compile.\n\n./src/app/page.tsx:3:5\nType error: Property 'component' does not exist on type 'Props'.\n";
-        assert_eq!(
-            of(output, FindingContext::default()),
-            ["next Type error compile_error ./src/app/page.tsx:3:5"]
-        );
+    fn bundlers_sentences_become_causes() {
+        for (line, expected) in [
+            (
+                "Your Ruby version is 3.1.7, but your Gemfile specified 3.3.7",
+                "bundler ruby version runtime_version_mismatch -",
+            ),
+            (
+                "The dependencies in your gemfile changed, but the lockfile can't be updated because frozen mode is set",
+                "bundler frozen lockfile_out_of_step Gemfile.lock",
+            ),
+            (
+                "An error occurred while installing pg (1.5.4), and Bundler cannot continue.",
+                "bundler native extension dependency_not_compilable pg (1.5.4)",
+            ),
+            (
+                "bundler: command not found: rake",
+                "bundler command not found command_not_found rake",
+            ),
+        ] {
+            assert_eq!(of(line, FindingContext::default()), [expected]);
+        }
     }
 }

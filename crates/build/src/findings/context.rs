@@ -1,105 +1,236 @@
 //! What the source says, to be held against what a tool says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+use mainstay_diagnosis::{Cause, facts::Clue};
+
+use super::source_files::SourceFiles;
 use crate::source::SourceTree;
 
-/// Files looked through for one that differs only in letter case.
-const FILES_MAX: usize = 50_000;
-
-/// Facts about the source that turn a tool's word into a cause.
+/// Facts about the source and about the steps before, which turn a tool's word into a cause.
 #[derive(Debug, Clone, Default)]
 pub struct FindingContext {
-    /// Names under devDependencies.
-    pub development_dependencies: BTreeSet<String>,
-    /// Whether development dependencies may be missing: `NODE_ENV` is production, or they were pruned.
-    pub production: bool,
+    pub(super) files: Arc<SourceFiles>,
+    /// Packages that a manifest declares for development alone → that manifest.
+    development: Arc<BTreeMap<String, String>>,
     /// Variables present in the build.
-    pub variables: BTreeSet<String>,
-    /// Paths of the source in lower case → as they are spelt.
-    pub(super) files: BTreeMap<String, String>,
+    pub(super) variables: Arc<BTreeSet<String>>,
+    /// Why development dependencies are not installed; `None`: nothing left them out.
+    left_out: Option<String>,
 }
 
 impl FindingContext {
-    /// Reads what it needs from the source directory.
-    pub fn read(tree: &SourceTree, production: bool, variables: impl IntoIterator<Item = String>) -> Self {
+    /// Reads what it needs from the source. `tree` is the source directory in `repository`.
+    pub fn read(
+        repository: &SourceTree,
+        tree: &SourceTree,
+        variables: impl IntoIterator<Item = String>,
+    ) -> Self {
         Self {
-            development_dependencies: development_dependencies(tree),
-            production,
-            variables: variables.into_iter().collect(),
-            files: files_by_lower_case(tree),
+            files: Arc::new(SourceFiles::read(repository, tree)),
+            development: Arc::new(development_dependencies(tree)),
+            variables: Arc::new(variables.into_iter().collect()),
+            left_out: None,
+        }
+    }
+
+    /// With the rules that keep files out of a Dockerfile's context: (".dockerignore", its text).
+    pub(crate) fn with_context_rules(mut self, name: &str, text: &str) -> Self {
+        Arc::make_mut(&mut self.files).set_context_rules(name, text);
+        self
+    }
+
+    /// The same for a step before which development dependencies were left out, and why.
+    pub(crate) fn leaving_out(&self, reason: Option<String>) -> Self {
+        Self {
+            left_out: reason,
+            ..self.clone()
         }
     }
 
     /// Whether the package (or the program of a package of the same name) is a development dependency that was left out.
-    pub(super) fn is_left_out(&self, name: &str) -> bool {
-        const PROGRAMS: &[(&str, &str)] = &[
-            ("tsc", "typescript"),
-            ("ng", "@angular/cli"),
-            ("nest", "@nestjs/cli"),
-            ("vue-cli-service", "@vue/cli-service"),
-            ("svelte-kit", "@sveltejs/kit"),
-            ("sass", "sass"),
-            ("webpack", "webpack-cli"),
-            ("tailwindcss", "@tailwindcss/cli"),
-            ("remix", "@remix-run/dev"),
-            ("run-s", "npm-run-all"),
-            ("run-p", "npm-run-all"),
-            ("babel", "@babel/cli"),
-        ];
-        let package = PROGRAMS
-            .iter()
-            .find(|(program, _)| *program == name)
-            .map(|(_, package)| *package);
-        let is_declared = |name: &str| self.development_dependencies.contains(name);
-        self.production && (is_declared(name) || package.is_some_and(is_declared))
-    }
-
-    /// A file of the source that is called like `path`, but for letter case. `path` may lack its ending.
-    pub(super) fn same_but_for_case(&self, path: &str) -> Option<&str> {
-        let name = path.rsplit('/').next()?;
-        if name.is_empty() || name == "." || name == ".." {
-            return None;
-        }
-        let lower = name.to_lowercase();
-        let fits = |spelt: &str| {
-            let file = spelt.rsplit('/').next().unwrap_or(spelt);
-            let stem = file.split('.').next().unwrap_or(file);
-            (file.to_lowercase() == lower && file != name) || (stem.to_lowercase() == lower && stem != name)
-        };
-        let exact = |spelt: &&String| {
-            let file = spelt.rsplit('/').next().unwrap_or(spelt);
-            file == name || file.split('.').next() == Some(name)
-        };
-        if self.files.values().any(|spelt| exact(&spelt)) {
-            return None;
-        }
-        self.files.values().find(|spelt| fits(spelt)).map(String::as_str)
-    }
-}
-
-fn development_dependencies(tree: &SourceTree) -> BTreeSet<String> {
-    let manifest = tree.text("package.json").unwrap_or_default();
-    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap_or_default();
-    let names = manifest
-        .get("devDependencies")
-        .and_then(serde_json::Value::as_object);
-    names
-        .map(|names| names.keys().cloned().collect())
-        .unwrap_or_default()
-}
-
-fn files_by_lower_case(tree: &SourceTree) -> BTreeMap<String, String> {
-    let skipped = |name: &str| matches!(name, "node_modules" | ".git" | ".venv" | "vendor");
-    walkdir::WalkDir::new(tree.path())
-        .into_iter()
-        .filter_entry(|entry| !entry.file_name().to_str().is_some_and(skipped))
-        .flatten()
-        .take(FILES_MAX)
-        .filter(|entry| entry.file_type().is_file())
-        .filter_map(|entry| {
-            let path = entry.path().strip_prefix(tree.path()).ok()?.to_str()?.to_owned();
-            Some((path.to_lowercase(), path))
+    pub(super) fn left_out(&self, name: &str) -> Option<Clue> {
+        let reason = self.left_out.clone()?;
+        let package = package_of_program(name);
+        let manifest = [name, package].into_iter().find_map(|name| {
+            let plain = name.replace('_', "-").to_lowercase();
+            self.development
+                .get(name)
+                .or_else(|| self.development.get(&plain))
+        })?;
+        Some(Clue::LeftOut {
+            manifest: manifest.clone(),
+            reason,
         })
-        .collect()
+    }
+
+    /// Why a program is not there.
+    pub(super) fn program(&self, name: &str) -> (Cause, Option<Clue>) {
+        match self.left_out(name) {
+            Some(clue) => (Cause::DevDependencyMissing, Some(clue)),
+            None if name.contains('/') => self.files.program(name),
+            None => (Cause::CommandNotFound, None),
+        }
+    }
+
+    /// Why a module cannot be loaded: a file of the source where it begins with a dot or slash, else a package.
+    pub(super) fn module(&self, name: &str) -> (Cause, Option<Clue>) {
+        if let Some(clue) = self.left_out(name) {
+            return (Cause::DevDependencyMissing, Some(clue));
+        }
+        if !name.starts_with(['.', '/', '@', '~']) {
+            return (Cause::ModuleNotFound, None);
+        }
+        match self.files.missing(name.trim_start_matches(['@', '~']), true) {
+            (Cause::FileMissing, clue) => (Cause::ModuleNotFound, clue),
+            found => found,
+        }
+    }
+
+    /// Why a file is not there.
+    pub(super) fn file(&self, path: &str) -> (Cause, Option<Clue>) {
+        self.files.missing(path, false)
+    }
+
+    /// What is known about a path that an instruction names and that the context does not have.
+    pub(crate) fn why_not_in_context(&self, path: &str) -> Option<Clue> {
+        self.files.missing(path.trim_start_matches('/'), false).1
+    }
+
+    /// What is known about a lock file that a tool misses; the first name is the usual one.
+    pub(super) fn lock_file(&self, names: &[&str]) -> Option<Clue> {
+        let ignored = names.iter().find_map(|name| self.files.ignored(name));
+        ignored.or_else(|| {
+            let files = self.files.other_lock_files(names);
+            (!files.is_empty()).then_some(Clue::OtherLockFiles { files })
+        })
+    }
+}
+
+/// Programs whose package is called otherwise.
+fn package_of_program(name: &str) -> &str {
+    const PROGRAMS: &[(&str, &str)] = &[
+        ("tsc", "typescript"),
+        ("ng", "@angular/cli"),
+        ("nest", "@nestjs/cli"),
+        ("vue-cli-service", "@vue/cli-service"),
+        ("svelte-kit", "@sveltejs/kit"),
+        ("webpack", "webpack-cli"),
+        ("tailwindcss", "@tailwindcss/cli"),
+        ("remix", "@remix-run/dev"),
+        ("run-s", "npm-run-all"),
+        ("run-p", "npm-run-all"),
+        ("babel", "@babel/cli"),
+    ];
+    let known = PROGRAMS.iter().find(|(program, _)| *program == name);
+    // "vite/client" and "@scope/name/sub" are parts of packages.
+    known.map_or_else(|| whole_package(name), |(_, package)| package)
+}
+
+fn whole_package(module: &str) -> &str {
+    let parts = if module.starts_with('@') { 2 } else { 1 };
+    let end = module.match_indices('/').nth(parts - 1);
+    end.map_or(module, |(end, _)| &module[..end])
+}
+
+/// Of package.json, composer.json and pyproject.toml.
+fn development_dependencies(tree: &SourceTree) -> BTreeMap<String, String> {
+    let mut packages = BTreeMap::new();
+    for (manifest, field) in [
+        ("package.json", "devDependencies"),
+        ("composer.json", "require-dev"),
+    ] {
+        let text = tree.text(manifest).unwrap_or_default();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let names = json.get(field).and_then(serde_json::Value::as_object);
+        let names = names.into_iter().flat_map(serde_json::Map::keys);
+        packages.extend(names.map(|name| (name.clone(), manifest.to_owned())));
+    }
+    let project = tree.text("pyproject.toml").unwrap_or_default();
+    let groups = python_groups(&project).into_iter();
+    packages.extend(groups.map(|name| (name, "pyproject.toml".to_owned())));
+    packages
+}
+
+/// Packages of `[dependency-groups]` and of poetry's groups.
+fn python_groups(project: &str) -> Vec<String> {
+    let Ok(table) = project.parse::<toml::Table>() else {
+        return Vec::new();
+    };
+    let groups = table.get("dependency-groups").and_then(toml::Value::as_table);
+    let listed = groups
+        .into_iter()
+        .flat_map(|groups| groups.values())
+        .filter_map(toml::Value::as_array)
+        .flatten()
+        .filter_map(toml::Value::as_str)
+        .map(requirement_name);
+    let poetry = table
+        .get("tool")
+        .and_then(|tool| tool.get("poetry")?.get("group")?.as_table());
+    let named = poetry
+        .into_iter()
+        .flat_map(|groups| groups.values())
+        .filter_map(|group| group.get("dependencies")?.as_table())
+        .flat_map(|packages| packages.keys())
+        .map(|name| name.replace('_', "-").to_lowercase());
+    listed.chain(named).collect()
+}
+
+/// "Pytest_Cov>=4; python_version > '3'" → "pytest-cov".
+fn requirement_name(requirement: &str) -> String {
+    let is_name = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    let end = requirement.find(|character| !is_name(character));
+    let name = &requirement[..end.unwrap_or(requirement.len())];
+    name.replace('_', "-").to_lowercase()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A context of these files; `left_out` says why development dependencies are not there.
+    pub(crate) fn context(files: &[(&str, &str)], left_out: Option<&str>) -> FindingContext {
+        let directory = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = directory.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let tree = SourceTree::open(directory.path()).unwrap();
+        FindingContext::read(&tree, &tree, []).leaving_out(left_out.map(str::to_owned))
+    }
+
+    #[test]
+    fn development_dependencies_of_several_manifests_are_known() {
+        let context = context(
+            &[
+                (
+                    "package.json",
+                    r#"{"devDependencies": {"typescript": "5", "@vue/cli-service": "5"}}"#,
+                ),
+                (
+                    "pyproject.toml",
+                    "[dependency-groups]\ndev = [\"Pytest_Cov>=4\"]\n[tool.poetry.group.lint.dependencies]\nruff = \"*\"\n",
+                ),
+                ("composer.json", r#"{"require-dev": {"phpunit/phpunit": "*"}}"#),
+            ],
+            Some("they were pruned"),
+        );
+        for name in [
+            "tsc",
+            "typescript/lib",
+            "vue-cli-service",
+            "pytest_cov",
+            "ruff",
+            "phpunit/phpunit",
+        ] {
+            assert!(context.left_out(name).is_some(), "{name}");
+        }
+        assert!(context.left_out("express").is_none());
+        assert!(context.leaving_out(None).left_out("tsc").is_none());
+    }
 }

@@ -1,10 +1,10 @@
-//! Node.js itself: modules that cannot be loaded, its own heap limit, native modules that cannot be compiled.
+//! Node.js itself: modules that cannot be loaded, its own heap limit, errors of its parser.
 
 use mainstay_diagnosis::Cause;
 
 use super::{
     FindingContext, Found, Scanner,
-    text::{after, between, quoted},
+    text::{after, quoted},
 };
 
 #[derive(Debug)]
@@ -17,41 +17,30 @@ impl Scanner for Node {
         {
             // The compiler's sentence of the same words has a code of its own.
             if !line.contains("error TS") {
-                let module = quoted(message);
-                let left_out = module.is_some_and(|module| context.is_left_out(module));
-                let cause = if left_out {
-                    Cause::DevDependencyMissing
-                } else {
-                    Cause::ModuleNotFound
-                };
-                found.add("node", "MODULE_NOT_FOUND", Some(cause), line, module);
+                let module = quoted(message).unwrap_or(message);
+                found.explain(
+                    "node",
+                    "MODULE_NOT_FOUND",
+                    context.module(module),
+                    line,
+                    Some(module),
+                );
             }
         } else if line.contains("JavaScript heap out of memory") {
             found.add("node", "heap limit", Some(Cause::OwnHeapLimit), line, None);
-        } else if line.contains("gyp ERR! build error") || line.contains("gyp ERR! configure error") {
-            found.add(
-                "node-gyp",
-                "build error",
-                Some(Cause::DependencyNotCompilable),
-                line,
-                None,
-            );
-        } else if line.contains("fatal error: ") && line.contains(".h: No such file") {
-            let header = between(line, "fatal error: ", ": No such file");
-            found.add(
-                "cc",
-                "missing header",
-                Some(Cause::DependencyNotCompilable),
-                line,
-                header,
-            );
+        } else if line.contains("java.lang.OutOfMemoryError") {
+            found.add("java", "heap limit", Some(Cause::OwnHeapLimit), line, None);
+        } else if line.starts_with("gyp ERR! build error") || line.starts_with("gyp ERR! configure error") {
+            found.not_compilable("node-gyp", "build error", line, "");
+        } else if line.starts_with("SyntaxError: Unexpected ") || line.starts_with("SyntaxError: missing ") {
+            found.add("node", "SyntaxError", Some(Cause::SyntaxError), line, None);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FindingContext, tests::of};
+    use super::super::{FindingContext, context::tests::context, tests::of};
 
     #[test]
     fn a_left_out_development_dependency_is_told_from_a_missing_module() {
@@ -60,14 +49,19 @@ mod tests {
             of(line, FindingContext::default()),
             ["node MODULE_NOT_FOUND module_not_found vite"]
         );
-        let context = FindingContext {
-            development_dependencies: ["vite".to_owned()].into(),
-            production: true,
-            ..FindingContext::default()
-        };
+        let manifest = [("package.json", r#"{"devDependencies": {"vite": "5"}}"#)];
         assert_eq!(
-            of(line, context),
-            ["node MODULE_NOT_FOUND dev_dependency_missing vite"]
+            of(line, context(&manifest, Some("NODE_ENV=production"))),
+            ["node MODULE_NOT_FOUND dev_dependency_missing vite | package.json, NODE_ENV=production"]
+        );
+    }
+
+    #[test]
+    fn a_script_of_the_source_that_is_not_there_says_what_is() {
+        let line = "Error: Cannot find module '/workspace/Build.js'\n";
+        assert_eq!(
+            of(line, context(&[("build.js", "")], None)),
+            ["node MODULE_NOT_FOUND file_name_case /workspace/Build.js | spelt build.js"]
         );
     }
 }

@@ -8,6 +8,7 @@ use super::{
 };
 
 const TOOL: &str = "npm";
+const LOCK_FILES: &[&str] = &["package-lock.json", "npm-shrinkwrap.json"];
 
 #[derive(Debug, Default)]
 pub(super) struct Npm {
@@ -16,7 +17,7 @@ pub(super) struct Npm {
 }
 
 impl Scanner for Npm {
-    fn line(&mut self, line: &str, _context: &FindingContext, found: &mut Found) {
+    fn line(&mut self, line: &str, context: &FindingContext, found: &mut Found) {
         let Some(message) = after(line, "npm error ").or_else(|| after(line, "npm ERR! ")) else {
             return;
         };
@@ -35,15 +36,23 @@ impl Scanner for Npm {
                 line,
                 quoted(script),
             );
+        } else if let Some(package) = compiled_package(message).filter(|_| self.code.parse::<u32>().is_ok()) {
+            found.not_compilable(TOOL, "install script", line, package);
         } else {
-            self.complete(message, found);
+            self.complete(message, context, found);
         }
     }
 }
 
+/// "path /workspace/node_modules/bcrypt": whose install script failed.
+fn compiled_package(message: &str) -> Option<&str> {
+    let path = message.strip_prefix("path ")?;
+    path.rsplit_once("/node_modules/").map(|(_, package)| package)
+}
+
 impl Npm {
     /// The lines after the code name the package and what is wrong with it.
-    fn complete(&self, message: &str, found: &mut Found) {
+    fn complete(&self, message: &str, context: &FindingContext, found: &mut Found) {
         let Some(finding) = found
             .latest(TOOL)
             .filter(|finding| finding.identifier == self.code)
@@ -53,11 +62,12 @@ impl Npm {
         let (cause, subject) = match self.code.as_str() {
             "EUSAGE" if message.contains("in sync") => (Some(Cause::LockfileOutOfStep), None),
             "EUSAGE" if message.contains("existing package-lock.json") => {
-                (Some(Cause::LockfileMissing), None)
+                finding.clue = context.lock_file(LOCK_FILES);
+                (Some(Cause::LockfileMissing), Some(LOCK_FILES[0]))
             }
             // "Missing: left-pad@1.3.0 from lock file", "Invalid: lock file's a@1 does not satisfy a@2"
             "EUSAGE" if message.starts_with("Missing:") || message.starts_with("Invalid:") => {
-                (Some(Cause::LockfileOutOfStep), Some("package-lock.json"))
+                (Some(Cause::LockfileOutOfStep), Some(LOCK_FILES[0]))
             }
             "E404" => (
                 finding.cause,
@@ -69,8 +79,20 @@ impl Npm {
             {
                 (finding.cause, after(message, "While resolving:"))
             }
-            "EBADENGINE" if message.contains("Required:") => (finding.cause, None),
+            "EBADENGINE" | "ENOTSUP" if message.contains("Not compatible") => {
+                (finding.cause, message.rsplit(": ").next())
+            }
+            "EBADENGINE" | "ENOTSUP" if message.contains("Required:") => {
+                message.clone_into(&mut finding.line);
+                return;
+            }
             "EJSONPARSE" if message.contains("JSON") => (finding.cause, Some("package.json")),
+            "ENOENT" if message.starts_with("path ") => {
+                let path = message.trim_start_matches("path ");
+                let (cause, clue) = context.file(path);
+                finding.clue = clue;
+                (Some(cause), Some(path))
+            }
             _ => return,
         };
         let is_telling = finding.subject.is_none();
@@ -86,10 +108,11 @@ impl Npm {
 fn cause_of(code: &str) -> Option<Cause> {
     Some(match code {
         "ERESOLVE" => Cause::DependencyConflict,
-        "ETARGET" | "E404" => Cause::DependencyNotFound,
+        "ETARGET" | "E404" | "E401" | "E403" => Cause::DependencyNotFound,
         "EBADENGINE" | "ENOTSUP" => Cause::RuntimeVersionMismatch,
         "EJSONPARSE" | "EINVALIDPACKAGENAME" | "EINVALIDTAGNAME" => Cause::ManifestInvalid,
         "ENOLOCK" => Cause::LockfileMissing,
+        "EINTEGRITY" => Cause::LockfileOutOfStep,
         "ENOTFOUND" | "ETIMEDOUT" | "ECONNRESET" | "ECONNREFUSED" | "EAI_AGAIN" | "E502" | "E503"
         | "ERR_SOCKET_TIMEOUT" => Cause::DependencyRegistryUnreachable,
         "ENOSPC" => Cause::DiskFull,
@@ -100,11 +123,13 @@ fn cause_of(code: &str) -> Option<Cause> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FindingContext, tests::of};
+    use super::super::{FindingContext, context::tests::context, tests::of};
 
     fn npm(output: &str) -> Vec<String> {
         of(output, FindingContext::default())
     }
+
+    const NO_LOCK: &str = "npm ERR! code EUSAGE\nnpm ERR!\nnpm ERR! The `npm ci` command can only install with an existing package-lock.json or\n";
 
     #[test]
     fn a_lock_file_out_of_step_is_told_from_a_missing_one() {
@@ -114,8 +139,23 @@ mod tests {
             npm(out_of_step),
             ["npm EUSAGE lockfile_out_of_step package-lock.json"]
         );
-        let missing = "npm ERR! code EUSAGE\nnpm ERR!\nnpm ERR! The `npm ci` command can only install with an existing package-lock.json or\n";
-        assert_eq!(npm(missing), ["npm EUSAGE lockfile_missing -"]);
+        assert_eq!(npm(NO_LOCK), ["npm EUSAGE lockfile_missing package-lock.json"]);
+    }
+
+    #[test]
+    fn a_missing_lock_file_says_what_keeps_it_out_or_what_is_there_instead() {
+        let ignored = context(&[(".gitignore", "dist\npackage-lock.json\n")], None);
+        assert_eq!(
+            of(NO_LOCK, ignored),
+            [
+                "npm EUSAGE lockfile_missing package-lock.json | package-lock.json by .gitignore line 2: package-lock.json"
+            ]
+        );
+        let other = context(&[("yarn.lock", "")], None);
+        assert_eq!(
+            of(NO_LOCK, other),
+            ["npm EUSAGE lockfile_missing package-lock.json | others yarn.lock"]
+        );
     }
 
     #[test]
@@ -129,6 +169,14 @@ mod tests {
         let conflict = "npm error code ERESOLVE\nnpm error ERESOLVE unable to resolve dependency tree\nnpm error\n\
                         npm error While resolving: shop@1.0.0\nnpm error Found: react@18.2.0\n";
         assert_eq!(npm(conflict), ["npm ERESOLVE dependency_conflict shop"]);
+        let engine = "npm error code EBADENGINE\nnpm error engine Unsupported engine\nnpm error engine Not compatible with your version of node/npm: shop@1.0.0\n\
+                      npm error notsup Required: {\"node\":\">=99\"}\n";
+        assert_eq!(npm(engine), ["npm EBADENGINE runtime_version_mismatch shop"]);
+        let native = "npm error code 1\nnpm error path /workspace/node_modules/bcrypt\nnpm error gyp ERR! stack Error: not found: make\n";
+        assert_eq!(
+            npm(native),
+            ["npm install script dependency_not_compilable bcrypt | needs make"]
+        );
     }
 
     #[test]
@@ -136,6 +184,19 @@ mod tests {
         assert_eq!(
             npm("npm error Missing script: \"build\"\n"),
             ["npm missing script script_missing build"]
+        );
+    }
+
+    #[test]
+    fn a_manifest_that_was_not_copied_is_told_from_one_that_lies_elsewhere() {
+        let output = "npm error code ENOENT\nnpm error syscall open\nnpm error path /app/package.json\n";
+        assert_eq!(
+            of(output, context(&[("package.json", "{}")], None)),
+            ["npm ENOENT file_missing /app/package.json | not copied package.json"]
+        );
+        assert_eq!(
+            of(output, context(&[("web/package.json", "{}")], None)),
+            ["npm ENOENT file_not_in_build_context /app/package.json | at web/package.json"]
         );
     }
 }

@@ -4,45 +4,91 @@ use mainstay_diagnosis::Cause;
 
 use super::{
     FindingContext, Found, Scanner,
-    text::{after, package_of, word_with},
+    text::{after, package_of, quoted, word_with},
 };
 
-#[derive(Debug)]
-pub(super) struct Pnpm;
+const TOOL: &str = "pnpm";
+
+#[derive(Debug, Default)]
+pub(super) struct Pnpm {
+    /// An unsupported engine is being explained.
+    explains_engine: bool,
+}
 
 impl Scanner for Pnpm {
-    fn line(&mut self, line: &str, _context: &FindingContext, found: &mut Found) {
+    fn line(&mut self, line: &str, context: &FindingContext, found: &mut Found) {
         let Some(code) = word_with(line, "ERR_PNPM_") else {
-            return;
+            return self.explain(line, found);
         };
-        let cause = match code {
-            "ERR_PNPM_OUTDATED_LOCKFILE"
-            | "ERR_PNPM_LOCKFILE_CONFIG_MISMATCH"
-            | "ERR_PNPM_FROZEN_LOCKFILE_WITH_OUTDATED_LOCKFILE" => Some(Cause::LockfileOutOfStep),
-            "ERR_PNPM_NO_LOCKFILE" => Some(Cause::LockfileMissing),
-            "ERR_PNPM_NO_MATCHING_VERSION" | "ERR_PNPM_FETCH_404" | "ERR_PNPM_NO_VERSIONS" => {
-                Some(Cause::DependencyNotFound)
+        self.explains_engine = code == "ERR_PNPM_UNSUPPORTED_ENGINE";
+        match code {
+            "ERR_PNPM_NO_LOCKFILE" => {
+                let cause = (Cause::LockfileMissing, context.lock_file(&["pnpm-lock.yaml"]));
+                return found.explain(TOOL, code, cause, line, Some("pnpm-lock.yaml"));
             }
-            "ERR_PNPM_PEER_DEP_ISSUES" => Some(Cause::DependencyConflict),
-            "ERR_PNPM_UNSUPPORTED_ENGINE" | "ERR_PNPM_BAD_PM_VERSION" => Some(Cause::RuntimeVersionMismatch),
-            "ERR_PNPM_NO_SCRIPT" | "ERR_PNPM_NO_SCRIPT_OR_SERVER" => Some(Cause::ScriptMissing),
-            "ERR_PNPM_JSON_PARSE" | "ERR_PNPM_BAD_PACKAGE_JSON" => Some(Cause::ManifestInvalid),
-            "ERR_PNPM_META_FETCH_FAIL" => Some(Cause::DependencyRegistryUnreachable),
-            _ => None,
-        };
+            "ERR_PNPM_NO_PKG_MANIFEST" => {
+                return found.explain(
+                    TOOL,
+                    code,
+                    context.file("package.json"),
+                    line,
+                    Some("package.json"),
+                );
+            }
+            "ERR_PNPM_RECURSIVE_EXEC_FIRST_FAIL" if line.contains("Command \"") => {
+                let program = after(line, "Command ").and_then(quoted).unwrap_or_default();
+                return found.explain(TOOL, code, context.program(program), line, Some(program));
+            }
+            _ => {}
+        }
         let subject = match code {
             "ERR_PNPM_OUTDATED_LOCKFILE" => Some("pnpm-lock.yaml"),
             "ERR_PNPM_NO_SCRIPT" => after(line, "Missing script: "),
             "ERR_PNPM_NO_MATCHING_VERSION" => after(line, "No matching version found for ").map(package_of),
+            "ERR_PNPM_FETCH_404" => after(line, "GET ").and_then(|rest| rest.split(": ").next()),
             _ => None,
         };
-        found.add("pnpm", code, cause, line, subject);
+        found.add(TOOL, code, cause_of(code), line, subject);
     }
+}
+
+impl Pnpm {
+    /// "Expected version: >=99", "Got: v22.1.0".
+    fn explain(&self, line: &str, found: &mut Found) {
+        let line = line.trim();
+        if !self.explains_engine || !(line.starts_with("Expected version:") || line.starts_with("Got:")) {
+            return;
+        }
+        if let Some(finding) = found.latest(TOOL) {
+            finding.line = format!("{}; {line}", finding.line);
+        }
+    }
+}
+
+fn cause_of(code: &str) -> Option<Cause> {
+    Some(match code {
+        "ERR_PNPM_OUTDATED_LOCKFILE"
+        | "ERR_PNPM_LOCKFILE_CONFIG_MISMATCH"
+        | "ERR_PNPM_LOCKFILE_BREAKING_CHANGE"
+        | "ERR_PNPM_TARBALL_INTEGRITY"
+        | "ERR_PNPM_FROZEN_LOCKFILE_WITH_OUTDATED_LOCKFILE" => Cause::LockfileOutOfStep,
+        "ERR_PNPM_NO_MATCHING_VERSION"
+        | "ERR_PNPM_FETCH_404"
+        | "ERR_PNPM_NO_VERSIONS"
+        | "ERR_PNPM_FETCH_401"
+        | "ERR_PNPM_FETCH_403" => Cause::DependencyNotFound,
+        "ERR_PNPM_PEER_DEP_ISSUES" => Cause::DependencyConflict,
+        "ERR_PNPM_UNSUPPORTED_ENGINE" | "ERR_PNPM_BAD_PM_VERSION" => Cause::RuntimeVersionMismatch,
+        "ERR_PNPM_NO_SCRIPT" | "ERR_PNPM_NO_SCRIPT_OR_SERVER" => Cause::ScriptMissing,
+        "ERR_PNPM_JSON_PARSE" | "ERR_PNPM_BAD_PACKAGE_JSON" => Cause::ManifestInvalid,
+        "ERR_PNPM_META_FETCH_FAIL" => Cause::DependencyRegistryUnreachable,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FindingContext, tests::of};
+    use super::super::{FindingContext, context::tests::context, tests::of};
 
     #[test]
     fn codes_become_causes() {
@@ -53,6 +99,17 @@ mod tests {
             [
                 "pnpm ERR_PNPM_OUTDATED_LOCKFILE lockfile_out_of_step pnpm-lock.yaml",
                 "pnpm ERR_PNPM_NO_MATCHING_VERSION dependency_not_found left-pad",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_lock_file_that_was_not_committed_names_the_rule() {
+        let output = " ERR_PNPM_NO_LOCKFILE  Cannot install with \"frozen-lockfile\" because pnpm-lock.yaml is absent\n";
+        assert_eq!(
+            of(output, context(&[(".gitignore", "*-lock.yaml\n")], None)),
+            [
+                "pnpm ERR_PNPM_NO_LOCKFILE lockfile_missing pnpm-lock.yaml | pnpm-lock.yaml by .gitignore line 1: *-lock.yaml"
             ]
         );
     }

@@ -22,12 +22,13 @@ impl Scanner for Python {
         } else if let Some(name) = line.strip_prefix("KeyError: ") {
             self.key_error(line, name, context, found);
         } else if let Some(message) = after(line, "ModuleNotFoundError: ") {
-            found.add(
+            let module = quoted(message).unwrap_or_default();
+            found.explain(
                 "python",
                 "ModuleNotFoundError",
-                Some(Cause::ModuleNotFound),
+                context.module(module),
                 line,
-                quoted(message),
+                Some(module),
             );
         } else if line.starts_with("SyntaxError:") || line.starts_with("IndentationError:") {
             found.add("python", "SyntaxError", Some(Cause::SyntaxError), line, None);

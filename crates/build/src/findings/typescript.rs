@@ -1,6 +1,6 @@
 //! The TypeScript compiler: `file(line,column): error TS2307: …` or, in its pretty form, `file:line:column - error TS2307: …`.
 
-use mainstay_diagnosis::Cause;
+use mainstay_diagnosis::{Cause, facts::Clue};
 
 use super::{
     FindingContext, Found, Scanner,
@@ -20,33 +20,48 @@ impl Scanner for TypeScript {
         };
         let place = place.trim().trim_end_matches([':', '-', ' ']);
         let (cause, subject) = match code {
-            "TS2307" | "TS2305" | "TS7016" | "TS2688" => missing(message, place, context),
-            "TS1149" | "TS1261" => (Cause::FileNameCase, quoted(message).unwrap_or(place)),
-            _ => (Cause::CompileError, place),
+            "TS2307" | "TS2305" | "TS7016" | "TS2688" | "TS2792" | "TS2875" => {
+                missing(message, place, context)
+            }
+            "TS1149" | "TS1261" => ((Cause::FileNameCase, None), quoted(message).unwrap_or(place)),
+            // A configuration or source file that cannot be read.
+            "TS5083" | "TS5058" | "TS6053" => {
+                let path = quoted(message).unwrap_or(place);
+                (context.file(path), path)
+            }
+            // Options and values that a newer compiler knows.
+            "TS5023" | "TS6046" => (
+                (Cause::RuntimeVersionMismatch, None),
+                quoted(message).unwrap_or(place),
+            ),
+            _ => ((Cause::CompileError, None), place),
         };
-        found.add("tsc", code, Some(cause), line, Some(subject));
+        found.explain("tsc", code, cause, line, Some(subject));
     }
 }
 
 /// A module that cannot be found: left out with the development dependencies, spelt in another case, or simply not there.
-fn missing<'a>(message: &'a str, place: &'a str, context: &FindingContext) -> (Cause, &'a str) {
+fn missing<'a>(
+    message: &'a str,
+    place: &'a str,
+    context: &FindingContext,
+) -> ((Cause, Option<Clue>), &'a str) {
     let Some(module) = quoted(message) else {
-        return (Cause::CompileError, place);
+        return ((Cause::CompileError, None), place);
     };
-    if context.is_left_out(module) || context.is_left_out(&format!("@types/{module}")) {
-        (Cause::DevDependencyMissing, module)
-    } else if module.starts_with('.') && context.same_but_for_case(module).is_some() {
-        (Cause::FileNameCase, module)
+    let types = context.left_out(&format!("@types/{module}"));
+    if let Some(clue) = context.left_out(module).or(types) {
+        ((Cause::DevDependencyMissing, Some(clue)), module)
     } else if module.starts_with('.') {
-        (Cause::ModuleNotFound, module)
+        (context.module(module), module)
     } else {
-        (Cause::CompileError, place)
+        ((Cause::CompileError, None), place)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FindingContext, tests::of};
+    use super::super::{FindingContext, context::tests::context, tests::of};
 
     #[test]
     fn both_forms_are_read() {
@@ -62,13 +77,21 @@ mod tests {
     }
 
     #[test]
-    fn missing_types_in_production_are_left_out_development_dependencies() {
-        let context = FindingContext {
-            development_dependencies: ["@types/express".to_owned()].into(),
-            production: true,
-            ..FindingContext::default()
-        };
+    fn missing_types_may_be_left_out_development_dependencies() {
+        let manifest = [("package.json", r#"{"devDependencies": {"@types/express": "5"}}"#)];
         let output = "src/a.ts(1,1): error TS7016: Could not find a declaration file for module 'express'.\n";
-        assert_eq!(of(output, context), ["tsc TS7016 dev_dependency_missing express"]);
+        assert_eq!(
+            of(output, context(&manifest, Some("pruned"))),
+            ["tsc TS7016 dev_dependency_missing express | package.json, pruned"]
+        );
+    }
+
+    #[test]
+    fn an_import_in_another_letter_case_names_the_file() {
+        let output = "src/main.ts(1,20): error TS2307: Cannot find module './Cart' or its corresponding type declarations.\n";
+        assert_eq!(
+            of(output, context(&[("src/cart.ts", "")], None)),
+            ["tsc TS2307 file_name_case ./Cart | spelt src/cart.ts"]
+        );
     }
 }

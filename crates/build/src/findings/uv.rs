@@ -1,56 +1,94 @@
-//! uv and pip. uv prints a tree: the heading names the kind of error, the lines below the packages.
+//! uv. It prints a tree: the heading names the kind of error, the lines below the packages.
 
 use mainstay_diagnosis::Cause;
 
 use super::{
     FindingContext, Found, Scanner,
-    text::{after, between, quoted},
+    text::{after, quoted},
 };
+
+const TOOL: &str = "uv";
 
 #[derive(Debug, Default)]
 pub(super) struct Uv {
-    /// The explanation of a failed resolution is being printed.
-    resolving: bool,
+    /// The explanation of a failed resolution, as far as it was printed; `None` outside of one.
+    explanation: Option<String>,
 }
 
 impl Scanner for Uv {
-    fn line(&mut self, line: &str, _context: &FindingContext, found: &mut Found) {
+    fn line(&mut self, line: &str, context: &FindingContext, found: &mut Found) {
         if line.contains("No solution found when resolving") {
-            self.resolving = true;
-            found.add("uv", "no solution", Some(Cause::DependencyConflict), line, None);
-        } else if self.resolving {
-            self.resolution(line, found);
-        } else if let Some(message) = line.strip_prefix("ERROR: ") {
-            pip(line, message, found);
-        } else {
-            single_line(line, found);
-        }
-    }
-}
-
-impl Uv {
-    /// "╰─▶ Because nope was not found in the package registry and you require nope, we can conclude …"
-    fn resolution(&mut self, line: &str, found: &mut Found) {
-        let Some(finding) = found.latest("uv") else { return };
-        if let Some(reason) = after(line, "Because ") {
-            let reason = reason.trim();
-            finding.line = format!("Because {reason}");
-            if let Some((package, _)) = reason.split_once(" was not found in the package registry") {
-                finding.cause = Some(Cause::DependencyNotFound);
-                finding.subject = Some(package.to_owned());
-            } else if let Some(version) = reason.strip_prefix("there is no version of ") {
-                finding.cause = Some(Cause::DependencyNotFound);
-                finding.subject = version.split_whitespace().next().map(str::to_owned);
-            } else if reason.contains("current Python version") {
-                finding.cause = Some(Cause::RuntimeVersionMismatch);
+            self.explanation = Some(String::new());
+            found.add(TOOL, "no solution", Some(Cause::DependencyConflict), line, None);
+        } else if let Some(explanation) = &mut self.explanation {
+            if line.starts_with(' ') {
+                explain(explanation, line, found);
+            } else {
+                self.explanation = None;
+                single_line(line, context, found);
             }
-        } else if !line.starts_with(' ') {
-            self.resolving = false;
+        } else {
+            single_line(line, context, found);
         }
     }
 }
 
-fn single_line(line: &str, found: &mut Found) {
+/// "╰─▶ Because nope was not found in the package registry and you require nope, we can conclude …", broken into lines.
+fn explain(explanation: &mut String, line: &str, found: &mut Found) {
+    let text = match after(line, "Because ") {
+        Some(reason) => reason,
+        None if explanation.is_empty() => return,
+        None => line,
+    };
+    if explanation.contains(" we can") || text.trim_start().starts_with("hint:") {
+        return;
+    }
+    if !explanation.is_empty() {
+        explanation.push(' ');
+    }
+    explanation.push_str(text.trim());
+    let Some(finding) = found.latest(TOOL) else { return };
+    let reason = explanation.split(", we can").next().unwrap_or_default();
+    finding.line = format!("Because {reason}");
+    let (cause, subject) = meaning(reason);
+    finding.cause = Some(cause);
+    finding.subject = subject.map(str::to_owned);
+}
+
+fn meaning(reason: &str) -> (Cause, Option<&str>) {
+    if let Some((package, _)) = reason.split_once(" was not found in the package registry") {
+        (Cause::DependencyNotFound, Some(package))
+    } else if let Some(version) = reason.strip_prefix("there is no version of ") {
+        (Cause::DependencyNotFound, version.split_whitespace().next())
+    } else if reason.contains("current Python version") {
+        (Cause::RuntimeVersionMismatch, None)
+    } else if reason.contains("has no wheels with a matching Python") {
+        (Cause::RuntimeVersionMismatch, reason.split_whitespace().next())
+    } else {
+        (Cause::DependencyConflict, None)
+    }
+}
+
+fn single_line(line: &str, context: &FindingContext, found: &mut Found) {
+    if let Some(file) = after(line, "error: File not found: ").and_then(quoted) {
+        return found.explain(TOOL, "file not found", context.file(file), line, Some(file));
+    }
+    if line.contains("No `pyproject.toml` found in") {
+        return found.explain(
+            TOOL,
+            "no project",
+            context.file("pyproject.toml"),
+            line,
+            Some("pyproject.toml"),
+        );
+    }
+    if line.contains("Unable to find lockfile at") {
+        let cause = (Cause::LockfileMissing, context.lock_file(&["uv.lock"]));
+        return found.explain(TOOL, "no lockfile", cause, line, quoted(line));
+    }
+    if let Some(package) = after(line, "× Failed to build ").and_then(quoted) {
+        return found.not_compilable(TOOL, "failed to build", line, package);
+    }
     let (identifier, cause, subject) = if line.contains("Couldn't parse requirement in") {
         ("invalid requirement", Cause::ManifestInvalid, quoted(line))
     } else if line.contains("Failed to parse metadata") || line.contains("Failed to parse: `pyproject.toml`")
@@ -58,10 +96,8 @@ fn single_line(line: &str, found: &mut Found) {
         ("invalid manifest", Cause::ManifestInvalid, quoted(line))
     } else if line.contains("The lockfile at") && line.contains("needs to be updated") {
         ("--locked", Cause::LockfileOutOfStep, quoted(line))
-    } else if line.contains("Unable to find lockfile at") {
-        ("no lockfile", Cause::LockfileMissing, quoted(line))
-    } else if line.contains("× Failed to build `") {
-        ("failed to build", Cause::DependencyNotCompilable, quoted(line))
+    } else if line.contains("Hash mismatch for") {
+        ("hash mismatch", Cause::LockfileOutOfStep, quoted(line))
     } else if line.contains("incompatible with the project's Python requirement") {
         ("requires-python", Cause::RuntimeVersionMismatch, None)
     } else if line.contains("Failed to fetch: `") && line.contains("error: ") {
@@ -73,42 +109,12 @@ fn single_line(line: &str, found: &mut Found) {
     } else {
         return;
     };
-    found.add("uv", identifier, Some(cause), line, subject);
-}
-
-fn pip(line: &str, message: &str, found: &mut Found) {
-    let (identifier, cause, subject) =
-        if let Some(package) = after(message, "No matching distribution found for ") {
-            (
-                "no matching distribution",
-                Cause::DependencyNotFound,
-                Some(package),
-            )
-        } else if message.starts_with("Invalid requirement") {
-            ("invalid requirement", Cause::ManifestInvalid, quoted(message))
-        } else if message.contains("ResolutionImpossible") {
-            ("ResolutionImpossible", Cause::DependencyConflict, None)
-        } else if let Some(package) = after(message, "Failed building wheel for ") {
-            (
-                "failed building wheel",
-                Cause::DependencyNotCompilable,
-                Some(package),
-            )
-        } else if message.contains("requires a different Python") {
-            (
-                "requires-python",
-                Cause::RuntimeVersionMismatch,
-                between(message, "Package '", "'"),
-            )
-        } else {
-            return;
-        };
-    found.add("pip", identifier, Some(cause), line, subject);
+    found.add(TOOL, identifier, Some(cause), line, subject);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FindingContext, tests::of};
+    use super::super::{FindingContext, context::tests::context, tests::of};
 
     fn uv(output: &str) -> Vec<String> {
         of(output, FindingContext::default())
@@ -125,23 +131,49 @@ mod tests {
     }
 
     #[test]
+    fn an_explanation_over_several_lines_is_read_whole() {
+        let output = "  × No solution found when resolving dependencies:\n  ╰─▶ Because the current Python version (3.11.2) does not satisfy\n      \
+                      Python>=3.6,<3.7 and dataclasses==0.8 depends on Python>=3.6,<3.7, we can\n      conclude that dataclasses==0.8 cannot be used.\n";
+        let mut findings = super::super::Findings::new(FindingContext::default());
+        output.lines().for_each(|line| findings.line(line));
+        let found = findings.into_vec();
+        assert_eq!(
+            found[0].cause,
+            Some(mainstay_diagnosis::Cause::RuntimeVersionMismatch)
+        );
+        assert!(
+            found[0]
+                .line
+                .ends_with("dataclasses==0.8 depends on Python>=3.6,<3.7"),
+            "{}",
+            found[0].line
+        );
+    }
+
+    #[test]
     fn invalid_requirements_name_the_file() {
         let output = "error: Couldn't parse requirement in `requirements.txt` at position 0\n  Caused by: no such comparison operator \"=\"\n";
         assert_eq!(
             uv(output),
             ["uv invalid requirement manifest_invalid requirements.txt"]
         );
-        assert_eq!(
-            uv("ERROR: Invalid requirement: 'flask=3' (from line 1 of requirements.txt)\n"),
-            ["pip invalid requirement manifest_invalid flask=3"]
-        );
     }
 
     #[test]
-    fn what_cannot_be_compiled_is_named() {
+    fn missing_files_are_held_against_the_source() {
         assert_eq!(
-            uv("  × Failed to build `psycopg2==2.9.9`\n"),
-            ["uv failed to build dependency_not_compilable psycopg2==2.9.9"]
+            of(
+                "error: File not found: `requirements.txt`\n",
+                context(&[("Requirements.txt", "")], None)
+            ),
+            ["uv file not found file_name_case requirements.txt | spelt Requirements.txt"]
+        );
+        assert_eq!(
+            of(
+                "error: Unable to find lockfile at `uv.lock`. To create a lockfile, run `uv lock`\n",
+                context(&[(".gitignore", "uv.lock\n")], None)
+            ),
+            ["uv no lockfile lockfile_missing uv.lock | uv.lock by .gitignore line 1: uv.lock"]
         );
     }
 }

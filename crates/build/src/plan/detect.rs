@@ -130,6 +130,7 @@ fn with_dockerfile(
         choice: BuilderChoice {
             builder: verdict.builder,
             reason: verdict.reason,
+            doubts: Vec::new(),
         },
         dockerfile: path,
         verdicts,
@@ -150,7 +151,12 @@ fn preferred(
 ) -> Option<(&'static dyn Buildpack, BuilderChoice)> {
     let choice = |buildpack: &'static dyn Buildpack, reason: String| {
         let builder = buildpack.name().to_owned();
-        (buildpack, BuilderChoice { builder, reason })
+        let choice = BuilderChoice {
+            builder,
+            reason,
+            doubts: Vec::new(),
+        };
+        (buildpack, choice)
     };
     let accepted = || opinions.iter().filter(|(_, verdict)| verdict.accepted);
     let slug = inputs.environment_slug;

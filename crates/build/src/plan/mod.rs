@@ -10,6 +10,7 @@
 //! Pure on the tree: no clock, no network, about a millisecond. The same tree and inputs give the same plan.
 
 mod detect;
+mod doubts;
 mod inputs;
 mod procfile;
 
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use detect::{Chosen, Refusal, Strategy, choose};
+pub(crate) use doubts::doubts;
 pub use inputs::PlanInputs;
 pub use procfile::{ProcessLine, Procfile};
 
@@ -54,6 +56,21 @@ pub struct ToolchainNeed {
     pub at_run_time: bool,
 }
 
+impl ToolchainNeed {
+    /// The tool, and why its version is the one that is used.
+    pub fn reason(&self) -> (String, String) {
+        let reason = match (&self.wanted, &self.declared_in) {
+            (Some(wanted), Some(place)) => format!("{place} asks for {wanted}"),
+            (Some(wanted), None) => format!("{wanted} was asked for"),
+            (None, _) => format!(
+                "the source names no version ({}), so the default was taken",
+                self.tool.named_in()
+            ),
+        };
+        (self.tool.name().to_owned(), reason)
+    }
+}
+
 /// Tools that buildpacks ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,6 +97,17 @@ impl Tool {
             Self::Python => "python",
             Self::Uv => "uv",
             Self::Go => "go",
+        }
+    }
+
+    /// Where an app says which version it needs.
+    fn named_in(self) -> &'static str {
+        match self {
+            Self::Node => "engines.node in package.json",
+            Self::Npm | Self::Yarn | Self::YarnBerry | Self::Pnpm => "packageManager in package.json",
+            Self::Python => ".python-version or runtime.txt",
+            Self::Go => "the go line of go.mod",
+            Self::Uv => "nothing does",
         }
     }
 }

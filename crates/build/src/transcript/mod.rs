@@ -96,6 +96,11 @@ impl Transcript {
         }
     }
 
+    /// A text without secrets.
+    pub(crate) fn masked(&self, text: &str) -> String {
+        self.inner.mask.apply(text)
+    }
+
     /// Shows the last lines of an output that was too long. Call it when the build has ended.
     pub(crate) fn finish(&self) {
         let tail = self.bounded().take_tail();

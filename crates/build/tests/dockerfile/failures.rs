@@ -1,7 +1,10 @@
 //! Builds that cannot succeed, and how each is told from the others.
 
 use mainstay_build::dockerfile::DockerfileEnd;
-use mainstay_diagnosis::facts::{BuildFault, Termination};
+use mainstay_diagnosis::{
+    Cause,
+    facts::{BuildFault, Clue, Termination},
+};
 
 use crate::world::{World, can_run};
 
@@ -101,6 +104,65 @@ async fn instructions_that_are_no_process_are_faults_with_their_line() {
             "{dockerfile}: {message}"
         );
         assert!(!message.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_tools_say_in_the_failing_step_is_held_against_the_source() {
+    if !can_run() {
+        return;
+    }
+    let world = World::new().await;
+    world.write("package.json", r#"{"devDependencies": {"vite": "5"}}"#);
+    world.write(".gitignore", "/generated\n");
+    world.write(".dockerignore", "prisma\n");
+    world.write("prisma/schema.prisma", "");
+    // The base has no npm; what counts is what was installed, not how.
+    world.write("npm", "#!/bin/sh\necho installed\n");
+    let npm = "FROM BASE AS build\nCOPY . /app\nWORKDIR /app\nENV NODE_ENV=production\nRUN chmod +x npm && ./npm ci\nFROM build\n";
+    for (run, cause, clue) in [
+        (
+            "echo 'sh: 1: harmless: not found'\nRUN vite build",
+            Cause::DevDependencyMissing,
+            Some(Clue::LeftOut {
+                manifest: "package.json".to_owned(),
+                reason: "`ENV NODE_ENV=production` (line 4) made the installation skip them".to_owned(),
+            }),
+        ),
+        (
+            "cat prisma/schema.prisma",
+            Cause::FileExcludedByIgnoreRule,
+            Some(Clue::IgnoredBy {
+                path: "prisma/schema.prisma".to_owned(),
+                rule: ".dockerignore line 1: prisma".to_owned(),
+            }),
+        ),
+        (
+            "cat generated/client.js",
+            Cause::FileNotInBuildContext,
+            Some(Clue::IgnoredBy {
+                path: "generated/client.js".to_owned(),
+                rule: ".gitignore line 1: /generated".to_owned(),
+            }),
+        ),
+        ("make-it", Cause::CommandNotFound, None),
+    ] {
+        let report = world.build(&format!("{npm}RUN {run}\n")).await;
+        assert_eq!(
+            report.result,
+            Err(DockerfileEnd::StepFailed),
+            "{}",
+            world.log.text()
+        );
+        let finding = report
+            .findings
+            .first()
+            .unwrap_or_else(|| panic!("{run}: {}", world.log.text()));
+        assert_eq!(
+            (finding.cause, &finding.clue),
+            (Some(cause), &clue),
+            "{run}: {finding:?}"
+        );
     }
 }
 

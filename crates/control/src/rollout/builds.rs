@@ -195,9 +195,10 @@ async fn conclude(
     effects: &Effects,
     mut row: BuildRow,
     component: ComponentRef<'_>,
-    report: BuildReport,
+    mut report: BuildReport,
     log: &BuildLogFile,
 ) -> Result<Event, Obstacle> {
+    report.facts.run_time_variables = bindings::run_time_only(&effects.deployment, component);
     let facts = wrap(effects, component, report.facts.clone(), log.tail(LOG_TAIL_LINES));
     let reason = diagnose(&facts).into_reason();
     // First: from here on the deployment holds the image, whatever happens to the rest.
@@ -278,6 +279,7 @@ fn blank(started_at: Timestamp, outcome: BuildOutcome) -> BuildFacts {
         builder: None,
         detection: Vec::new(),
         tools: Vec::new(),
+        version_reasons: Vec::new(),
         steps: Vec::new(),
         memory: MemoryRecord::default(),
         started_at,
@@ -285,6 +287,7 @@ fn blank(started_at: Timestamp, outcome: BuildOutcome) -> BuildFacts {
         time_limit_seconds: 0,
         findings: Vec::new(),
         variables: Vec::new(),
+        run_time_variables: Vec::new(),
         outcome,
     }
 }

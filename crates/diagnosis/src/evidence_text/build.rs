@@ -4,8 +4,8 @@ use super::{clock, count};
 use crate::{
     TimeLimitEvidence, exit_codes,
     facts::{
-        BuildFault, DetectionVerdict, QueuePosition, ReusedBuild, SourceFacts, StepFacts, StepOrigin,
-        ToolFinding,
+        BuildFault, BuilderChoice, Clue, DetectionVerdict, QueuePosition, ReusedBuild, SourceFacts,
+        StepFacts, StepOrigin, ToolFinding,
     },
     words,
 };
@@ -120,9 +120,12 @@ pub(super) fn build_fault_lines(fault: &BuildFault) -> Vec<String> {
             line,
             instruction,
             message,
+            clue,
             ..
         } => {
-            vec![with_line(path, *line), instruction.clone(), message.clone()]
+            let mut lines = vec![with_line(path, *line), instruction.clone(), message.clone()];
+            lines.extend(clue.as_ref().map(clue_words));
+            lines
         }
         BuildFault::BaseImageNotPullable {
             reference,
@@ -219,7 +222,45 @@ pub(super) fn finding_line(finding: &ToolFinding) -> String {
     } else {
         format!(" {}", finding.identifier)
     };
-    format!("{}{identifier}: {}", finding.tool, finding.line)
+    let clue = finding
+        .clue
+        .as_ref()
+        .map_or(String::new(), |clue| format!("; {}", clue_words(clue)));
+    format!("{}{identifier}: {}{clue}", finding.tool, finding.line)
+}
+
+/// What the source says, as a remark behind a tool's line.
+fn clue_words(clue: &Clue) -> String {
+    match clue {
+        Clue::IgnoredBy { path, rule } => format!("{path} is excluded by {rule}"),
+        Clue::SpeltAs { actual } => format!("the source spells it {actual}"),
+        Clue::LiesAt { path } => format!("the source has {path}"),
+        Clue::OutsideOfSource { path, source_dir } => {
+            format!("{path} lies outside of source_dir {source_dir}")
+        }
+        Clue::NotCopied { path } => format!("{path} is in the source"),
+        Clue::OtherLockFiles { files } => format!("the source has {}", files.join(", ")),
+        Clue::LeftOut { manifest, reason } => format!("{manifest} declares it for development; {reason}"),
+        Clue::Needs { what } => format!("{what} is missing"),
+    }
+}
+
+pub(super) fn builder_lines(choice: &BuilderChoice) -> Vec<String> {
+    let mut lines = vec![format!("{}, because {}", choice.builder, choice.reason)];
+    lines.extend(choice.doubts.iter().cloned());
+    lines
+}
+
+/// "node 22.11.0", and below why.
+pub(super) fn tool_lines(tools: &[(String, String)], reasons: &[(String, String)]) -> Vec<String> {
+    let versions: Vec<String> = tools
+        .iter()
+        .map(|(tool, version)| format!("{tool} {version}"))
+        .collect();
+    let mut lines = vec![versions.join(", ")];
+    lines.extend(reasons.iter().map(|(tool, reason)| format!("{tool}: {reason}")));
+    lines.retain(|line| !line.is_empty());
+    lines
 }
 
 pub(super) fn reused_lines(reused: &ReusedBuild) -> Vec<String> {

@@ -107,17 +107,9 @@ impl Evidence {
             Self::TimeLimit(limit) => build::time_limit_lines(limit),
             Self::BuildFault(fault) => build::build_fault_lines(fault),
             Self::Source(source) => vec![build::source_line(source)],
-            Self::Builder(choice) => vec![format!("{}, because {}", choice.builder, choice.reason)],
+            Self::Builder(choice) => build::builder_lines(choice),
             Self::Detection { verdicts } => verdicts.iter().map(build::verdict_line).collect(),
-            Self::ToolVersions { tools } => {
-                vec![
-                    tools
-                        .iter()
-                        .map(|(tool, version)| format!("{tool} {version}"))
-                        .collect::<Vec<_>>()
-                        .join(", "),
-                ]
-            }
+            Self::ToolVersions { tools, reasons } => build::tool_lines(tools, reasons),
             Self::ToolFindings { findings } => findings.iter().map(build::finding_line).collect(),
             Self::ReusedBuild(reused) => build::reused_lines(reused),
             Self::Queue(position) => vec![build::queue_line(position)],

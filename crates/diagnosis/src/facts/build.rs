@@ -15,6 +15,9 @@ pub struct BuildFacts {
     pub detection: Vec<DetectionVerdict>,
     /// Tool versions in use: ("node", "20.11.1").
     pub tools: Vec<(String, String)>,
+    /// Why a version is in use: ("node", "engines.node in package.json asks for 18.x"), ("base image", "node:16, Dockerfile line 1").
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub version_reasons: Vec<(String, String)>,
     pub steps: Vec<StepFacts>,
     pub memory: MemoryRecord,
     pub started_at: Timestamp,
@@ -24,7 +27,21 @@ pub struct BuildFacts {
     pub findings: Vec<ToolFinding>,
     /// Names of the variables present in the build.
     pub variables: Vec<String>,
+    /// Variables that the spec sets for the run alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub run_time_variables: Vec<RunTimeVariable>,
     pub outcome: BuildOutcome,
+}
+
+/// A variable of the spec that a build does not see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunTimeVariable {
+    pub name: String,
+    /// As the spec says it: "RUN_TIME".
+    pub scope: String,
+    /// The database that its value comes from. There is none during a build, whatever the scope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
 }
 
 /// Where the source came from.
@@ -44,6 +61,9 @@ pub struct BuilderChoice {
     pub builder: String,
     /// "package.json was found in /", "dockerfile_path is set".
     pub reason: String,
+    /// What speaks for another one, one sentence each: a spec file in the source that says otherwise than the spec in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +117,31 @@ pub struct ToolFinding {
     pub line: String,
     /// File, package or variable it names.
     pub subject: Option<String>,
+    /// What the source says about the subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clue: Option<Clue>,
+}
+
+/// What the source or the steps before say about something that a step did not find.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "clue", rename_all = "snake_case")]
+pub enum Clue {
+    /// A rule of an ignore file keeps it out: ".gitignore line 3: *.lock".
+    IgnoredBy { path: String, rule: String },
+    /// The source has a file that differs in letter case alone.
+    SpeltAs { actual: String },
+    /// A file of this name is in another place of the build's source.
+    LiesAt { path: String },
+    /// It is in the repository, but not below source_dir, the root of the build's source.
+    OutsideOfSource { path: String, source_dir: String },
+    /// It is in the source, and no instruction brought it to where the step looked.
+    NotCopied { path: String },
+    /// The source has the lock files of other tools.
+    OtherLockFiles { files: Vec<String> },
+    /// `manifest` declares it for development, and such dependencies are left out.
+    LeftOut { manifest: String, reason: String },
+    /// A program or header that compiling it needs.
+    Needs { what: String },
 }
 
 /// How the build ended.
@@ -196,6 +241,9 @@ pub enum BuildFault {
         message: String,
         missing: Option<String>,
         ignored_by: Option<String>,
+        /// Where the missing file is instead, or why it is not there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clue: Option<Clue>,
     },
     BaseImageNotPullable {
         reference: String,

@@ -1,6 +1,7 @@
 //! Refinement: the code is decided; here words of the log, and facts that are no proof alone, may make the cause finer.
 //! Facts first; a word of the log counts only where no fact contradicts it (a variable "missing" that is set is "refused").
 
+mod build_words;
 mod connections;
 mod exec_line;
 mod pattern;
@@ -9,8 +10,10 @@ mod wording;
 
 use crate::{
     Cause, LogHint, NextStep,
-    facts::{BuildFacts, ExitRecord, Facts, InstanceFacts, StepFacts, Termination, ToolFinding},
-    refine::pattern::Hit,
+    facts::{
+        BuildFacts, ExitRecord, Facts, InstanceFacts, RunTimeVariable, StepFacts, Termination, ToolFinding,
+    },
+    refine::{build_words::Said, pattern::Hit},
     words,
 };
 
@@ -68,17 +71,69 @@ pub(crate) fn step(facts: &Facts, build: &BuildFacts, step: &StepFacts) -> Optio
         .iter()
         .find_map(|finding| Some((finding.cause?, finding)));
     if let Some((cause, finding)) = finding {
-        return Some(from_finding(facts, build, cause, finding));
+        return Some(from_finding(facts, build, step, cause, finding));
     }
     if step.pids_limit_hits.is_some_and(|hits| hits > 0) {
         return None;
     }
-    let hit = pattern::find(&facts.log_tail, tables::BUILD)?;
+    let hit = run_time_variable(facts, build).or_else(|| pattern::find(&facts.log_tail, tables::BUILD))?;
     let hit = Hit {
         cause: build_cause(build, &hit),
         ..hit
     };
-    Some(from_build_hit(facts, &hit))
+    Some(from_build_hit(facts, build, step, &hit))
+}
+
+/// In whatever sentence a tool complains about a variable.
+const ABSENCE: &[&str] = &[
+    "undefined",
+    "missing",
+    "not set",
+    "unset",
+    "required",
+    "not found",
+    "not defined",
+    "not provided",
+    "must be",
+    "empty",
+    "null",
+    "none",
+    "invalid",
+    "expected",
+    "keyerror",
+    "set the",
+];
+
+/// The log's last complaint about a variable that the spec sets for the run alone: whatever the tool, the build lacks it.
+fn run_time_variable(facts: &Facts, build: &BuildFacts) -> Option<Hit> {
+    let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let words = |line: &str| {
+        line.split(|character| !is_name(character))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    facts.log_tail.iter().rev().find_map(|line| {
+        let lower = line.to_ascii_lowercase();
+        if !ABSENCE.iter().any(|word| lower.contains(word)) {
+            return None;
+        }
+        let words = words(line);
+        let missing = build.run_time_variables.iter();
+        let variable = missing
+            .filter(|variable| variable.database.is_some() || !build.variables.contains(&variable.name))
+            .find(|variable| words.contains(&variable.name) || is_reference_to(line, variable))?;
+        Some(Hit {
+            cause: Cause::MissingBuildEnv,
+            line: line.trim().to_owned(),
+            subject: Some(variable.name.clone()),
+        })
+    })
+}
+
+/// "${db.DATABASE_URL}": as a build sees what only the run resolves.
+fn is_reference_to(line: &str, variable: &RunTimeVariable) -> bool {
+    let database = variable.database.as_ref();
+    database.is_some_and(|database| line.contains(&format!("${{{database}.")))
 }
 
 /// A cause that the way the process ended rules out is no cause.
@@ -179,23 +234,42 @@ fn from_hit(facts: &Facts, instance: &InstanceFacts, hit: &Hit) -> Refinement {
     }
 }
 
-fn from_build_hit(facts: &Facts, hit: &Hit) -> Refinement {
+fn from_build_hit(facts: &Facts, build: &BuildFacts, step: &StepFacts, hit: &Hit) -> Refinement {
+    let said = Said {
+        cause: hit.cause,
+        tool: "",
+        line: &hit.line,
+        subject: hit.subject.as_deref(),
+        clue: None,
+    };
     Refinement {
         cause: hit.cause,
-        wording: wording::build(hit.cause, hit.subject.as_deref(), &hit.line),
+        wording: build_words::clause(build, step, said),
         hint: Some(hint(hit)),
-        next_steps: wording::build_steps(facts, hit.cause, hit.subject.as_deref()),
+        next_steps: build_words::next_steps(facts, build, step, said),
     }
 }
 
-fn from_finding(facts: &Facts, build: &BuildFacts, cause: Cause, finding: &ToolFinding) -> Refinement {
+fn from_finding(
+    facts: &Facts,
+    build: &BuildFacts,
+    step: &StepFacts,
+    cause: Cause,
+    finding: &ToolFinding,
+) -> Refinement {
     let hit = Hit {
         cause,
         line: finding.line.clone(),
         subject: finding.subject.clone(),
     };
     let cause = build_cause(build, &hit);
-    let reported = wording::build(cause, finding.subject.as_deref(), &finding.line);
+    let said = Said {
+        cause,
+        tool: &finding.tool,
+        line: &finding.line,
+        subject: finding.subject.as_deref(),
+        clue: finding.clue.as_ref(),
+    };
     let identifier = if finding.identifier.is_empty() || finding.line.contains(&finding.identifier) {
         String::new()
     } else {
@@ -203,9 +277,9 @@ fn from_finding(facts: &Facts, build: &BuildFacts, cause: Cause, finding: &ToolF
     };
     Refinement {
         cause,
-        wording: format!("{reported}{identifier}"),
+        wording: format!("{}{identifier}", build_words::clause(build, step, said)),
         hint: None,
-        next_steps: wording::build_steps(facts, cause, finding.subject.as_deref()),
+        next_steps: build_words::next_steps(facts, build, step, said),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How a refined cause is said: the wording for the message, and the next steps.
+//! How a refined cause of a process is said: the wording for the message, and the next steps.
 
 use super::{connections, pattern::Hit};
 use crate::{
@@ -111,64 +111,4 @@ fn heap_steps(facts: &Facts, memory_bytes: u64, hit: &Hit) -> Vec<NextStep> {
             ),
         ),
     ]
-}
-
-/// For build steps: continues "`npm ci` exited with code 1".
-pub(super) fn build(cause: Cause, subject: Option<&str>, line: &str) -> String {
-    let line = words::excerpt(line, LINE_MAX);
-    match (cause, subject) {
-        (Cause::LockfileOutOfStep, Some(file)) => {
-            format!(" because the lock file and the manifest disagree (`{file}`): {line}")
-        }
-        (Cause::LockfileOutOfStep, None) => {
-            format!(" because the lock file and the manifest disagree: {line}")
-        }
-        (Cause::LockfileMissing, _) => format!(" because the lock file is not in the source: {line}"),
-        (Cause::DevDependencyMissing, Some(tool)) => {
-            format!(" because `{tool}` is not installed; it is in devDependencies, and those were left out")
-        }
-        (Cause::CommandNotFound, Some(program)) => format!(": `{program}` was not found in the build"),
-        (Cause::MissingBuildEnv, Some(name)) => {
-            format!(": it needs the variable `{name}`, which is not set during the build")
-        }
-        (Cause::FileNameCase, Some(path)) => {
-            format!(": `{path}` does not exist in this spelling; a file of the source differs by letter case")
-        }
-        (Cause::ScriptMissing, Some(script)) => {
-            format!(": the script `{script}` is not defined in the manifest")
-        }
-        (Cause::ModuleNotFound, Some(module)) => format!(": `{module}` cannot be found"),
-        (Cause::FileMissing, Some(path)) => format!(": `{path}` does not exist"),
-        (Cause::DependencyNotFound, Some(package)) => format!(": the registry has no `{package}`"),
-        (Cause::WarningsAsErrors, _) => {
-            format!(" on a warning, because CI=true makes the tool count warnings as errors: {line}")
-        }
-        _ if line.is_empty() => String::new(),
-        _ => format!(": {line}"),
-    }
-}
-
-pub(super) fn build_steps(facts: &Facts, cause: Cause, subject: Option<&str>) -> Vec<NextStep> {
-    match (cause, subject) {
-        (Cause::MissingBuildEnv, Some(name)) => vec![
-            NextStep::new(format!(
-                "Give `{name}` to the build (a database's values exist at run time only)."
-            ))
-            .with_spec(words::spec_lines(
-                facts,
-                &[&format!(
-                    "envs:\n- key: {name}\n  scope: RUN_AND_BUILD_TIME\n  value: <value>"
-                )],
-            )),
-        ],
-        (Cause::OwnHeapLimit, _) => vec![
-            NextStep::new("Raise Node.js's own limit, within the build's memory.").with_spec(
-                words::spec_lines(
-                    facts,
-                    &["envs:\n- key: NODE_OPTIONS\n  scope: BUILD_TIME\n  value: --max-old-space-size=3072"],
-                ),
-            ),
-        ],
-        _ => Vec::new(),
-    }
 }

@@ -40,12 +40,20 @@ fn with_context(finding: Finding, build: &BuildFacts) -> Finding {
         elapsed_ms: step.elapsed_ms,
     });
     let times: Vec<StepTime> = times.collect();
+    let doubts = build
+        .builder
+        .iter()
+        .flat_map(|builder| builder.doubts.iter().cloned());
     finding
+        .warn_all(doubts.collect::<Vec<_>>())
         .evidence_if(build.builder.clone().map(Evidence::Builder))
         .evidence_if(build.source.clone().map(Evidence::Source))
-        .evidence_if((!build.tools.is_empty()).then(|| Evidence::ToolVersions {
-            tools: build.tools.clone(),
-        }))
+        .evidence_if(
+            (!build.tools.is_empty() || !build.version_reasons.is_empty()).then(|| Evidence::ToolVersions {
+                tools: build.tools.clone(),
+                reasons: build.version_reasons.clone(),
+            }),
+        )
         .evidence_if((times.len() > 1).then_some(Evidence::StepTimes { steps: times }))
         .evidence_if(variables(&build.variables))
 }

@@ -1,5 +1,7 @@
 //! Builds that could not be carried out for another reason than a user's command ending non-zero.
 
+mod instruction;
+
 use super::{Finding, internal};
 use crate::{
     Blame, Cause, Code, Evidence, NextStep, Retry,
@@ -59,11 +61,7 @@ fn cause(fault: &BuildFault) -> Cause {
         BuildFault::NothingDetected { .. } => Cause::NothingDetected,
         BuildFault::DockerfileMissing { .. } => Cause::DockerfileMissing,
         BuildFault::DockerfileInvalid { .. } => Cause::DockerfileInvalid,
-        BuildFault::DockerfileInstruction {
-            ignored_by: Some(_), ..
-        } => Cause::FileExcludedByIgnoreRule,
-        BuildFault::DockerfileInstruction { missing: Some(_), .. } => Cause::FileNotInBuildContext,
-        BuildFault::DockerfileInstruction { .. } => Cause::DockerfileInstructionFailed,
+        BuildFault::DockerfileInstruction { .. } => instruction::cause(fault),
         BuildFault::BaseImageNotPullable {
             status: Some(401 | 403),
             ..
@@ -127,7 +125,7 @@ fn wording(fault: &BuildFault) -> String {
         BuildFault::DockerfileInvalid { path, line, message } => {
             format!("{}: {}", place(path, *line), words::excerpt(message, 160))
         }
-        BuildFault::DockerfileInstruction { .. } => instruction(fault),
+        BuildFault::DockerfileInstruction { .. } => instruction::wording(fault),
         BuildFault::BaseImageNotPullable { .. } => not_pullable(fault),
         BuildFault::ImageArchitecture {
             reference,
@@ -185,7 +183,7 @@ fn tries(attempts: u32) -> String {
     }
 }
 
-fn place(path: &str, line: Option<u32>) -> String {
+pub(super) fn place(path: &str, line: Option<u32>) -> String {
     line.map_or_else(|| path.to_owned(), |line| format!("{path} line {line}"))
 }
 
@@ -210,37 +208,6 @@ fn nothing_detected(source_dir: &str, files: &[String], elsewhere: &[String]) ->
         several => format!("; {} exist", words::quoted_list(several, 3)),
     };
     format!("there is nothing to build in source_dir `{source_dir}`: {found}{other}")
-}
-
-fn instruction(fault: &BuildFault) -> String {
-    let BuildFault::DockerfileInstruction {
-        path,
-        line,
-        instruction,
-        message,
-        missing,
-        ignored_by,
-    } = fault
-    else {
-        return String::new();
-    };
-    let place = place(path, *line);
-    match (missing, ignored_by) {
-        (Some(file), Some(rule)) => {
-            format!(
-                "{place}: `{file}` is in the source, but the ignore rule `{rule}` keeps it out of the build context"
-            )
-        }
-        (Some(file), None) => format!(
-            "{place}: `{file}` is not in the build context (`{}`)",
-            words::excerpt(instruction, 80)
-        ),
-        (None, _) => format!(
-            "{place}: `{}` failed: {}",
-            words::excerpt(instruction, 80),
-            words::excerpt(message, 160)
-        ),
-    }
 }
 
 fn not_pullable(fault: &BuildFault) -> String {
@@ -323,22 +290,7 @@ fn next_steps(facts: &Facts, fault: &BuildFault) -> Vec<NextStep> {
             "Say how the app is started.".to_owned(),
             "run_command: <the command that starts the app>".to_owned(),
         ),
-        BuildFault::DockerfileInstruction {
-            missing: Some(file),
-            ignored_by: Some(rule),
-            ..
-        } => {
-            vec![NextStep::new(format!(
-                "Take the rule `{rule}` out, or add `!{file}` after it."
-            ))]
-        }
-        BuildFault::DockerfileInstruction {
-            missing: Some(file), ..
-        } => {
-            vec![NextStep::new(format!(
-                "Commit `{file}`, or correct the path: it counts from source_dir, the root of the build context."
-            ))]
-        }
+        BuildFault::DockerfileInstruction { .. } => instruction::next_steps(fault),
         _ => Vec::new(),
     }
 }

@@ -52,6 +52,7 @@ fn a_tools_own_error_makes_the_cause_finer() {
         cause: Some(Cause::LockfileOutOfStep),
         line: "Missing: lodash@4.17.21 from lock file".into(),
         subject: Some("lodash".into()),
+        clue: None,
     });
     let message = check(build, Code::BuildJobExitNonZero, Cause::LockfileOutOfStep);
     assert!(message.contains("lodash@4.17.21"), "{message}");

@@ -124,6 +124,7 @@ fn build_job_exit_non_zero() -> Facts {
         cause: Some(mainstay_diagnosis::Cause::LockfileOutOfStep),
         line: "Missing: lodash@4.17.21 from lock file".into(),
         subject: Some("package-lock.json".into()),
+        clue: None,
     });
     let mut facts = build_facts(build);
     facts.changes = vec!["commit changed from 77b0a1d2 to 3f2a9c1e".into()];
@@ -200,6 +201,7 @@ fn container_command_not_executable() -> Facts {
     instance.builder = Some(BuilderChoice {
         builder: "python".into(),
         reason: "requirements.txt was found in /".into(),
+        doubts: Vec::new(),
     });
     instance_facts(instance)
 }

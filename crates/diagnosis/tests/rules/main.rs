@@ -3,6 +3,7 @@
 mod any_facts;
 mod build;
 mod cards;
+mod clues;
 mod databases;
 mod document;
 mod failure_classes;

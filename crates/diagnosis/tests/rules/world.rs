@@ -195,9 +195,11 @@ pub(crate) fn build() -> BuildFacts {
         builder: Some(BuilderChoice {
             builder: "node-js".into(),
             reason: "package.json was found in /".into(),
+            doubts: Vec::new(),
         }),
         detection: Vec::new(),
         tools: vec![("node".into(), "22.11.0".into()), ("npm".into(), "10.9.0".into())],
+        version_reasons: Vec::new(),
         steps: vec![step("npm ci", Some(0)), step("npm run build", Some(0))],
         memory: MemoryRecord {
             limit_bytes: Some(2048 * MIB),
@@ -209,6 +211,7 @@ pub(crate) fn build() -> BuildFacts {
         time_limit_seconds: 3600,
         findings: Vec::new(),
         variables: vec!["CI".into(), "PATH".into()],
+        run_time_variables: Vec::new(),
         outcome: BuildOutcome::Succeeded,
     }
 }

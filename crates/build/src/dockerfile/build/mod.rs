@@ -12,7 +12,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{BuildFault, MemoryKill, MemoryRecord, StepFacts};
+use mainstay_diagnosis::facts::{BuildFault, MemoryKill, MemoryRecord, StepFacts, ToolFinding};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -56,6 +56,8 @@ struct Observed {
     steps: Vec<StepFacts>,
     kills: Vec<MemoryKill>,
     peak_bytes: Option<u64>,
+    findings: Vec<ToolFinding>,
+    base_images: Vec<String>,
 }
 
 /// The files of one running build.
@@ -106,6 +108,8 @@ pub(super) async fn run(
             kills: build.observed.kills,
         },
         tools: engine.tools.clone(),
+        findings: build.observed.findings,
+        base_images: build.observed.base_images,
         started_at,
         ended_at: Timestamp::now(),
         result,
@@ -300,6 +304,7 @@ impl<'a> Build<'a> {
             Progress::new(&sources.plan, &rewritten),
             Arc::clone(&self.log),
             self.request.limits.memory_bytes,
+            sources.findings.clone(),
         );
         let before = storage::images(&store.root).unwrap_or_default();
         let before = before.into_iter().map(|image| image.id).collect();
@@ -315,6 +320,10 @@ impl<'a> Build<'a> {
             None => self.ended(&ended, &mut observer, &sources.plan.path),
         };
         self.observe(&observer);
+        self.observed.base_images = observer.progress.base_images();
+        if result.is_err() {
+            self.observed.findings = observer.take_findings();
+        }
         result?;
         let image = self.image(store, files)?;
         note_last_build(

@@ -91,6 +91,7 @@ impl Build<'_> {
             message,
             missing,
             ignored_by: None,
+            clue: None,
         })
     }
 }

@@ -5,13 +5,13 @@ use std::{fs, path::Path};
 use mainstay_diagnosis::facts::BuildFault;
 
 use super::plan::{ContextUse, Plan};
-use crate::dockerfile::{
-    ignore_file::{IgnoreFile, matches_part},
-    paths::clean_relative,
+use crate::{
+    dockerfile::{
+        ignore_file::{IgnoreFile, matches_part},
+        paths::clean_relative,
+    },
+    findings::FindingContext,
 };
-
-/// How many files are looked at while searching a misplaced one.
-const SEARCH_LIMIT: usize = 20_000;
 
 /// The context as instructions see it.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct ContextView<'a> {
     pub ignore: &'a IgnoreFile,
     /// For messages: ".dockerignore".
     pub ignore_name: &'a str,
+    /// Knows the whole source.
+    pub findings: &'a FindingContext,
 }
 
 /// What became of one source.
@@ -129,12 +131,17 @@ impl ContextView<'_> {
     }
 
     fn fault(&self, plan: &Plan, use_: &ContextUse, source: &str, found: Source) -> BuildFault {
-        let (message, ignored_by) = match found {
+        let (message, ignored_by, clue) = match found {
             Source::Ignored { rule } => (
                 format!("`{source}` exists, but {rule} keeps it out of the build context"),
                 Some(rule),
+                None,
             ),
-            _ => (self.missing_message(source), None),
+            _ => (
+                format!("`{source}` is not in the build context `{}`", self.name),
+                None,
+                self.findings.why_not_in_context(source),
+            ),
         };
         BuildFault::DockerfileInstruction {
             path: plan.path.clone(),
@@ -143,47 +150,22 @@ impl ContextView<'_> {
             message,
             missing: Some(source.to_owned()),
             ignored_by,
+            clue,
         }
     }
-
-    fn missing_message(&self, source: &str) -> String {
-        let base = format!("`{source}` is not in the build context `{}`", self.name);
-        match self.elsewhere(source) {
-            Some(path) => format!("{base}; `{path}` is"),
-            None => base,
-        }
-    }
-
-    /// A file of the same name in another place of the context, the shallowest one.
-    fn elsewhere(&self, source: &str) -> Option<String> {
-        let clean = clean_relative(source);
-        let name = clean
-            .rsplit('/')
-            .next()
-            .filter(|name| !name.is_empty())?
-            .to_lowercase();
-        walkdir::WalkDir::new(self.root)
-            .min_depth(1)
-            .into_iter()
-            .filter_entry(|entry| entry.file_name() != ".git" && entry.file_name() != "node_modules")
-            .flatten()
-            .take(SEARCH_LIMIT)
-            .filter(|entry| entry.file_name().to_string_lossy().to_lowercase() == name)
-            .min_by_key(walkdir::DirEntry::depth)
-            .and_then(|entry| relative(self.root, entry.path()))
-    }
-}
-
-fn relative(root: &Path, path: &Path) -> Option<String> {
-    path.strip_prefix(root).ok()?.to_str().map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::dockerfile::preflight::{PreflightInput, preflight};
+    use mainstay_diagnosis::facts::Clue;
 
-    fn fault(dockerfile: &str, ignore: &str) -> Option<(String, Option<String>)> {
+    use super::*;
+    use crate::{
+        dockerfile::preflight::{PreflightInput, preflight},
+        source::SourceTree,
+    };
+
+    fn fault(dockerfile: &str, ignore: &str) -> Option<(String, Option<String>, Option<Clue>)> {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("deploy")).unwrap();
         fs::create_dir_all(dir.path().join("backend")).unwrap();
@@ -198,39 +180,48 @@ mod tests {
             target: None,
         })
         .unwrap();
+        let tree = SourceTree::open(dir.path()).unwrap();
         let view = ContextView {
             root: dir.path(),
             name: "/",
             ignore: &IgnoreFile::parse(ignore),
             ignore_name: ".dockerignore",
+            findings: &FindingContext::read(&tree, &tree, []),
         };
         match check_context(&plan, &view) {
             Ok(()) => None,
             Err(BuildFault::DockerfileInstruction {
-                message, ignored_by, ..
-            }) => Some((message, ignored_by)),
+                message,
+                ignored_by,
+                clue,
+                ..
+            }) => Some((message, ignored_by, clue)),
             Err(other) => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn a_missing_file_says_where_one_of_its_name_is() {
+        let path = "backend/main.py".to_owned();
         assert_eq!(
             fault("FROM a\nCOPY /main.py /app/\n", ""),
             Some((
-                "`/main.py` is not in the build context `/`; `backend/main.py` is".to_owned(),
-                None
+                "`/main.py` is not in the build context `/`".to_owned(),
+                None,
+                Some(Clue::LiesAt { path })
             ))
         );
+        assert_eq!(fault("FROM a\nCOPY nothing /app/\n", "").unwrap().2, None);
+        let actual = "backend/main.py".to_owned();
         assert_eq!(
-            fault("FROM a\nCOPY nothing /app/\n", "").unwrap().0,
-            "`nothing` is not in the build context `/`"
+            fault("FROM a\nCOPY backend/Main.py /app/\n", "").unwrap().2,
+            Some(Clue::SpeltAs { actual })
         );
     }
 
     #[test]
     fn an_ignored_file_names_the_rule() {
-        let (message, rule) = fault("FROM a\nCOPY deploy/config.toml /c\n", "\ndeploy/\n").unwrap();
+        let (message, rule, _) = fault("FROM a\nCOPY deploy/config.toml /c\n", "\ndeploy/\n").unwrap();
         assert_eq!(rule.as_deref(), Some(".dockerignore line 2: deploy/"));
         assert!(message.contains("exists"), "{message}");
     }

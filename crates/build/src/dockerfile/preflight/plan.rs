@@ -18,6 +18,77 @@ pub(crate) struct Plan {
     pub context_uses: Vec<ContextUse>,
 }
 
+impl Plan {
+    /// The instructions whose work the one at `line` finds: of its stage, and of the stages that this one is built on.
+    pub(crate) fn instructions_before(&self, line: u32) -> Vec<&Instruction> {
+        let Some(mut stage) = self.stage_at(line) else {
+            return Vec::new();
+        };
+        let mut found: Vec<&Instruction> = Vec::new();
+        loop {
+            let own = stage
+                .instructions
+                .iter()
+                .filter(|instruction| instruction.line < line);
+            found = own.chain(found).collect();
+            match self.below(stage) {
+                Some(below) => stage = below,
+                None => return found,
+            }
+        }
+    }
+
+    /// The `FROM` that names the image below the instruction at `line`.
+    pub(crate) fn base_of(&self, line: u32) -> Option<&Instruction> {
+        let mut stage = self.stage_at(line)?;
+        while let Some(below) = self.below(stage) {
+            stage = below;
+        }
+        stage.instructions.first()
+    }
+
+    fn stage_at(&self, line: u32) -> Option<&Stage> {
+        let begins_before = |stage: &&Stage| stage.instructions.first().is_some_and(|from| from.line <= line);
+        self.stages.iter().rev().find(begins_before)
+    }
+
+    /// The earlier stage that this one begins with.
+    fn below(&self, stage: &Stage) -> Option<&Stage> {
+        let from = stage.instructions.first()?;
+        let named = from
+            .text
+            .split_whitespace()
+            .skip(1)
+            .find(|word| !word.starts_with("--"))?;
+        let is_it = |other: &&Stage| {
+            let is_earlier = other
+                .instructions
+                .first()
+                .is_some_and(|other| other.line < from.line);
+            is_earlier
+                && other
+                    .name
+                    .as_deref()
+                    .is_some_and(|name| name.eq_ignore_ascii_case(named))
+        };
+        self.stages.iter().rev().find(is_it)
+    }
+}
+
+impl Instruction {
+    /// "`ENV NODE_ENV=production` (line 4)", if it is that.
+    pub(crate) fn sets_production(&self) -> Option<String> {
+        let sets = [
+            "NODE_ENV=production",
+            "NODE_ENV production",
+            "NODE_ENV=\"production\"",
+        ]
+        .iter()
+        .any(|words| self.text.contains(words));
+        (self.keyword == Keyword::Other && sets).then(|| format!("`{}` (line {})", self.text, self.line))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stage {
     pub name: Option<String>,

@@ -363,6 +363,7 @@ impl<'a> Resolver<'a> {
             message,
             missing: Some(name.to_owned()),
             ignored_by: None,
+            clue: None,
         })
     }
 

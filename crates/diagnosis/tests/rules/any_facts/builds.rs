@@ -49,16 +49,36 @@ fn finding() -> impl Strategy<Value = ToolFinding> {
         Just(Some(Cause::LockfileOutOfStep)),
         Just(Some(Cause::DevDependencyMissing)),
         Just(Some(Cause::FileNameCase)),
+        Just(Some(Cause::FileMissing)),
+        Just(Some(Cause::LockfileMissing)),
+        Just(Some(Cause::DependencyNotCompilable)),
+        Just(Some(Cause::RuntimeVersionMismatch)),
         Just(Some(Cause::OwnHeapLimit)),
         Just(Some(Cause::MissingBuildEnv)),
     ];
-    (cause, text(), option::of(text())).prop_map(|(cause, line, subject)| ToolFinding {
-        tool: "npm".into(),
-        identifier: "EUSAGE".into(),
-        cause,
-        line,
-        subject,
+    (cause, text(), option::of(text()), option::of(clue())).prop_map(|(cause, line, subject, clue)| {
+        ToolFinding {
+            tool: "npm".into(),
+            identifier: "EUSAGE".into(),
+            cause,
+            line,
+            subject,
+            clue,
+        }
     })
+}
+
+fn clue() -> impl Strategy<Value = Clue> {
+    prop_oneof![
+        (text(), text()).prop_map(|(path, rule)| Clue::IgnoredBy { path, rule }),
+        text().prop_map(|actual| Clue::SpeltAs { actual }),
+        text().prop_map(|path| Clue::LiesAt { path }),
+        (text(), text()).prop_map(|(path, source_dir)| Clue::OutsideOfSource { path, source_dir }),
+        text().prop_map(|path| Clue::NotCopied { path }),
+        texts().prop_map(|files| Clue::OtherLockFiles { files }),
+        (text(), text()).prop_map(|(manifest, reason)| Clue::LeftOut { manifest, reason }),
+        text().prop_map(|what| Clue::Needs { what }),
+    ]
 }
 
 pub(super) fn build() -> impl Strategy<Value = BuildFacts> {
@@ -76,6 +96,7 @@ pub(super) fn build() -> impl Strategy<Value = BuildFacts> {
                 builder: None,
                 detection: Vec::new(),
                 tools: Vec::new(),
+                version_reasons: Vec::new(),
                 steps,
                 memory,
                 started_at: at(0),
@@ -83,6 +104,7 @@ pub(super) fn build() -> impl Strategy<Value = BuildFacts> {
                 time_limit_seconds,
                 findings,
                 variables,
+                run_time_variables: Vec::new(),
                 outcome,
             },
         )
@@ -133,8 +155,14 @@ fn build_fault() -> impl Strategy<Value = BuildFault> {
         (text(), texts()).prop_map(|(path, existing)| BuildFault::DockerfileMissing { path, existing }),
         (text(), option::of(any::<u32>()), text())
             .prop_map(|(path, line, message)| BuildFault::DockerfileInvalid { path, line, message }),
-        (text(), text(), option::of(text()), option::of(text())).prop_map(
-            |(path, instruction, missing, ignored_by)| {
+        (
+            text(),
+            text(),
+            option::of(text()),
+            option::of(text()),
+            option::of(clue())
+        )
+            .prop_map(|(path, instruction, missing, ignored_by, clue)| {
                 BuildFault::DockerfileInstruction {
                     path,
                     line: None,
@@ -142,9 +170,9 @@ fn build_fault() -> impl Strategy<Value = BuildFault> {
                     message: String::new(),
                     missing,
                     ignored_by,
+                    clue,
                 }
-            }
-        ),
+            }),
         (text(), text(), option::of(any::<u16>()), any::<u32>()).prop_map(
             |(reference, host, status, attempts)| {
                 BuildFault::BaseImageNotPullable {
