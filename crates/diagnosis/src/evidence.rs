@@ -109,6 +109,20 @@ pub struct MemoryEvidence {
     pub kills: Vec<MemoryKill>,
     /// True when the step's shell went on after the kill and ended with another status.
     pub hidden_by_shell: bool,
+    /// How it grew, oldest first; a few points of the whole life.
+    #[serde(default)]
+    pub growth: Vec<MemoryPoint>,
+    /// The smallest size that would have held the peak.
+    #[serde(default)]
+    pub fitting_size: Option<String>,
+}
+
+/// Memory in use at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryPoint {
+    /// Since the start.
+    pub after_ms: u64,
+    pub bytes: u64,
 }
 
 /// Listening sockets against the probed port.
@@ -125,6 +139,9 @@ pub struct CpuEvidence {
     /// Share of the limit, 0.0 to 1.0.
     pub share: f64,
     pub limit_millis: u32,
+    /// Share of the time in which the limit held it back, 0.0 to 1.0.
+    #[serde(default)]
+    pub throttled_share: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

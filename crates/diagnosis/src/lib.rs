@@ -33,10 +33,10 @@ pub use cause::Cause;
 pub use closed_enum::UnknownName;
 pub use code::{Blame, Code, Retry, Severity};
 pub use evidence::{
-    CpuEvidence, Evidence, ExitEvidence, IncidentEvidence, LogHint, MemoryEvidence, SocketEvidence, StepTime,
-    TimeLimitEvidence,
+    CpuEvidence, Evidence, ExitEvidence, IncidentEvidence, LogHint, MemoryEvidence, MemoryPoint,
+    SocketEvidence, StepTime, TimeLimitEvidence,
 };
 pub use explain::{Explanation, UnknownTopic, explain};
 pub use reason::{NextStep, Reason, Verdict};
-pub use rules::diagnose;
+pub use rules::{HEALED_AFTER, diagnose};
 pub use view::{EvidenceView, ReasonView};

@@ -12,9 +12,7 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{Sink, Stream};
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{
-    ExecFault, ExitRecord, ListeningSocket, MemoryRecord, OutboundFailure, StopReason,
-};
+use mainstay_diagnosis::facts::{Course, ExecFault, ExitRecord, ListeningSocket, MemoryRecord, StopReason};
 use mainstay_shim::log::LogLine;
 pub use mainstay_shim::spec::{Limits, Mount, MountKind};
 use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
@@ -70,9 +68,6 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// What listens in the instance's network namespace now.
     async fn sockets(&self, id: InstanceId) -> Result<Vec<ListeningSocket>, EngineError>;
-
-    /// Outbound connects that fail or hang now.
-    async fn outbound_failures(&self, id: InstanceId) -> Result<Vec<OutboundFailure>, EngineError>;
 
     async fn stats(&self, id: InstanceId) -> Result<InstanceStats, EngineError>;
 
@@ -186,6 +181,7 @@ pub struct InstanceStats {
     pub cpu_usage_micros: u64,
     pub cpu_throttled_micros: u64,
     pub pids: u32,
+    pub course: Course,
 }
 
 /// Which lines of a log.

@@ -20,6 +20,7 @@ pub mod log;
 pub mod owners;
 pub mod process;
 pub mod protocol;
+pub mod socket_table;
 pub mod spec;
 
 /// Makes the shim only say whether the kernel maps file owners: followed by a scratch directory, the directory in question, and the

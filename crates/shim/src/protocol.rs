@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{ExitRecord, MemoryRecord, StopReason, Termination};
+use mainstay_diagnosis::facts::{Course, ExitRecord, MemoryRecord, StopReason, Termination};
 use serde::{Deserialize, Serialize};
 
 use crate::process::ProcessIdentity;
@@ -115,6 +115,9 @@ pub struct StatsReply {
     pub cpu_usage_micros: u64,
     pub cpu_throttled_micros: u64,
     pub pids: u32,
+    /// An older shim tells none.
+    #[serde(default)]
+    pub course: Course,
 }
 
 /// How an exec ended: the payload of [`FrameKind::Ended`].

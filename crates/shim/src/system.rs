@@ -2,7 +2,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "fork, signalfd, mount_setattr and loop devices have no safe wrapper"
+    reason = "fork, signalfd, mount_setattr, loop devices and packet filters have no safe wrapper"
 )]
 
 use std::{
@@ -221,6 +221,45 @@ pub(crate) fn attach_to_loop_device(device: &File, image: &File) -> io::Result<(
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
+}
+
+/// One step of a packet filter (`struct sock_filter` of `linux/filter.h`).
+#[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct FilterStep(libc::sock_filter);
+
+impl FilterStep {
+    pub(crate) const fn new(code: u16, jump_true: u8, jump_false: u8, constant: u32) -> Self {
+        Self(libc::sock_filter {
+            code,
+            jt: jump_true,
+            jf: jump_false,
+            k: constant,
+        })
+    }
+}
+
+/// From now on the socket gets only what the filter lets through (socket(7), `SO_ATTACH_FILTER`).
+pub(crate) fn attach_filter(socket: BorrowedFd<'_>, steps: &[FilterStep]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(steps.len()).map_err(io::Error::other)?,
+        filter: steps.as_ptr().cast_mut().cast(),
+    };
+    let length = libc::socklen_t::try_from(size_of_val(&program)).map_err(io::Error::other)?;
+    // SAFETY: `FilterStep` is a `sock_filter`; the kernel copies the program and writes nothing.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            length,
+        )
+    };
+    if set == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Gives freed heap back to the kernel: what the start needed is not needed for waiting.

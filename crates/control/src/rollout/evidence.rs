@@ -2,8 +2,11 @@
 
 use jiff::Timestamp;
 use mainstay_diagnosis::{
-    Reason, diagnose,
-    facts::{ExecFault, ExitRecord, Facts, InstanceFacts, InternalFacts, MemoryRecord, ProbeFacts, Subject},
+    HEALED_AFTER, Reason, diagnose,
+    facts::{
+        Course, CpuReading, ExecFault, ExitRecord, Facts, InstanceFacts, InternalFacts, MemoryRecord,
+        ProbeFacts, StopReason, Subject,
+    },
 };
 use mainstay_engine::LogQuery;
 use mainstay_spec::{ids::InstanceId, kind::ComponentKind};
@@ -20,23 +23,51 @@ const EXITS_KEPT: usize = 20;
 /// What a replica remembers over the restarts of its instance.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
-    /// Oldest first.
+    /// The ends of the present trouble, oldest first: what began it stays the first.
     pub exits: Vec<ExitRecord>,
     pub restarts: u32,
     pub started_at: Option<Timestamp>,
     pub first_listen_at: Option<Timestamp>,
+    /// Of the liveness check that made the platform end an instance.
     pub liveness: Option<ProbeFacts>,
 }
 
 impl History {
-    /// An instance may crash for months: the first end and the last ones are kept.
+    /// An instance may crash for months: the first end and the last ones are kept. One that ran for long had healed; its end begins a new
+    /// trouble.
     pub(crate) fn note_exit(&mut self, exit: ExitRecord) {
+        let ran = exit
+            .started_at
+            .map(|started| exit.ended_at.duration_since(started));
+        if ran.is_some_and(|ran| ran >= HEALED_AFTER) {
+            self.exits.clear();
+            if !by_probes(&exit) {
+                self.liveness = None;
+            }
+        }
         if self.exits.len() >= EXITS_KEPT {
             self.exits.remove(1);
         }
         self.exits.push(exit);
+        self.first_listen_at = None;
         self.restarts = self.restarts.saturating_add(1);
     }
+
+    /// How many ends there were in the present trouble; not exact beyond what is kept.
+    pub(crate) fn troubles(&self) -> u32 {
+        u32::try_from(self.exits.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The liveness check speaks where it made the platform end an instance; else the check of now.
+    fn telling_probe(&self, now: Option<ProbeFacts>) -> Option<ProbeFacts> {
+        let killed = self.exits.first().is_some_and(by_probes);
+        self.liveness.clone().filter(|_| killed || now.is_none()).or(now)
+    }
+}
+
+fn by_probes(exit: &ExitRecord) -> bool {
+    let stop = exit.stop.as_ref();
+    stop.is_some_and(|stop| stop.reason == StopReason::ProbesFailed)
 }
 
 /// What there is to look at.
@@ -70,21 +101,43 @@ impl Evidence<'_> {
         let engine = &self.platform.engine;
         let mut subject = self.subject(was_ready);
         subject.sockets = engine.sockets(instance).await.ok();
-        subject.outbound_failures = engine.outbound_failures(instance).await.unwrap_or_default();
-        if let Ok(stats) = engine.stats(instance).await {
-            subject.memory = stats.memory;
-            subject.cpu_share = cpu_share(
-                subject.started_at,
-                stats.at,
-                stats.cpu_usage_micros,
-                self.plan.size.cpu_millis,
-            );
-        } else if let Some(exit) = self.history.exits.last() {
-            subject.memory = exit.memory.clone();
+        match engine.stats(instance).await {
+            Ok(stats) => {
+                subject.memory = stats.memory;
+                let now = CpuReading {
+                    at: stats.at,
+                    usage_micros: stats.cpu_usage_micros,
+                    throttled_micros: stats.cpu_throttled_micros,
+                };
+                self.lived(&mut subject, &stats.course, Some(now));
+            }
+            Err(_) => {
+                if let Some(exit) = self.history.exits.last() {
+                    subject.memory = exit.memory.clone();
+                    self.lived(&mut subject, &exit.course, last_reading(exit));
+                }
+            }
         }
-        subject.probe = self.history.liveness.clone().or(probe);
+        subject.probe = self.history.telling_probe(probe);
         let tail = self.log_tail(instance).await;
         self.wrap(Subject::Instance(subject), tail)
+    }
+
+    /// What was seen while it lived, `now` being the last reading of its CPU counters.
+    fn lived(&self, subject: &mut InstanceFacts, course: &Course, now: Option<CpuReading>) {
+        subject.outbound_failures.clone_from(&course.outbound_failures);
+        subject.memory_course.clone_from(&course.memory);
+        // A young instance has no earlier reading than its start.
+        let at_start = subject.started_at.map(|at| CpuReading {
+            at,
+            usage_micros: 0,
+            throttled_micros: 0,
+        });
+        let Some((before, now)) = course.cpu_before.or(at_start).zip(now) else {
+            return;
+        };
+        subject.cpu_share = cpu_share(before, now, self.plan.size.cpu_millis);
+        subject.cpu_throttled_share = throttled_share(before, now);
     }
 
     fn subject(&self, was_ready: bool) -> InstanceFacts {
@@ -100,7 +153,9 @@ impl Evidence<'_> {
             sockets: None,
             outbound_failures: Vec::new(),
             memory: MemoryRecord::default(),
+            memory_course: Vec::new(),
             cpu_share: None,
+            cpu_throttled_share: None,
             probe: None,
             variables: self.plan.template.env.keys().cloned().collect(),
             may_end: self.plan.kind == ComponentKind::Job,
@@ -136,23 +191,29 @@ impl Evidence<'_> {
     }
 }
 
-/// Used CPU as a share of what the limit allowed since the start.
-fn cpu_share(
-    started_at: Option<Timestamp>,
-    now: Timestamp,
-    used_micros: u64,
-    limit_millis: u32,
-) -> Option<f64> {
-    let elapsed = now.duration_since(started_at?).as_micros();
-    let allowed = elapsed.checked_mul(i128::from(limit_millis))? / 1000;
-    if allowed <= 0 {
-        return None;
-    }
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a share of CPU needs no more than 52 bits"
-    )]
-    Some((used_micros as f64 / allowed as f64).clamp(0.0, 1.0))
+fn last_reading(exit: &ExitRecord) -> Option<CpuReading> {
+    Some(CpuReading {
+        at: exit.ended_at,
+        usage_micros: exit.cpu_usage_micros?,
+        throttled_micros: exit.cpu_throttled_micros.unwrap_or(0),
+    })
+}
+
+/// Used CPU as a share of what the limit allowed between two readings.
+fn cpu_share(before: CpuReading, now: CpuReading, limit_millis: u32) -> Option<f64> {
+    let used = now.usage_micros.saturating_sub(before.usage_micros);
+    let elapsed = now.at.duration_since(before.at).as_micros();
+    share(used, elapsed.checked_mul(i128::from(limit_millis))? / 1000)
+}
+
+fn throttled_share(before: CpuReading, now: CpuReading) -> Option<f64> {
+    let held_back = now.throttled_micros.saturating_sub(before.throttled_micros);
+    share(held_back, now.at.duration_since(before.at).as_micros())
+}
+
+fn share(part: u64, whole: i128) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+    (whole > 0).then(|| (part as f64 / whole as f64).clamp(0.0, 1.0))
 }
 
 /// A fault of the platform's own, with the chain in the platform's log.
@@ -197,4 +258,51 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> Vec<String> {
         source = cause.source();
     }
     texts
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_diagnosis::facts::Termination;
+
+    use super::*;
+
+    fn ran(seconds: i64) -> ExitRecord {
+        let started = Timestamp::UNIX_EPOCH;
+        ExitRecord {
+            termination: Some(Termination::Exited {
+                code: i32::try_from(seconds).unwrap(),
+            }),
+            started_at: Some(started),
+            ended_at: started + jiff::SignedDuration::from_secs(seconds),
+            stop: None,
+            memory: MemoryRecord::default(),
+            cpu_usage_micros: None,
+            cpu_throttled_micros: None,
+            pids_limit_hits: None,
+            exec_fault: None,
+            course: Course::default(),
+        }
+    }
+
+    #[test]
+    fn what_began_the_trouble_stays_the_first() {
+        let mut history = History::default();
+        history.note_exit(ran(1));
+        for _ in 0..3 * EXITS_KEPT {
+            history.note_exit(ran(2));
+        }
+        assert_eq!(history.exits.len(), EXITS_KEPT);
+        assert_eq!(history.exits[0], ran(1));
+        assert_eq!(history.restarts, 61);
+    }
+
+    #[test]
+    fn an_end_after_a_long_run_begins_a_new_trouble() {
+        let mut history = History::default();
+        history.note_exit(ran(1));
+        history.note_exit(ran(601));
+        history.note_exit(ran(2));
+        assert_eq!(history.exits, [ran(601), ran(2)]);
+        assert_eq!((history.troubles(), history.restarts), (2, 3));
+    }
 }

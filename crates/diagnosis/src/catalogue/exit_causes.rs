@@ -80,8 +80,8 @@ fn configuration(cause: Cause) -> Option<CausePage> {
         ),
         Cause::ConfigurationRemoved => app(
             "A variable was removed by this deployment",
-            "The app misses a variable that the last good deployment had. A spec update replaces the whole spec.",
-            "The exit, the name in the log, and the difference of the two specs.",
+            "The app misses a variable that the last good deployment had, or has it empty. A spec update replaces the whole spec.",
+            "The exit and the difference of the two specs, where the log names the variable or nothing else differs.",
             "Put the variable back into the spec.",
         ),
         Cause::UnresolvedReference => app(

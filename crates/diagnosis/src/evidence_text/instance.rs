@@ -2,11 +2,21 @@
 
 use super::{clock, count};
 use crate::{
-    ExitEvidence, MemoryEvidence, SocketEvidence,
+    ExitEvidence, MemoryEvidence, MemoryPoint, SocketEvidence,
     exit_codes::{self, EndedBy},
     facts::{CommandFacts, CommandSource, ExecFault, ProbeAttempt, ProbeFacts, ProbeOutcome},
     words,
 };
+
+/// The headers that help to understand an answer; the others are in the data.
+const TELLING_HEADERS: [&str; 6] = [
+    "location",
+    "content-type",
+    "server",
+    "www-authenticate",
+    "mainstay-reason",
+    "mainstay-detail",
+];
 
 pub(super) fn exit_lines(exit: &ExitEvidence) -> Vec<String> {
     let mut lines = vec![format!("{}, at {}", exit.story, clock(exit.ended_at))];
@@ -61,6 +71,23 @@ pub(super) fn memory_lines(memory: &MemoryEvidence) -> Vec<String> {
         };
         lines.push(format!("{}  the kernel killed {victim}{main}", clock(kill.at)));
     }
+    if memory.growth.len() > 1 {
+        let point = |point: &MemoryPoint| {
+            format!(
+                "{} after {}",
+                words::bytes(point.bytes),
+                words::duration(point.after_ms)
+            )
+        };
+        let points: Vec<String> = memory.growth.iter().map(point).collect();
+        lines.push(format!("in use: {}", points.join(", ")));
+    }
+    lines.extend(
+        memory
+            .fitting_size
+            .as_ref()
+            .map(|size| format!("smallest size that would have held the peak: {size}")),
+    );
     if memory.hidden_by_shell {
         lines.push("the main process ended with a status of its own, which hides the kill".to_owned());
     }
@@ -173,8 +200,11 @@ fn answer_lines(outcome: &ProbeOutcome) -> Vec<String> {
     else {
         return Vec::new();
     };
+    let telling =
+        |(name, _): &&(String, String)| TELLING_HEADERS.contains(&name.to_ascii_lowercase().as_str());
     let mut lines: Vec<String> = headers
         .iter()
+        .filter(telling)
         .map(|(name, value)| format!("  {name}: {value}"))
         .collect();
     lines.extend(

@@ -6,11 +6,14 @@ mod instance;
 use jiff::Timestamp;
 
 use crate::{
-    Evidence,
+    CpuEvidence, Evidence,
     facts::{DatabaseFacts, DatabaseOutcome, QuotaFacts},
     rules::quota::amount,
     words,
 };
+
+/// Less is noise.
+const THROTTLED_SHOWN_MIN: f64 = 0.01;
 
 impl Evidence {
     /// The spelling of the kind on the wire.
@@ -84,13 +87,7 @@ impl Evidence {
             Self::Memory(memory) => instance::memory_lines(memory),
             Self::Sockets(sockets) => instance::socket_lines(sockets),
             Self::Probe(probe) => instance::probe_lines(probe),
-            Self::Cpu(cpu) => {
-                vec![format!(
-                    "{:.0} % of its limit ({})",
-                    cpu.share * 100.0,
-                    cores(cpu.limit_millis)
-                )]
-            }
+            Self::Cpu(cpu) => cpu_lines(cpu),
             Self::Command(command) => instance::command_lines(command),
             Self::ExecFault(fault) => instance::exec_fault_lines(fault),
             Self::Step(step) => build::step_lines(step),
@@ -149,6 +146,19 @@ fn clock(at: Timestamp) -> String {
 /// "1 time", "3 times".
 fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn cpu_lines(cpu: &CpuEvidence) -> Vec<String> {
+    let used = format!(
+        "{:.0} % of its limit ({})",
+        cpu.share * 100.0,
+        cores(cpu.limit_millis)
+    );
+    let held_back = cpu.throttled_share.filter(|share| *share >= THROTTLED_SHOWN_MIN);
+    let held_back = held_back.map_or(String::new(), |share| {
+        format!(", held back by it {:.0} % of the time", share * 100.0)
+    });
+    vec![used + &held_back]
 }
 
 fn cores(millis: u32) -> String {

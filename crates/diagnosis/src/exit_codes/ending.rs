@@ -146,6 +146,8 @@ pub fn termination_story(termination: Option<Termination>) -> String {
         Some(Termination::Exited { code }) => match known(code) {
             // The names of these rows are signals', which an exit of its own choice is not.
             Some(_) if (134..=143).contains(&code) => format!("exited by itself with code {code}"),
+            // Argument parsers exit with 2 as well: of shells only the table speaks.
+            Some(_) if code == 2 => format!("exited with code {code}"),
             Some((name, _)) => format!("exited with code {code} ({name})"),
             None => format!("exited with code {code}"),
         },
@@ -181,6 +183,7 @@ mod tests {
             cpu_throttled_micros: None,
             pids_limit_hits: None,
             exec_fault: None,
+            course: crate::facts::Course::default(),
         }
     }
 
@@ -205,6 +208,12 @@ mod tests {
         let ending = ending(&record(Termination::Exited { code: 137 }));
         assert_eq!(ending.ended_by, EndedBy::Itself);
         assert_eq!(ending.story, "exited by itself with code 137");
+    }
+
+    #[test]
+    fn an_exit_of_2_is_not_blamed_on_a_shell() {
+        let ending = ending(&record(Termination::Exited { code: 2 }));
+        assert_eq!(ending.story, "exited with code 2");
     }
 
     #[test]

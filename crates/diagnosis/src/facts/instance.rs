@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::build::BuilderChoice;
-use super::process::{ExecFault, ExitRecord, MemoryRecord};
+use super::process::{ExecFault, ExitRecord, MemoryRecord, MemorySample};
 
 /// Everything observed about one component's instances in one deployment, decisive instance first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,8 +27,14 @@ pub struct InstanceFacts {
     pub sockets: Option<Vec<ListeningSocket>>,
     pub outbound_failures: Vec<OutboundFailure>,
     pub memory: MemoryRecord,
+    /// Memory over its life, oldest first.
+    #[serde(default)]
+    pub memory_course: Vec<MemorySample>,
     /// Share of its CPU limit that was used lately, 0.0 to 1.0.
     pub cpu_share: Option<f64>,
+    /// Share of the time in which the CPU limit held it back lately, 0.0 to 1.0.
+    #[serde(default)]
+    pub cpu_throttled_share: Option<f64>,
     pub probe: Option<ProbeFacts>,
     /// Names (never values) of the variables in the process.
     pub variables: Vec<String>,
@@ -96,6 +102,16 @@ pub struct OutboundFailure {
     pub at: Timestamp,
 }
 
+/// A connect explains an end, or a port that is not opened, when it failed at most this long before.
+const FAILURE_EXPLAINS_FOR: SignedDuration = SignedDuration::from_secs(30);
+
+impl OutboundFailure {
+    /// Close enough to have to do with what happened then. Clocks of two readings may differ a little.
+    pub fn is_shortly_before(&self, moment: Timestamp) -> bool {
+        moment.duration_since(self.at).abs() <= FAILURE_EXPLAINS_FOR
+    }
+}
+
 /// What came of an outbound connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -161,7 +177,7 @@ pub enum ProbeOutcome {
     Connected,
     Response {
         status: u16,
-        /// Headers that help: location, content-type, server, www-authenticate.
+        /// As they came, without values that are secrets: cookies, credentials.
         headers: Vec<(String, String)>,
         /// The first KiB of the body, lossy UTF-8.
         body_start: String,

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::OutboundFailure;
+
 /// How a process ended, from the raw wait status: `exit 137` and a SIGKILL stay different things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -103,6 +105,34 @@ pub struct ExitRecord {
     pub pids_limit_hits: Option<u64>,
     /// Set when the main process could not be executed at all; `termination` is then 126 or 127.
     pub exec_fault: Option<ExecFault>,
+    #[serde(default)]
+    pub course: Course,
+}
+
+/// What was seen of an instance while it lived; known after its end, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Course {
+    /// Over its whole life, oldest first; denser at the end.
+    pub memory: Vec<MemorySample>,
+    /// Connects of the app that were refused or not answered, each destination once, the latest last.
+    pub outbound_failures: Vec<OutboundFailure>,
+    /// A reading of a few seconds ago: what came since is "lately".
+    pub cpu_before: Option<CpuReading>,
+}
+
+/// Memory that cannot be given back, at one time: caches of files are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemorySample {
+    pub at: Timestamp,
+    pub bytes: u64,
+}
+
+/// What the kernel had counted by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuReading {
+    pub at: Timestamp,
+    pub usage_micros: u64,
+    pub throttled_micros: u64,
 }
 
 /// Why a command cannot be executed.

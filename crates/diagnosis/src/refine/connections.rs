@@ -5,13 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 use super::Refinement;
 use crate::{
     Cause, NextStep,
-    facts::{Facts, InstanceFacts, OutboundFailure, OutboundResult},
+    facts::{ExitRecord, Facts, InstanceFacts, OutboundFailure, OutboundResult},
     words,
 };
 
 /// A connect that failed, where nothing better is known about the end.
-pub(super) fn refinement(facts: &Facts, instance: &InstanceFacts) -> Option<Refinement> {
-    let failure = instance.outbound_failures.last()?;
+pub(super) fn refinement(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -> Option<Refinement> {
+    let own = exit.course.outbound_failures.iter();
+    let failures: Vec<&OutboundFailure> = own.chain(&instance.outbound_failures).collect();
+    let recent = |failure: &&&OutboundFailure| failure.is_shortly_before(exit.ended_at);
+    let failure = *failures.iter().rfind(recent)?;
     let to = describe(failure.address, failure.port);
     let database = database_at(failure.port);
     let cause = cause(instance, failure, database);
@@ -133,11 +136,13 @@ fn port_in(text: &str) -> Option<u16> {
 }
 
 fn has_database_variable(instance: &InstanceFacts) -> bool {
+    instance.variables.iter().any(|name| names_database(name))
+}
+
+/// Whether a variable of this name holds the way to a database, as far as names tell.
+pub(super) fn names_database(variable: &str) -> bool {
     const PARTS: [&str; 11] = [
         "DATABASE", "DB_", "_DB", "PGHOST", "PGURL", "POSTGRES", "MYSQL", "MONGO", "REDIS", "VALKEY", "DSN",
     ];
-    instance
-        .variables
-        .iter()
-        .any(|name| PARTS.iter().any(|part| name.contains(part)))
+    PARTS.iter().any(|part| variable.contains(part))
 }

@@ -2,6 +2,7 @@
 //! Facts first; a word of the log counts only where no fact contradicts it (a variable "missing" that is set is "refused").
 
 mod build_words;
+mod configuration;
 mod connections;
 mod exec_line;
 mod pattern;
@@ -38,7 +39,9 @@ pub(crate) fn exit(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -
     let hit = pattern::find(&facts.log_tail, tables::RUN).filter(|hit| agrees(hit.cause, exit));
     match hit {
         Some(hit) => Some(from_hit(facts, instance, &settle(facts, instance, hit))),
-        None => process_limit(exit).or_else(|| connections::refinement(facts, instance)),
+        None => process_limit(exit)
+            .or_else(|| configuration::only_difference(facts, instance))
+            .or_else(|| connections::refinement(facts, instance, exit)),
     }
 }
 
@@ -169,6 +172,15 @@ fn settle(facts: &Facts, instance: &InstanceFacts, mut hit: Hit) -> Hit {
         }
         cause => cause,
     };
+    if cause == Cause::DatabaseNotConfigured
+        && let Some(name) = configuration::removed_database(facts)
+    {
+        return Hit {
+            cause: Cause::ConfigurationRemoved,
+            subject: Some(name.to_owned()),
+            ..hit
+        };
+    }
     Hit { cause, ..hit }
 }
 
@@ -176,26 +188,16 @@ fn missing_env(facts: &Facts, instance: &InstanceFacts, name: Option<&str>) -> C
     let Some(name) = name else {
         return Cause::EnvRefused;
     };
-    if instance
-        .variables
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(name))
-    {
+    // An emptied one is still there by name.
+    if configuration::is_removed(facts, name) {
+        return Cause::ConfigurationRemoved;
+    }
+    let is_set = |known: &String| known.eq_ignore_ascii_case(name);
+    if instance.variables.iter().any(is_set) {
         Cause::EnvRefused
-    } else if removed(facts, name).is_some() {
-        Cause::ConfigurationRemoved
     } else {
         Cause::MissingEnv
     }
-}
-
-/// The sentence of the difference that says that this variable went away.
-fn removed<'a>(facts: &'a Facts, name: &str) -> Option<&'a String> {
-    let item = format!("envs[{name}]");
-    facts
-        .changes
-        .iter()
-        .find(|change| change.contains(&item) && (change.contains("removed") || change.contains("empty")))
 }
 
 /// Whether the missing path is what the command starts: `node dist/index.js` and `/workspace/dist/index.js`.

@@ -19,7 +19,10 @@ pub(super) fn run(instance: &InstanceFacts, hit: &Hit) -> String {
     match hit.cause {
         Cause::MissingEnv => format!(": its log asks for `{subject}`, and no variable of that name is set"),
         Cause::ConfigurationRemoved => {
-            format!(": its log asks for `{subject}`, which this deployment's spec no longer sets")
+            format!(
+                ": it needs `{subject}`, which the last good deployment set and this one's spec does not (the submitted spec did not \
+                 contain it, or contained it empty)"
+            )
         }
         Cause::EnvRefused => format!(": its log refuses the value of `{subject}` (which is set): {line}"),
         Cause::UnresolvedReference => {

@@ -127,6 +127,8 @@ fn out_of_memory(facts: &Facts, build: &BuildFacts, step: &StepFacts, kill: &Mem
                 step.memory.kills.clone()
             },
             hidden_by_shell: hidden,
+            growth: Vec::new(),
+            fitting_size: None,
         }))
         .evidence(Evidence::Step(step.clone()))
         .next(NextStep::new(

@@ -4,12 +4,15 @@ use mainstay_spec::sizes::{self, InstanceSize};
 
 use super::{Finding, command, decisive_exit};
 use crate::{
-    Cause, Code, Evidence, MemoryEvidence, NextStep,
+    Cause, Code, Evidence, MemoryEvidence, MemoryPoint, NextStep,
     exit_codes::decisive_memory_kill,
-    facts::{ExitRecord, Facts, InstanceFacts, MemoryKill, MemoryRecord},
+    facts::{ExitRecord, Facts, InstanceFacts, MemoryKill, MemoryRecord, MemorySample},
     rules::exit,
     words,
 };
+
+/// Enough to see whether it grew, jumped, or was always too large.
+const GROWTH_POINTS: usize = 6;
 
 /// The instance failed of a memory kill.
 pub(super) fn instance(facts: &Facts, instance: &InstanceFacts) -> Option<Finding> {
@@ -25,7 +28,7 @@ pub(super) fn instance(facts: &Facts, instance: &InstanceFacts) -> Option<Findin
         (Cause::MemoryLimit, main_message(facts, instance, exit, kill))
     };
     let finding = Finding::new(Code::ContainerOutOfMemory, cause, message)
-        .evidence(Evidence::Memory(evidence(instance, &exit.memory, child)))
+        .evidence(Evidence::Memory(evidence(instance, exit, child)))
         .evidence(exit::evidence(instance, exit))
         .evidence_if(command(instance))
         .retry(exit::retry(instance));
@@ -117,14 +120,33 @@ fn size(instance: &InstanceFacts) -> &str {
     }
 }
 
-fn evidence(instance: &InstanceFacts, memory: &MemoryRecord, child: bool) -> MemoryEvidence {
+fn evidence(instance: &InstanceFacts, exit: &ExitRecord, child: bool) -> MemoryEvidence {
+    let memory = &exit.memory;
+    let peak = memory.peak_bytes.unwrap_or(0).max(instance.size.memory_bytes);
     MemoryEvidence {
         limit_bytes: memory.limit_bytes.or(Some(instance.size.memory_bytes)),
         peak_bytes: memory.peak_bytes,
         size_slug: instance.size.slug.clone(),
         kills: memory.kills.clone(),
         hidden_by_shell: child,
+        growth: growth(exit),
+        fitting_size: larger_size(peak).map(|size| size.slug.to_owned()),
     }
+}
+
+/// A few points of the whole life, evenly spread; the first and the last are among them.
+fn growth(exit: &ExitRecord) -> Vec<MemoryPoint> {
+    let samples = &exit.course.memory;
+    let Some((started, last)) = exit.started_at.zip(samples.len().checked_sub(1)) else {
+        return Vec::new();
+    };
+    let points = GROWTH_POINTS.min(samples.len());
+    let place = |point: usize| point * last / points.saturating_sub(1).max(1);
+    let point = |sample: &MemorySample| MemoryPoint {
+        after_ms: words::milliseconds_between(started, sample.at),
+        bytes: sample.bytes,
+    };
+    (0..points).map(|index| point(&samples[place(index)])).collect()
 }
 
 fn next_steps(facts: &Facts, instance: &InstanceFacts) -> Vec<NextStep> {
@@ -132,7 +154,7 @@ fn next_steps(facts: &Facts, instance: &InstanceFacts) -> Vec<NextStep> {
     if let Some(larger) = larger_size(instance.size.memory_bytes) {
         steps.push(
             NextStep::new(format!(
-                "Use a larger instance; the next size has {}.",
+                "Use a larger instance; the smallest size that would have held the peak has {}.",
                 words::bytes(larger.memory_bytes)
             ))
             .with_spec(words::spec_lines(

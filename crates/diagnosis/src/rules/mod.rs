@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// An instance that ran this long counts as healed; the back-off of restarts begins anew then, too.
-const HEALED_AFTER: SignedDuration = SignedDuration::from_mins(10);
+pub const HEALED_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
 /// At most this many lines of the log go into a reason.
 const LOG_TAIL_LINES_MAX: usize = 50;
@@ -79,11 +79,8 @@ fn decisive_exit<'a>(facts: &Facts, instance: &'a InstanceFacts) -> Option<&'a E
 }
 
 /// The ends since it last ran for long enough to count as healed.
-fn present_trouble<'a>(facts: &Facts, instance: &'a InstanceFacts) -> &'a [ExitRecord] {
+pub(super) fn present_trouble<'a>(facts: &Facts, instance: &'a InstanceFacts) -> &'a [ExitRecord] {
     let exits = instance.exits.as_slice();
-    let ran_long = |from: Option<Timestamp>, to: Timestamp| {
-        from.is_some_and(|from| to.duration_since(from) >= HEALED_AFTER)
-    };
     let runs = exits
         .last()
         .zip(instance.started_at)
@@ -96,6 +93,10 @@ fn present_trouble<'a>(facts: &Facts, instance: &'a InstanceFacts) -> &'a [ExitR
         .rposition(|exit| ran_long(exit.started_at, exit.ended_at))
         .unwrap_or(0);
     &exits[first..]
+}
+
+fn ran_long(from: Option<Timestamp>, to: Timestamp) -> bool {
+    from.is_some_and(|from| to.duration_since(from) >= HEALED_AFTER)
 }
 
 /// A recognised failure, before it becomes a reason.

@@ -3,7 +3,10 @@
 use super::probes::{Symptom, busy, times};
 use crate::{
     Cause, NextStep,
-    facts::{Facts, InstanceFacts, ListeningSocket, OutboundResult, ProbeAttempt, ProbeFacts, ProbeOutcome},
+    facts::{
+        Facts, InstanceFacts, ListeningSocket, OutboundFailure, OutboundResult, ProbeAttempt, ProbeFacts,
+        ProbeOutcome,
+    },
     words,
 };
 
@@ -186,7 +189,8 @@ fn silent(facts: &Facts, instance: &InstanceFacts, probe: &ProbeFacts) -> Sympto
             next_steps: patience_steps(facts, probe),
         };
     }
-    if let Some(failure) = instance.outbound_failures.first() {
+    let recent = |failure: &&OutboundFailure| failure.is_shortly_before(facts.observed_at);
+    if let Some(failure) = instance.outbound_failures.iter().rfind(recent) {
         let wording = format!(
             "it opened no port {ran}; its connection to {} is {}",
             std::net::SocketAddr::new(failure.address, failure.port),

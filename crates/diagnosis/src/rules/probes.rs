@@ -1,6 +1,6 @@
 //! Alive, but no probe succeeded: the socket table and the transcript say why.
 
-use super::{Finding, command, outbound_failures, probe_sockets, probe_status, variables};
+use super::{Finding, command, outbound_failures, present_trouble, probe_sockets, probe_status, variables};
 use crate::{
     Cause, Code, CpuEvidence, Evidence, NextStep, Retry, SocketEvidence, Verdict,
     exit_codes::{self, EndedBy},
@@ -23,8 +23,7 @@ pub(super) struct Symptom {
 
 /// `None`: the probes say nothing (there are none, or they succeed).
 pub(super) fn diagnose(facts: &Facts, instance: &InstanceFacts) -> Option<Verdict> {
-    let killed = instance
-        .exits
+    let killed = present_trouble(facts, instance)
         .iter()
         .find(|exit| exit_codes::ending(exit).ended_by == EndedBy::FailedProbes);
     let probe = instance.probe.as_ref();
@@ -247,6 +246,7 @@ fn cpu(instance: &InstanceFacts) -> Option<Evidence> {
     Some(Evidence::Cpu(CpuEvidence {
         share,
         limit_millis: instance.size.cpu_millis,
+        throttled_share: instance.cpu_throttled_share,
     }))
 }
 

@@ -1,6 +1,6 @@
 //! What instances end with: each borderline case of the reference, and the precedence between facts.
 
-use mainstay_diagnosis::{Blame, Cause, Code, Retry, Verdict, diagnose, facts::*};
+use mainstay_diagnosis::{Blame, Cause, Code, Evidence, Retry, Verdict, diagnose, facts::*};
 
 use crate::world::*;
 
@@ -476,6 +476,97 @@ fn a_variable_that_the_update_removed_is_said_to_be_removed() {
     facts.log_tail = vec!["KeyError: 'DATABASE_URL'".into()];
     facts.changes = vec!["services[web].envs[DATABASE_URL] was removed".into()];
     assert_eq!(reason(&facts).cause, Cause::ConfigurationRemoved);
+}
+
+#[test]
+fn an_emptied_variable_counts_as_removed() {
+    let mut instance = with_exit(exited(1));
+    instance.variables.push("SECRET_KEY".into());
+    let mut facts = instance_facts(instance);
+    facts.log_tail = vec!["Error: SECRET_KEY is required".into()];
+    facts.changes = vec!["services[web].envs[SECRET_KEY].value became empty".into()];
+    assert_eq!(reason(&facts).cause, Cause::ConfigurationRemoved);
+}
+
+#[test]
+fn removed_variables_are_decisive_when_nothing_else_changed() {
+    let mut facts = instance_facts(with_exit(exited(1)));
+    facts.changes = vec!["services[web].envs[TOKEN] was removed".into()];
+    let told = reason(&facts);
+    assert_eq!(told.cause, Cause::ConfigurationRemoved);
+    assert!(told.message.contains("took away `TOKEN`"), "{}", told.message);
+    facts
+        .changes
+        .push("web is built from 2222 instead of 1111".into());
+    let told = reason(&facts);
+    assert_eq!(told.cause, Cause::ConfigurationRemoved);
+    assert!(told.message.contains("but for its source"), "{}", told.message);
+    facts
+        .changes
+        .push("services[web].http_port changed from 1 to 2".into());
+    assert_eq!(reason(&facts).cause, Cause::ExitedWithError);
+}
+
+#[test]
+fn a_fallback_to_localhost_after_the_url_was_removed_is_a_removed_variable() {
+    let mut facts = instance_facts(with_exit(exited(1)));
+    facts.log_tail = vec!["Error: connect ECONNREFUSED 127.0.0.1:5432".into()];
+    facts.changes = vec![
+        "envs[DATABASE_URL] was removed".into(),
+        "services[web].http_port changed from 1 to 2".into(),
+    ];
+    let told = reason(&facts);
+    assert_eq!(told.cause, Cause::ConfigurationRemoved);
+    assert!(told.message.contains("`DATABASE_URL`"), "{}", told.message);
+}
+
+#[test]
+fn a_connect_that_failed_long_before_the_end_explains_nothing() {
+    let mut exit = exited(1);
+    exit.ended_at = at(300);
+    exit.course.outbound_failures = vec![OutboundFailure {
+        address: "10.0.0.9".parse().unwrap(),
+        port: 5432,
+        result: OutboundResult::Refused,
+        at: at(1),
+    }];
+    check(
+        with_exit(exit.clone()),
+        Code::ContainerExitNonZero,
+        Cause::ExitedWithError,
+    );
+    exit.course.outbound_failures[0].at = at(299);
+    check(
+        with_exit(exit),
+        Code::ContainerExitNonZero,
+        Cause::DatabaseRefused,
+    );
+}
+
+#[test]
+fn a_memory_kill_tells_how_it_grew_and_what_would_have_fit() {
+    let mut exit = signaled(9);
+    exit.memory.kills = vec![memory_kill(2, Some(true))];
+    exit.memory.peak_bytes = Some(512 * MIB);
+    exit.course.memory = (0..20)
+        .map(|step| MemorySample {
+            at: at(0) + jiff::SignedDuration::from_millis(step * 100),
+            bytes: u64::try_from(step).unwrap() * 25 * MIB,
+        })
+        .collect();
+    let told = reason(&instance_facts(with_exit(exit)));
+    assert_eq!(told.code, Code::ContainerOutOfMemory);
+    let Some(Evidence::Memory(memory)) = told
+        .evidence
+        .iter()
+        .find(|piece| matches!(piece, Evidence::Memory(_)))
+    else {
+        panic!("no memory in {:?}", told.evidence)
+    };
+    let ends = (memory.growth.first().unwrap(), memory.growth.last().unwrap());
+    assert_eq!((ends.0.after_ms, ends.0.bytes), (0, 0));
+    assert_eq!((ends.1.after_ms, ends.1.bytes), (1900, 475 * MIB));
+    assert_eq!(memory.fitting_size.as_deref(), Some("apps-s-1vcpu-1gb"));
 }
 
 #[test]

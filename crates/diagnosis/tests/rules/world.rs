@@ -66,7 +66,9 @@ pub(crate) fn instance() -> InstanceFacts {
             peak_bytes: Some(60 * MIB),
             kills: Vec::new(),
         },
+        memory_course: Vec::new(),
         cpu_share: Some(0.02),
+        cpu_throttled_share: None,
         probe: Some(probe(vec![ProbeOutcome::Connected], false)),
         variables: vec!["PATH".into(), "PORT".into()],
         may_end: false,
@@ -151,6 +153,7 @@ pub(crate) fn ended(termination: Termination) -> ExitRecord {
         cpu_throttled_micros: Some(0),
         pids_limit_hits: Some(0),
         exec_fault: None,
+        course: Course::default(),
     }
 }
 

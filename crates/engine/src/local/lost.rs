@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{ExitRecord, MemoryKill, MemoryRecord};
+use mainstay_diagnosis::facts::{Course, ExitRecord, MemoryKill, MemoryRecord};
 use mainstay_shim::{
     cgroup::{Cgroup, CgroupError},
     files::{self, COPIES_DIRECTORY, Durability, WRITABLE_DIRECTORY},
@@ -123,5 +123,6 @@ fn unknown_end(started_at: Option<Timestamp>) -> ExitRecord {
         cpu_throttled_micros: None,
         pids_limit_hits: None,
         exec_fault: None,
+        course: Course::default(),
     }
 }

@@ -37,7 +37,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use mainstay_diagnosis::facts::{ExitRecord, ListeningSocket, OutboundFailure, StopReason};
+use mainstay_diagnosis::facts::{ExitRecord, ListeningSocket, StopReason};
 use mainstay_shim::{
     cgroup::Cgroup,
     files,
@@ -295,14 +295,6 @@ impl Engine for LocalEngine {
         )))
     }
 
-    async fn outbound_failures(&self, id: InstanceId) -> Result<Vec<OutboundFailure>, EngineError> {
-        let pid = self.inner.get(id)?.running()?.init.pid;
-        let read = tokio::task::spawn_blocking(move || sockets::unanswered(pid)).await;
-        read.map_err(EngineError::during(format!(
-            "read the connects of the instance {id}"
-        )))
-    }
-
     async fn stats(&self, id: InstanceId) -> Result<InstanceStats, EngineError> {
         let failed = || EngineError::during(format!("read the usage of the instance {id}"));
         match self.inner.ask(id, &Request::Stats).await.map_err(failed())? {
@@ -313,6 +305,7 @@ impl Engine for LocalEngine {
                 cpu_usage_micros: stats.cpu_usage_micros,
                 cpu_throttled_micros: stats.cpu_throttled_micros,
                 pids: stats.pids,
+                course: stats.course,
             }),
             other => Err(failed()(ShimError::Unexpected(Box::new(other)))),
         }

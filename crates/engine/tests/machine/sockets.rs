@@ -1,5 +1,6 @@
 //! What an instance listens on and connects to, as seen from outside.
 
+use mainstay_diagnosis::facts::{OutboundResult, Termination};
 use mainstay_engine::Engine;
 
 use crate::world::{DEADLINE, PROGRAMS, World, until};
@@ -25,4 +26,27 @@ async fn listeners_are_seen_with_their_address_port_and_program() {
     let open = sockets.iter().find(|socket| socket.port == 8080).unwrap();
     assert!(!open.is_loopback());
     world.stop(id, DEADLINE).await;
+}
+
+#[tokio::test]
+async fn a_refused_connect_is_known_after_the_end() {
+    if !mainstay_testkit::can_run(&PROGRAMS) {
+        return;
+    }
+    let world = World::new().await;
+    let spec = world.shell("wget -q -O - http://127.0.0.1:5432/; exit 3");
+    let id = spec.id;
+    world.engine.start(spec).await.unwrap();
+    let record = world.wait(id).await;
+    assert_eq!(record.termination, Some(Termination::Exited { code: 3 }));
+    let failures = record.course.outbound_failures;
+    let [failure] = failures.as_slice() else {
+        panic!("one connect was refused, not {failures:?}")
+    };
+    assert_eq!(
+        (failure.address.to_string(), failure.port),
+        ("127.0.0.1".to_owned(), 5432)
+    );
+    assert_eq!(failure.result, OutboundResult::Refused);
+    assert!(!record.course.memory.is_empty());
 }

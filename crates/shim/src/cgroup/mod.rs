@@ -126,6 +126,20 @@ impl Cgroup {
         }
     }
 
+    /// Memory that cannot be given back: what processes allocated or share, without caches of files.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let file = self.controller("memory").join("memory.stat");
+        let own = match self.version {
+            CgroupVersion::V1 => "total_rss",
+            CgroupVersion::V2 => "anon",
+        };
+        let shared = match self.version {
+            CgroupVersion::V1 => "total_shmem",
+            CgroupVersion::V2 => "shmem",
+        };
+        Some(read_keyed(&file, own)? + read_keyed(&file, shared).unwrap_or(0))
+    }
+
     /// How often the kernel killed a process of this cgroup for memory.
     pub fn memory_kills(&self) -> u64 {
         match self.version {

@@ -36,6 +36,7 @@ use crate::{
     bundle::{self, BundleError},
     runtime::{ChildStreams, Runtime, RuntimeError},
     system,
+    watch::Taps,
 };
 
 pub(crate) use platform_files::write_hosts;
@@ -49,6 +50,8 @@ pub(crate) struct Created {
     pub(crate) report: OwnedFd,
     pub(crate) cgroup: Cgroup,
     pub(crate) runtime: Runtime,
+    /// Opened before the app is there, so that its first connect is seen.
+    pub(crate) taps: Taps,
     /// Locks, for as long as the instance lives.
     pub(crate) held: Vec<File>,
 }
@@ -196,6 +199,7 @@ fn run_create(spec: &ShimSpec, places: &Places, held: Vec<File>) -> Result<Creat
         report,
         cgroup: Cgroup::new(&spec.cgroup_root, &spec.cgroup_path),
         runtime,
+        taps: Taps::open(pid),
         held,
     })
 }

@@ -5,11 +5,13 @@
 
 mod cleanup;
 mod connection;
+mod course;
 mod exec;
 mod memory;
 mod record;
 mod stopping;
 mod streams;
+mod taps;
 
 use std::{
     fs::File,
@@ -42,6 +44,7 @@ use crate::{
 
 use self::{
     connection::{Connection, Demand},
+    course::CourseWatch,
     exec::ExecPart,
     memory::MemoryWatch,
     stopping::Stopping,
@@ -50,6 +53,7 @@ use self::{
 
 pub(crate) use cleanup::{clean_up, give_back};
 pub(crate) use connection::line;
+pub(crate) use taps::Taps;
 
 /// A client that opens connections and says nothing is not served without end.
 const CONNECTIONS_MAX: usize = 64;
@@ -68,6 +72,8 @@ pub(crate) struct Instance {
     listener: UnixListener,
     signals: OwnedFd,
     memory: MemoryWatch,
+    taps: Taps,
+    course: CourseWatch,
     stopping: Stopping,
     connections: Vec<Connection>,
     /// Raw wait status of the app, from init.
@@ -88,6 +94,7 @@ enum Source {
     Stream(usize),
     Report,
     Memory,
+    Tap,
     Connection(usize),
     Exec(usize, ExecPart),
 }
@@ -110,6 +117,8 @@ impl Instance {
                 AppStream::new(LogSource::Stdout, created.stdout).map_err(ServeError::Watch)?,
                 AppStream::new(LogSource::Stderr, created.stderr).map_err(ServeError::Watch)?,
             ],
+            taps: created.taps,
+            course: CourseWatch::new(Instant::now()),
             report: created.report,
             cgroup: created.cgroup,
             runtime: created.runtime,
@@ -192,6 +201,11 @@ impl Instance {
         if let Some((descriptor, flags)) = self.memory.descriptor() {
             watched.push((Source::Memory, descriptor, flags));
         }
+        watched.extend(
+            self.taps
+                .descriptors()
+                .map(|descriptor| (Source::Tap, descriptor, PollFlags::IN)),
+        );
         for (number, connection) in self.connections.iter().enumerate() {
             if let Some((descriptor, flags)) = connection.interest() {
                 watched.push((Source::Connection(number), descriptor, flags));
@@ -213,6 +227,7 @@ impl Instance {
             Source::Stream(number) => self.streams[number].read_into(&mut self.log),
             Source::Report => self.read_report(),
             Source::Memory => self.memory.notified(Instant::now()),
+            Source::Tap => self.read_taps(),
             Source::Connection(number) => self.serve_connection(number, flags),
             Source::Exec(number, part) => self.connections[number].serve_exec(part),
         }
@@ -221,19 +236,28 @@ impl Instance {
     /// The next moment at which something must be done although nothing is ready.
     fn next_moment(&self) -> Option<Instant> {
         let execs = self.connections.iter().filter_map(Connection::next_moment);
-        [self.stopping.next_moment(), self.memory.next_moment()]
-            .into_iter()
-            .flatten()
-            .chain(execs)
-            .min()
+        let own = [
+            self.stopping.next_moment(),
+            self.memory.next_moment(),
+            Some(self.course.next_moment()),
+        ];
+        own.into_iter().flatten().chain(execs).min()
     }
 
     fn act_on_time(&mut self, now: Instant) {
         self.stopping.act(now, &self.cgroup, self.main_status.is_some());
         let kills = self.memory.look(now, &self.cgroup, self.state.main_pid);
         memory::tell(&kills, &mut self.log);
+        self.course.look(now, &self.cgroup, self.state.init.pid);
         for connection in &mut self.connections {
             connection.act_on_time(now);
+        }
+    }
+
+    fn read_taps(&mut self) {
+        let at = Timestamp::now();
+        for refusal in self.taps.read() {
+            self.course.note_failure(at, refusal);
         }
     }
 
@@ -302,6 +326,7 @@ impl Instance {
             cpu_usage_micros: usage.cpu_usage_micros.unwrap_or_default(),
             cpu_throttled_micros: usage.cpu_throttled_micros.unwrap_or_default(),
             pids: u32::try_from(usage.pids.unwrap_or_default()).unwrap_or(u32::MAX),
+            course: self.course.course(),
         }
     }
 

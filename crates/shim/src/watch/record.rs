@@ -15,6 +15,7 @@ impl Instance {
     pub(super) fn end(mut self) {
         let ended_at = Timestamp::now();
         self.read_report();
+        self.read_taps();
         let kills = self.memory.collect(&self.cgroup, self.state.main_pid);
         for stream in &mut self.streams {
             stream.finish(&mut self.log);
@@ -67,6 +68,7 @@ impl Instance {
             cpu_throttled_micros: usage.cpu_throttled_micros,
             pids_limit_hits: usage.pids_limit_hits,
             exec_fault: None,
+            course: self.course.course(),
         }
     }
 }

@@ -365,5 +365,6 @@ fn lost_record() -> ExitRecord {
         cpu_throttled_micros: None,
         pids_limit_hits: None,
         exec_fault: None,
+        course: mainstay_diagnosis::facts::Course::default(),
     }
 }

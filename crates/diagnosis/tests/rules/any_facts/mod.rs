@@ -209,6 +209,7 @@ fn exit() -> impl Strategy<Value = ExitRecord> {
                 cpu_throttled_micros: None,
                 pids_limit_hits,
                 exec_fault,
+                course: Course::default(),
             },
         )
 }
@@ -376,7 +377,9 @@ fn instance() -> impl Strategy<Value = InstanceFacts> {
         sockets: life.2,
         outbound_failures: life.3,
         memory: life.4,
+        memory_course: Vec::new(),
         cpu_share: rest.0,
+        cpu_throttled_share: None,
         probe: rest.1,
         variables: rest.2,
         may_end: ends.3,
