@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use jiff::Timestamp;
@@ -21,11 +21,16 @@ const TAIL_LINES: usize = 200;
 #[derive(Debug, Clone)]
 pub(crate) struct Logs {
     directory: PathBuf,
+    /// Several replicas speak in one log.
+    writing: Arc<Mutex<()>>,
 }
 
 impl Logs {
     pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory }
+        Self {
+            directory,
+            writing: Arc::default(),
+        }
     }
 
     /// Holds a directory per build, named by its id.
@@ -75,6 +80,7 @@ impl Logs {
     ) {
         let directory = self.deploy_directory(deployment, component);
         let write = || -> Result<(), std::io::Error> {
+            let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
             std::fs::create_dir_all(&directory)?;
             let mut writer =
                 LogWriter::open(&directory, LogLimits::default()).map_err(std::io::Error::other)?;

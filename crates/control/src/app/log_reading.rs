@@ -1,7 +1,7 @@
 //! Reading the logs of a deployment: what was kept, and what is being written.
 //!
 //! Builds, platform lines and instances each have a log of their own. They are read by cursors that remember their place, and delivered as
-//! one stream, ordered by time within each look.
+//! one stream, ordered by time within each look. The platform's lines (starts, ends, failed probes, restarts) stand among the app's own.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -40,10 +40,15 @@ impl Entry {
     }
 }
 
+/// How a line of the platform's is told from one of the app's.
+const PLATFORM_MARK: &str = "[mainstay] ";
+
 /// A place in one log.
 struct Cursor {
     component: String,
     place: Place,
+    /// Only lines from and before these times.
+    window: Option<(Timestamp, Timestamp)>,
 }
 
 enum Place {
@@ -99,13 +104,15 @@ impl Application {
         let mut reading = Reading::new(self.clone(), wish.clone());
         let mut entries = Vec::new();
         loop {
-            let more = reading.look().await?;
-            if more.is_empty() {
+            entries.extend(reading.look().await?);
+            if reading.saw_nothing {
                 break;
             }
-            entries.extend(more);
         }
-        if entries.is_empty() {
+        if entries
+            .iter()
+            .all(|entry| entry.line.source == LogSource::Platform)
+        {
             entries.extend(reading.what_was_there().await?);
         }
         entries.sort_by_key(|entry| entry.line.at);
@@ -144,6 +151,8 @@ struct Reading {
     wish: LogWish,
     cursors: Vec<Cursor>,
     known: HashSet<String>,
+    /// At the last look.
+    saw_nothing: bool,
 }
 
 impl Reading {
@@ -153,6 +162,7 @@ impl Reading {
             wish,
             cursors: Vec::new(),
             known: HashSet::new(),
+            saw_nothing: false,
         }
     }
 
@@ -160,12 +170,22 @@ impl Reading {
     async fn look(&mut self) -> Result<Vec<Entry>, Refusal> {
         self.find_logs().await?;
         let mut entries = Vec::new();
+        self.saw_nothing = true;
         for cursor in &mut self.cursors {
             let lines = cursor.read(&self.application).await;
-            entries.extend(lines.into_iter().map(|line| Entry {
+            self.saw_nothing &= lines.is_empty();
+            let lines = lines.into_iter().filter(|line| {
+                cursor
+                    .window
+                    .is_none_or(|(from, to)| from <= line.at && line.at < to)
+            });
+            entries.extend(lines.map(|line| Entry {
                 component: cursor.component.clone(),
                 line,
             }));
+        }
+        if self.wish.kind != LogKind::Build {
+            entries.iter_mut().for_each(mark);
         }
         entries.sort_by_key(|entry| entry.line.at);
         Ok(entries)
@@ -184,11 +204,11 @@ impl Reading {
             let unlogged = ended.filter(|(id, ..)| !platform.logs.has_build(*id));
             gone.extend(unlogged.map(|(_, component, at)| (component, at)));
         } else {
-            for instance in wanted(
-                platform.store.instances_of_deployment(row.id).await?,
-                self.wish.kind,
-            ) {
+            let all = platform.store.instances_of_deployment(row.id).await?;
+            for instance in wanted(&all, self.wish.kind) {
+                // One that could never be started had none.
                 if instance.removed
+                    && instance.exit.is_some()
                     && platform
                         .engine
                         .logs(instance.id, LogQuery::default())
@@ -218,35 +238,47 @@ impl Reading {
         if self.wish.kind == LogKind::Build {
             for build in builds_of(&platform, &row).await? {
                 let reader = platform.logs.build_reader(build.id, None);
-                self.add(
-                    &build.component,
-                    &build.id.to_string(),
-                    reader.map(|reader| Place::File(Box::new(reader))),
-                );
+                let place = reader.map(|reader| Place::File(Box::new(reader)));
+                self.add(&build.component, &build.id.to_string(), place, None);
             }
             return Ok(());
         }
-        if self.wish.kind == LogKind::Deploy {
-            for component in row.spec.components() {
-                let reader = platform.logs.deploy_reader(row.id, component.name());
-                let place = reader.map(|reader| Place::File(Box::new(reader)));
-                self.add(component.name(), &format!("platform {}", component.name()), place);
+        let all = platform.store.instances_of_deployment(row.id).await?;
+        let shown = wanted(&all, self.wish.kind);
+        for component in row.spec.components() {
+            let window = match self.wish.kind {
+                LogKind::RunRestarted => life(&all, &shown, component.name()),
+                _ => None,
+            };
+            if self.wish.kind == LogKind::RunRestarted && window.is_none() {
+                continue;
             }
+            let reader = platform.logs.deploy_reader(row.id, component.name());
+            let place = reader.map(|reader| Place::File(Box::new(reader)));
+            self.add(
+                component.name(),
+                &format!("platform {}", component.name()),
+                place,
+                window,
+            );
         }
-        for instance in wanted(
-            platform.store.instances_of_deployment(row.id).await?,
-            self.wish.kind,
-        ) {
+        for instance in shown {
             let place = Place::Instance {
                 id: instance.id,
                 after: None,
             };
-            self.add(&instance.component, &instance.id.to_string(), Some(place));
+            self.add(&instance.component, &instance.id.to_string(), Some(place), None);
         }
         Ok(())
     }
 
-    fn add(&mut self, component: &str, key: &str, place: Option<Place>) {
+    fn add(
+        &mut self,
+        component: &str,
+        key: &str,
+        place: Option<Place>,
+        window: Option<(Timestamp, Timestamp)>,
+    ) {
         let Some(place) = place.filter(|_| self.wants(component)) else {
             return;
         };
@@ -254,6 +286,7 @@ impl Reading {
             self.cursors.push(Cursor {
                 component: component.to_owned(),
                 place,
+                window,
             });
         }
     }
@@ -316,9 +349,9 @@ fn settled(row: &DeploymentRow) -> bool {
 }
 
 /// Of each slot (`web-0`): all instances, the newest, or the one before it.
-fn wanted(rows: Vec<InstanceRow>, kind: LogKind) -> Vec<InstanceRow> {
+fn wanted(rows: &[InstanceRow], kind: LogKind) -> Vec<InstanceRow> {
     let back = match kind {
-        LogKind::Build | LogKind::Deploy => return rows,
+        LogKind::Build | LogKind::Deploy => return rows.to_vec(),
         LogKind::Run => 0,
         LogKind::RunRestarted => 1,
     };
@@ -333,6 +366,27 @@ fn wanted(rows: Vec<InstanceRow>, kind: LogKind) -> Vec<InstanceRow> {
         .filter(|row| of_slot(row) == Some(row.id))
         .cloned()
         .collect()
+}
+
+/// From the first start of the component's shown instances until the first start of those that followed them.
+fn life(all: &[InstanceRow], shown: &[InstanceRow], component: &str) -> Option<(Timestamp, Timestamp)> {
+    let of_component = |row: &&InstanceRow| row.component == component;
+    let shown: Vec<&InstanceRow> = shown.iter().filter(of_component).collect();
+    let from = shown.iter().map(|row| row.created_at).min()?;
+    let follows = |row: &&InstanceRow| {
+        shown
+            .iter()
+            .any(|before| before.ordinal == row.ordinal && before.created_at < row.created_at)
+    };
+    let to = all.iter().filter(of_component).filter(follows);
+    let to = to.map(|row| row.created_at).max().unwrap_or(Timestamp::MAX);
+    Some((from, to))
+}
+
+fn mark(entry: &mut Entry) {
+    if entry.line.source == LogSource::Platform {
+        entry.line.text.insert_str(0, PLATFORM_MARK);
+    }
 }
 
 impl Cursor {
