@@ -89,7 +89,8 @@ impl Run<'_> {
             };
             self.transcript.detail(&format!("{tool} {version}{why}"));
         }
-        self.record.facts.tools.clone_from(&tools.versions);
+        let stack = ("stack".to_owned(), stack.id.clone());
+        self.record.facts.tools = std::iter::once(stack).chain(tools.versions.clone()).collect();
         self.record.facts.version_reasons = plan.toolchains.iter().map(ToolchainNeed::reason).collect();
         Ok(tools)
     }
