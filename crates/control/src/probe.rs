@@ -12,15 +12,18 @@ use tokio::{net::TcpStream, time::timeout};
 /// How much of an answer's body is kept as evidence.
 const BODY_START_BYTES_MAX: usize = 1024;
 
-/// The headers that help to understand an answer.
-const TELLING_HEADERS: [&str; 6] = [
-    "location",
-    "content-type",
-    "server",
-    "www-authenticate",
-    "mainstay-reason",
-    "mainstay-detail",
+/// How many headers of an answer are kept, and how much of each.
+const HEADERS_MAX: usize = 40;
+const HEADER_CHARS_MAX: usize = 256;
+
+/// What an app gives to one visitor is not for others.
+const SECRET_HEADERS: [&str; 4] = [
+    "set-cookie",
+    "set-cookie2",
+    "authorization",
+    "proxy-authorization",
 ];
+const NOT_SHOWN: &str = "(not shown)";
 
 /// What to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +112,7 @@ async fn request(stream: TcpStream, http: &HttpProbe) -> Result<ProbeOutcome, hy
     };
     let response = sender.send_request(request).await?;
     let status = response.status().as_u16();
-    let headers = telling_headers(response.headers());
+    let headers = kept_headers(response.headers());
     let body_start = body_start(response.into_body()).await;
     Ok(ProbeOutcome::Response {
         status,
@@ -118,11 +121,17 @@ async fn request(stream: TcpStream, http: &HttpProbe) -> Result<ProbeOutcome, hy
     })
 }
 
-fn telling_headers(headers: &hyper::HeaderMap) -> Vec<(String, String)> {
-    TELLING_HEADERS
-        .iter()
-        .filter_map(|name| Some((name.to_string(), headers.get(*name)?.to_str().ok()?.to_owned())))
-        .collect()
+fn kept_headers(headers: &hyper::HeaderMap) -> Vec<(String, String)> {
+    let kept = headers.iter().take(HEADERS_MAX).map(|(name, value)| {
+        let value = if SECRET_HEADERS.contains(&name.as_str()) {
+            NOT_SHOWN.to_owned()
+        } else {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            text.chars().take(HEADER_CHARS_MAX).collect()
+        };
+        (name.as_str().to_owned(), value)
+    });
+    kept.collect()
 }
 
 /// The answer has its status already; a body that breaks off is shown as far as it came.
@@ -153,5 +162,27 @@ struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
+
+    use super::*;
+
+    #[test]
+    fn headers_are_kept_without_what_is_secret_in_them() {
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, HeaderValue::from_static("/login"));
+        headers.append(SET_COOKIE, HeaderValue::from_static("session=hunter2"));
+        headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer hunter2"));
+        let long = HeaderValue::from_str(&"x".repeat(9000)).unwrap();
+        headers.insert(HeaderName::from_static("x-long"), long);
+        let kept = kept_headers(&headers);
+        assert!(kept.contains(&("location".into(), "/login".into())));
+        assert!(kept.contains(&("set-cookie".into(), NOT_SHOWN.into())));
+        assert!(!format!("{kept:?}").contains("hunter2"));
+        assert!(kept.iter().all(|(_, value)| value.len() <= HEADER_CHARS_MAX));
     }
 }
