@@ -34,6 +34,9 @@ wire_object! {
         pub functions: Vec<DeploymentFunctions>,
         /// Addition: why it failed; that of the first failing step.
         pub reason: Option<Reason>,
+        /// Addition: what is wrong, or was the last time, with each component since it serves: what began it, with `resolved_at` once it
+        /// healed. The deployment stays what it is.
+        pub run_reasons: Vec<Reason>,
         /// Addition: the deployment that took this one's place.
         pub superseded_by: String,
         /// Addition: the deployment that went back behind this failed one.

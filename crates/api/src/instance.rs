@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::{
-    Reason,
+    InstanceEvent, Reason,
     wire::{wire_object, wire_words},
 };
 
@@ -27,6 +27,8 @@ wire_object! {
         pub restarts: u32,
         /// Addition: what is wrong with it now, or was the last time.
         pub reason: Option<Reason>,
+        /// Addition: the last things that happened to it and to those before it in its place, newest first.
+        pub recent_events: Vec<InstanceEvent>,
     }
 }
 

@@ -68,7 +68,8 @@ impl PageQuery {
     pub fn links(self, url: &str, total: u64) -> Links {
         let query = self.clamped();
         let last = total.div_ceil(query.per_page).max(1);
-        let link = |page: u64| format!("{url}?page={page}&per_page={}", query.per_page);
+        let joint = if url.contains('?') { '&' } else { '?' };
+        let link = |page: u64| format!("{url}{joint}page={page}&per_page={}", query.per_page);
         if last == 1 && query.page == 1 {
             return Links::default();
         }

@@ -122,6 +122,14 @@ pub(crate) enum Apps {
     },
     /// List the running instances.
     Instances { app: String },
+    /// List what happened to the instances, oldest first: starts, ends, restarts.
+    Events {
+        app: String,
+        component: Option<String>,
+        /// Only the last ones.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+        count: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -186,8 +194,9 @@ pub(crate) struct Exec {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Explain {
-    /// A code, a cause, an exit code, a signal, or an app (with a deployment).
+    /// A code, a cause, an exit code, a signal, a deployment's id, or an app: what is wrong with it now, or its newest failure.
     pub topic: String,
+    /// Of the app.
     pub deployment: Option<String>,
 }
 

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use mainstay_api::{
     App, AppResponse, AppsResponse, Deployment, DeploymentResponse, DeploymentsResponse, ErrorBody,
-    ExecResponse, Instance, InstancesResponse, LogsResponse,
+    ExecResponse, Instance, InstanceEvent, InstanceEventsResponse, InstancesResponse, LogsResponse,
 };
 use mainstay_spec::AppSpec;
 use reqwest::{Body, Method, RequestBuilder, Response};
@@ -117,6 +117,28 @@ impl Client {
         let path = format!("/v2/apps/{app}/deployments/{}", escaped(deployment));
         let answer: DeploymentResponse = self.get(&path).await?;
         Ok(answer.deployment)
+    }
+
+    /// By its id alone.
+    pub(crate) async fn deployment_by_id(&self, deployment: &str) -> Result<Deployment, CliError> {
+        let path = format!("/v2/mainstay/deployments/{}", escaped(deployment));
+        let answer: DeploymentResponse = self.get(&path).await?;
+        Ok(answer.deployment)
+    }
+
+    /// What happened to the app's instances, newest first.
+    pub(crate) async fn instance_events(
+        &self,
+        app: &str,
+        component: Option<&str>,
+        count: u32,
+    ) -> Result<Vec<InstanceEvent>, CliError> {
+        let of = component
+            .map(|name| format!("&component={}", escaped(name)))
+            .unwrap_or_default();
+        let path = format!("/v2/mainstay/apps/{app}/instance-events?per_page={count}{of}");
+        let answer: InstanceEventsResponse = self.get(&path).await?;
+        Ok(answer.instance_events)
     }
 
     pub(crate) async fn create_deployment(

@@ -1,5 +1,7 @@
 //! What is printed, and where.
 
+use std::io::{self, Write};
+
 use mainstay_api::Reason;
 use mainstay_diagnosis::render;
 use serde::Serialize;
@@ -24,9 +26,9 @@ impl Output {
     /// Data: the API's own shape, or text for people.
     pub(crate) fn data(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
         if self.is_json() {
-            println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+            print_line(&serde_json::to_string_pretty(value).unwrap_or_default());
         } else {
-            println!("{}", text().trim_end());
+            print_line(text().trim_end());
         }
     }
 
@@ -38,7 +40,7 @@ impl Output {
                 }
                 other => json!({ "errors": [{ "detail": other.to_string() }] }),
             };
-            println!("{}", serde_json::to_string_pretty(&body).unwrap_or_default());
+            print_line(&serde_json::to_string_pretty(&body).unwrap_or_default());
             return;
         }
         match error {
@@ -49,6 +51,11 @@ impl Output {
             other => eprintln!("error: {}", chain(other)),
         }
     }
+}
+
+/// A reader that went away (`| head`) wants no more.
+fn print_line(text: &str) {
+    drop(writeln!(io::stdout(), "{text}"));
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -84,6 +84,27 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// Every instance that was ever started in one place of a deployment, oldest first.
+    pub async fn instances_of_place(
+        &self,
+        deployment: DeploymentId,
+        component: &str,
+        ordinal: u32,
+    ) -> Result<Vec<InstanceRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM instances WHERE deployment = ? AND component = ? AND ordinal = ? ORDER BY restarts",
+        )
+        .bind(deployment.to_string())
+        .bind(component)
+        .bind(ordinal)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::during(format!(
+            "list the instances of {component}-{ordinal} of deployment {deployment}"
+        )))?;
+        rows.iter().map(read).collect()
+    }
+
     /// The instances of the app that the engine may still hold.
     pub async fn present_instances(&self, app: AppId) -> Result<Vec<InstanceRow>, StoreError> {
         let rows =

@@ -101,6 +101,21 @@ const MIGRATIONS: &[&str] = &[
           AND (earlier.created_at, earlier.id) < (instances.created_at, instances.id)
     );
     ",
+    // What happened to instances while their deployment served.
+    "
+    CREATE TABLE instance_events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+        deployment TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+        component TEXT NOT NULL,
+        ordinal INTEGER NOT NULL,
+        instance TEXT,
+        at TEXT NOT NULL,
+        event TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX instance_events_of_app ON instance_events (app, id);
+    CREATE INDEX instance_events_of_deployment ON instance_events (deployment);
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

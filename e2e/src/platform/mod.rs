@@ -339,6 +339,22 @@ impl Platform {
             .collect()
     }
 
+    /// `kill -9` to every process of the apps whose command line begins so.
+    pub fn kill_apps(&self, command: &str) {
+        let of_app = |(_, line): &(u32, String)| line.starts_with(command);
+        for (pid, _) in self.processes().into_iter().filter(of_app) {
+            let pid = Pid::from_raw(pid.cast_signed()).expect("a process has a number");
+            // It may have ended by itself.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
+    /// Command lines of the platform and its apps that hold these words.
+    pub fn commands_with(&self, words: &str) -> Vec<String> {
+        let commands = self.processes().into_iter().map(|(_, command)| command);
+        commands.filter(|command| command.contains(words)).collect()
+    }
+
     fn log_path(&self) -> PathBuf {
         self.setup.root().join("server.log")
     }

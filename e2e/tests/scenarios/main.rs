@@ -8,6 +8,7 @@ mod broken;
 mod images;
 mod killed;
 mod load;
+mod serving;
 mod websocket;
 
 use std::{
@@ -41,6 +42,26 @@ const SCENARIOS: &[Scenario] = &[
     (
         "a_failed_build_calls_off_those_that_wait",
         broken::a_failed_build_calls_off_those_that_wait,
+    ),
+    (
+        "a_crash_after_success_is_explained_and_heals",
+        serving::a_crash_after_success_is_explained_and_heals,
+    ),
+    (
+        "a_memory_kill_after_success_keeps_its_cause_over_a_restart_of_the_server",
+        serving::a_memory_kill_after_success_keeps_its_cause_over_a_restart_of_the_server,
+    ),
+    (
+        "a_failed_liveness_check_is_not_taken_for_a_memory_kill",
+        serving::a_failed_liveness_check_is_not_taken_for_a_memory_kill,
+    ),
+    (
+        "what_the_log_does_not_say_is_seen",
+        serving::what_the_log_does_not_say_is_seen,
+    ),
+    (
+        "nothing_runs_on_after_a_canceled_start",
+        serving::nothing_runs_on_after_a_canceled_start,
     ),
     ("redeploys_lose_no_request", load::redeploys_lose_no_request),
     (

@@ -6,13 +6,14 @@ use std::{
     process::ExitCode,
 };
 
-use mainstay_api::{App, AppResponse, Deployment, ErrorId};
+use mainstay_api::{App, AppResponse, Deployment, ErrorId, InstanceEvent};
 use mainstay_spec::{AppSpec, Sources};
 
 use super::{
     deploy::newest,
     follow,
     spec::{load, warn},
+    troubles,
 };
 use crate::{
     args::Apps,
@@ -66,6 +67,11 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
             Ok(ExitCode::SUCCESS)
         }
         Apps::Instances { app } => instances(client, output, &app).await,
+        Apps::Events {
+            app,
+            component,
+            count,
+        } => events(client, output, &app, component.as_deref(), count).await,
     }
 }
 
@@ -119,10 +125,18 @@ fn state(app: &App) -> String {
         .or(app.pending_deployment.as_ref());
     let word = |deployment: &Deployment| deployment.phase.as_str().to_lowercase().replace('_', " ");
     match (&app.active_deployment, at_work) {
-        (Some(_), None) => "active".into(),
-        (Some(_), Some(deployment)) => format!("active, {}", word(deployment)),
+        (Some(active), None) => serving(active).into(),
+        (Some(active), Some(deployment)) => format!("{}, {}", serving(active), word(deployment)),
         (None, Some(deployment)) => word(deployment),
         (None, None) => "never active".into(),
+    }
+}
+
+fn serving(active: &Deployment) -> &'static str {
+    if troubles(active).next().is_some() {
+        "unhealthy"
+    } else {
+        "active"
     }
 }
 
@@ -141,8 +155,11 @@ fn describe(app: &App) -> String {
         ("In progress", id(&app.in_progress_deployment)),
         ("Pending", id(&app.pending_deployment)),
     ];
+    let troubles = app.active_deployment.iter().flat_map(troubles);
+    let troubles = troubles.map(|reason| format!("\n{}", card(reason)));
     rows.iter()
         .map(|(label, value)| format!("{label:<12} {value}\n"))
+        .chain(troubles)
         .collect()
 }
 
@@ -174,6 +191,39 @@ fn confirmed(question: &str) -> Result<bool, CliError> {
         .read_line(&mut answer)
         .map_err(CliError::io("read the answer"))?;
     Ok(answer.trim().eq_ignore_ascii_case("y"))
+}
+
+async fn events(
+    client: &Client,
+    output: &Output,
+    app: &str,
+    component: Option<&str>,
+    count: u32,
+) -> Result<ExitCode, CliError> {
+    let app = client.app(app).await?;
+    let mut events = client.instance_events(&app.id, component, count).await?;
+    events.reverse();
+    output.data(&events, || events.iter().map(event_line).collect());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// "2026-11-26 05:10:00  web-0  EXITED  exited with code 3  (ContainerExitNonZero: exited_with_error)".
+fn event_line(event: &InstanceEvent) -> String {
+    let at = event
+        .created_at
+        .map(|at| at.strftime("%F %T").to_string())
+        .unwrap_or_default();
+    let reason = if event.reason_code.is_empty() {
+        String::new()
+    } else {
+        format!("  ({}: {})", event.reason_code, event.reason_cause)
+    };
+    format!(
+        "{at}  {}  {:<15}  {}{reason}\n",
+        event.instance_alias,
+        event.r#type.as_str().to_lowercase().replace('_', " "),
+        event.message
+    )
 }
 
 async fn instances(client: &Client, output: &Output, app: &str) -> Result<ExitCode, CliError> {

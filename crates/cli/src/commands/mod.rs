@@ -10,7 +10,7 @@ mod spec;
 
 use std::{os::unix::process::CommandExt, path::Path, process::ExitCode};
 
-use mainstay_api::{Deployment, Phase, StepStatus};
+use mainstay_api::{Deployment, Phase, Reason, StepStatus};
 use mainstay_diagnosis::Severity;
 
 use crate::{
@@ -76,7 +76,14 @@ fn outcome(deployment: &Deployment) -> String {
             )
         }
         Phase::Canceled => format!("Deployment {} was canceled.", deployment.id),
-        Phase::Active => format!("Deployment {} is active.", deployment.id),
+        Phase::Active => {
+            let troubles = troubles(deployment).map(|reason| format!("\n{}", card(reason)));
+            format!(
+                "Deployment {} is active.\n{}",
+                deployment.id,
+                troubles.collect::<String>()
+            )
+        }
         other => {
             let phase = other.as_str().to_lowercase().replace('_', " ");
             format!(
@@ -86,6 +93,12 @@ fn outcome(deployment: &Deployment) -> String {
             )
         }
     }
+}
+
+/// What is wrong now with the components of a deployment that serves.
+fn troubles(deployment: &Deployment) -> impl Iterator<Item = &Reason> {
+    let reasons = deployment.run_reasons.iter();
+    reasons.filter(|reason| reason.resolved_at.is_none())
 }
 
 /// What is known already of steps that are still going on.

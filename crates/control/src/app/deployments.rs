@@ -8,7 +8,7 @@ use mainstay_spec::{
     AppSpec,
     ids::{AppId, DeploymentId},
 };
-use mainstay_store::{DeploymentRow, InstanceRow, NewDeployment, ReasonRow};
+use mainstay_store::{DeploymentRow, InstanceEventRow, InstanceRow, NewDeployment, ReasonRow};
 
 use super::{
     Application, Refusal, answer,
@@ -144,6 +144,15 @@ impl Application {
         self.deployment_view(row).await
     }
 
+    /// Without knowing whose it is.
+    pub(crate) async fn deployment_by_id(&self, id: DeploymentId) -> Result<DeploymentView, Refusal> {
+        let row = self.platform.store.deployment(id).await?;
+        let row = row.ok_or(Refusal::NotFound)?;
+        // One of an app that is being deleted is not there any more.
+        self.app(row.app).await?;
+        self.deployment_view(row).await
+    }
+
     pub(crate) async fn deployment_view(&self, row: DeploymentRow) -> Result<DeploymentView, Refusal> {
         let store = &self.platform.store;
         let events = store.events(row.id).await?;
@@ -208,6 +217,20 @@ impl Application {
         let rows = self.platform.store.instances_of_deployment(active.id).await?;
         let present = rows.into_iter().filter(|row| !row.removed);
         Ok(present.collect())
+    }
+
+    /// What happened to the instances, newest first, and how many such events there are.
+    pub(crate) async fn instance_events(
+        &self,
+        app: AppId,
+        component: Option<&str>,
+        page: Page,
+    ) -> Result<(Vec<InstanceEventRow>, u64), Refusal> {
+        self.app(app).await?;
+        let store = &self.platform.store;
+        Ok(store
+            .instance_events(app, component, page.offset(), page.size)
+            .await?)
     }
 
     /// The revisions that components of unchanged source keep.

@@ -6,7 +6,8 @@ use axum::{
     http::HeaderMap,
 };
 use mainstay_api::{
-    AppResponse, AppsResponse, DeleteAppResponse, InstancesResponse, Meta, PageQuery, ProposeResponse,
+    AppResponse, AppsResponse, DeleteAppResponse, InstanceEventsResponse, InstancesResponse, Meta, PageQuery,
+    ProposeResponse,
 };
 use mainstay_spec::{AppSpec, ids::AppId};
 use serde::Deserialize;
@@ -16,7 +17,13 @@ use super::{
     extract::{SpecRequest, base_url, page},
     wire,
 };
-use crate::app::{Application, apps::AppView};
+use crate::app::{
+    Application,
+    apps::{AppView, Page},
+};
+
+/// Among these the last ones of each instance are found.
+const EVENTS_LOOKED_AT: u64 = 200;
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct GetQuery {
@@ -120,11 +127,42 @@ pub(crate) async fn instances(
     };
     let views = application.instances(id).await?;
     let reasons = application.deployment(id, active.id).await?.reasons;
+    let newest = Page {
+        number: 1,
+        size: EVENTS_LOOKED_AT,
+    };
+    let (events, _) = application.instance_events(id, None, newest).await?;
     let instances = views
         .iter()
-        .map(|view| wire::instance(&active.spec, view, &reasons))
+        .map(|view| wire::instance(&active.spec, view, &reasons, &events))
         .collect();
     Ok(Json(InstancesResponse { instances }))
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct EventsQuery {
+    component: Option<String>,
+}
+
+/// Addition: what happened to the instances, newest first.
+pub(crate) async fn instance_events(
+    State(application): State<Application>,
+    Path(id): Path<AppId>,
+    Query(of): Query<EventsQuery>,
+    Query(query): Query<PageQuery>,
+    headers: HeaderMap,
+) -> Result<Json<InstanceEventsResponse>, ApiError> {
+    let component = of.component.as_deref();
+    let (rows, total) = application.instance_events(id, component, page(query)?).await?;
+    let of = component
+        .map(|name| format!("?component={name}"))
+        .unwrap_or_default();
+    let path = format!("{}/v2/mainstay/apps/{id}/instance-events{of}", base_url(&headers));
+    Ok(Json(InstanceEventsResponse {
+        instance_events: rows.into_iter().map(wire::instance_event).collect(),
+        links: query.links(&path, total),
+        meta: Meta { total },
+    }))
 }
 
 async fn respond(

@@ -63,6 +63,17 @@ pub(crate) async fn get(
     }))
 }
 
+/// Addition: by its id alone.
+pub(crate) async fn get_by_id(
+    State(application): State<Application>,
+    Path(deployment): Path<DeploymentId>,
+) -> Answer {
+    let view = application.deployment_by_id(deployment).await?;
+    Ok(Json(DeploymentResponse {
+        deployment: wire::deployment(view),
+    }))
+}
+
 pub(crate) async fn cancel(
     State(application): State<Application>,
     Path((app, deployment)): Path<(AppId, DeploymentId)>,

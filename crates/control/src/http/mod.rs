@@ -75,6 +75,14 @@ pub(crate) fn router(application: Application) -> Router {
             "/v2/apps/{app_id}/deployments/{deployment_id}/components/{component}/exec",
             get(console::link_of_deployment),
         )
+        .route(
+            "/v2/mainstay/apps/{app_id}/instance-events",
+            get(apps::instance_events),
+        )
+        .route(
+            "/v2/mainstay/deployments/{deployment_id}",
+            get(deployments::get_by_id),
+        )
         .route("/v2/account", get(platform::account))
         .route(
             "/v2/mainstay/uploads",

@@ -2,13 +2,17 @@
 
 use mainstay_api::{
     App, CauseDetails, Deployment, DeploymentComponent, Domain, Instance, InstanceComponentType,
-    InstanceState, Phase, Progress, Reason, Region, Step, StepStatus, UserAction, UserActionName,
+    InstanceEventType, InstanceState, Phase, Progress, Reason, Region, Step, StepStatus, UserAction,
+    UserActionName,
 };
 use mainstay_deploy::{Leaf, LeafName, LeafStatus, PhaseKind};
 use mainstay_spec::{AppSpec, kind::ComponentKind};
-use mainstay_store::{DeploymentRow, InstanceRow, ReasonRow};
+use mainstay_store::{DeploymentRow, InstanceEventRow, InstanceRow, ReasonRow};
 
 use crate::app::{Application, Refusal, apps::AppView, deployments::DeploymentView};
+
+/// Events that are shown with an instance.
+const RECENT_EVENTS: usize = 10;
 
 pub(crate) async fn app(application: &Application, view: AppView) -> Result<App, Refusal> {
     let config = &application.platform.config;
@@ -79,6 +83,8 @@ pub(crate) fn deployment(view: DeploymentView) -> Deployment {
             _ => None,
         });
     let superseded = view.row.phase == PhaseKind::Superseded;
+    let run_reasons = view.reasons.iter().filter(|row| row.stage == "run");
+    let run_reasons = run_reasons.map(known_reason).collect();
     let of_kind = |kind| components(&view, kind);
     Deployment {
         services: of_kind(ComponentKind::Service),
@@ -87,6 +93,7 @@ pub(crate) fn deployment(view: DeploymentView) -> Deployment {
         static_sites: of_kind(ComponentKind::StaticSite),
         progress: Some(progress(&view)),
         reason,
+        run_reasons,
         superseded_by: superseded_by.filter(|_| superseded).unwrap_or_default(),
         id: view.row.id.to_string(),
         phase: phase(view.row.phase),
@@ -259,7 +266,20 @@ fn group(name: &str, steps: Vec<Step>) -> Step {
     }
 }
 
-pub(crate) fn instance(spec: &AppSpec, row: &InstanceRow, reasons: &[ReasonRow]) -> Instance {
+/// A reason with the time at which it healed.
+fn known_reason(row: &ReasonRow) -> Reason {
+    Reason::from(mainstay_diagnosis::Reason {
+        resolved_at: row.resolved_at,
+        ..row.reason.clone()
+    })
+}
+
+pub(crate) fn instance(
+    spec: &AppSpec,
+    row: &InstanceRow,
+    reasons: &[ReasonRow],
+    events: &[InstanceEventRow],
+) -> Instance {
     let kind = spec
         .component(&row.component)
         .map(mainstay_spec::ComponentRef::kind);
@@ -285,11 +305,68 @@ pub(crate) fn instance(spec: &AppSpec, row: &InstanceRow, reasons: &[ReasonRow])
         },
         started_at: Some(row.created_at),
         restarts: row.restarts,
-        reason: reason.map(|row| {
-            Reason::from(mainstay_diagnosis::Reason {
-                resolved_at: row.resolved_at,
-                ..row.reason.clone()
-            })
-        }),
+        reason: reason.map(known_reason),
+        recent_events: events
+            .iter()
+            .filter(|event| event.deployment == row.deployment && event.place() == row.name())
+            .take(RECENT_EVENTS)
+            .cloned()
+            .map(instance_event)
+            .collect(),
+    }
+}
+
+pub(crate) fn instance_event(row: InstanceEventRow) -> mainstay_api::InstanceEvent {
+    use mainstay_store::InstanceEvent as Event;
+    let wire = mainstay_api::InstanceEvent {
+        id: row.id,
+        created_at: Some(row.at),
+        deployment_id: row.deployment.to_string(),
+        instance_alias: row.place(),
+        component_name: row.component,
+        instance_id: row.instance.map(|id| id.to_string()).unwrap_or_default(),
+        ..mainstay_api::InstanceEvent::default()
+    };
+    let name = |word: Option<&dyn std::fmt::Display>| word.map(ToString::to_string).unwrap_or_default();
+    let (r#type, message, code, cause, exit_code) = match row.event {
+        Event::Started { restarts: 0 } => (InstanceEventType::Started, "started".into(), None, None, None),
+        Event::Started { restarts } => {
+            let message = format!("started again (restart {restarts})");
+            (InstanceEventType::Started, message, None, None, None)
+        }
+        Event::Ready => (InstanceEventType::Ready, "is ready".into(), None, None, None),
+        Event::NotReady { code, cause, message } => (
+            InstanceEventType::NotReady,
+            message,
+            Some(code),
+            Some(cause),
+            None,
+        ),
+        Event::LivenessFailed { message } => (InstanceEventType::LivenessFailed, message, None, None, None),
+        Event::Exited {
+            exit_code,
+            code,
+            cause,
+            message,
+        } => (InstanceEventType::Exited, message, code, cause, Some(exit_code)),
+        Event::StartFailed { code, cause, message } => (
+            InstanceEventType::StartFailed,
+            message,
+            Some(code),
+            Some(cause),
+            None,
+        ),
+        Event::Restarting { after_ms } => {
+            let message = format!("is started again in {} s", after_ms / 1000);
+            (InstanceEventType::Restarting, message, None, None, None)
+        }
+    };
+    mainstay_api::InstanceEvent {
+        r#type,
+        message,
+        exit_code,
+        reason_code: name(code.as_ref().map(|code| code as _)),
+        reason_cause: name(cause.as_ref().map(|cause| cause as _)),
+        ..wire
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use mainstay_diagnosis::{
-    HEALED_AFTER, Reason, diagnose,
+    HEALED_AFTER, Reason, diagnose, exit_codes,
     facts::{
         Course, CpuReading, ExecFault, ExitRecord, Facts, InstanceFacts, InternalFacts, MemoryRecord,
         ProbeFacts, StopReason, Subject,
@@ -25,7 +25,8 @@ const EXITS_KEPT: usize = 20;
 pub(crate) struct History {
     /// The ends of the present trouble, oldest first: what began it stays the first.
     pub exits: Vec<ExitRecord>,
-    pub restarts: u32,
+    /// In the same place.
+    pub starts: u32,
     pub started_at: Option<Timestamp>,
     pub first_listen_at: Option<Timestamp>,
     /// Of the liveness check that made the platform end an instance.
@@ -33,13 +34,12 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// An instance may crash for months: the first end and the last ones are kept. One that ran for long had healed; its end begins a new
-    /// trouble.
-    pub(crate) fn note_exit(&mut self, exit: ExitRecord) {
-        let ran = exit
-            .started_at
-            .map(|started| exit.ended_at.duration_since(started));
-        if ran.is_some_and(|ran| ran >= HEALED_AFTER) {
+    /// An instance may crash for months: the first end and the last ones are kept. One that had healed, because it ran for long or because it
+    /// `answered` and then ended in another way than before, begins a new trouble with its end.
+    pub(crate) fn note_exit(&mut self, exit: ExitRecord, answered: bool) {
+        let first = self.exits.first();
+        let another = first.is_some_and(|first| !ended_alike(first, &exit));
+        if ran_long(&exit) || answered && another {
             self.exits.clear();
             if !by_probes(&exit) {
                 self.liveness = None;
@@ -50,7 +50,10 @@ impl History {
         }
         self.exits.push(exit);
         self.first_listen_at = None;
-        self.restarts = self.restarts.saturating_add(1);
+    }
+
+    pub(crate) fn restarts(&self) -> u32 {
+        self.starts.saturating_sub(1)
     }
 
     /// How many ends there were in the present trouble; not exact beyond what is kept.
@@ -63,6 +66,17 @@ impl History {
         let killed = self.exits.first().is_some_and(by_probes);
         self.liveness.clone().filter(|_| killed || now.is_none()).or(now)
     }
+}
+
+fn ran_long(exit: &ExitRecord) -> bool {
+    let ran = exit
+        .started_at
+        .map(|started| exit.ended_at.duration_since(started));
+    ran.is_some_and(|ran| ran >= HEALED_AFTER)
+}
+
+fn ended_alike(one: &ExitRecord, other: &ExitRecord) -> bool {
+    exit_codes::same_ends(&[one.clone(), other.clone()]) == 2
 }
 
 fn by_probes(exit: &ExitRecord) -> bool {
@@ -112,7 +126,8 @@ impl Evidence<'_> {
                 self.lived(&mut subject, &stats.course, Some(now));
             }
             Err(_) => {
-                if let Some(exit) = self.history.exits.last() {
+                // What began the trouble is what is explained.
+                if let Some(exit) = self.history.exits.first() {
                     subject.memory = exit.memory.clone();
                     self.lived(&mut subject, &exit.course, last_reading(exit));
                 }
@@ -146,7 +161,7 @@ impl Evidence<'_> {
             size: self.plan.size.clone(),
             refused: None,
             exits: self.history.exits.clone(),
-            restarts: self.history.restarts,
+            restarts: self.history.restarts(),
             was_ready,
             started_at: self.history.started_at,
             first_listen_at: self.history.first_listen_at,
@@ -287,22 +302,31 @@ mod tests {
     #[test]
     fn what_began_the_trouble_stays_the_first() {
         let mut history = History::default();
-        history.note_exit(ran(1));
+        history.note_exit(ran(1), true);
         for _ in 0..3 * EXITS_KEPT {
-            history.note_exit(ran(2));
+            history.note_exit(ran(2), false);
         }
         assert_eq!(history.exits.len(), EXITS_KEPT);
         assert_eq!(history.exits[0], ran(1));
-        assert_eq!(history.restarts, 61);
     }
 
     #[test]
     fn an_end_after_a_long_run_begins_a_new_trouble() {
         let mut history = History::default();
-        history.note_exit(ran(1));
-        history.note_exit(ran(601));
-        history.note_exit(ran(2));
+        history.note_exit(ran(1), false);
+        history.note_exit(ran(601), false);
+        history.note_exit(ran(2), false);
         assert_eq!(history.exits, [ran(601), ran(2)]);
-        assert_eq!((history.troubles(), history.restarts), (2, 3));
+        assert_eq!(history.troubles(), 2);
+    }
+
+    #[test]
+    fn another_end_after_it_answered_begins_a_new_trouble_and_the_same_goes_on() {
+        let mut history = History::default();
+        history.note_exit(ran(1), true);
+        history.note_exit(ran(1), true);
+        assert_eq!(history.troubles(), 2);
+        history.note_exit(ran(2), true);
+        assert_eq!(history.exits, [ran(2)]);
     }
 }

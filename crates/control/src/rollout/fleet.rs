@@ -15,7 +15,8 @@ use super::{
     actor::Message,
     builds,
     instance_plan::InstancePlan,
-    replica::{News, Replica, Report},
+    replica::{News, Orders, Replica, Report},
+    starts::{Gate, Stragglers},
     switch::{self, ReadyInstances},
 };
 use crate::platform::{Platform, PlatformError};
@@ -26,7 +27,15 @@ const REPORTS: usize = 64;
 pub(crate) struct Fleet {
     plans: Vec<Arc<InstancePlan>>,
     slots: BTreeMap<(String, u32), Slot>,
-    released: Option<watch::Sender<bool>>,
+    lead: Option<Lead>,
+}
+
+/// What keeps the replicas going.
+#[derive(Debug)]
+struct Lead {
+    released: watch::Sender<bool>,
+    gate: Arc<Gate>,
+    stragglers: Stragglers,
 }
 
 /// One replica, as last reported.
@@ -45,10 +54,15 @@ impl Fleet {
     ) -> Result<Self, PlatformError> {
         let plans = builds::instance_plans(platform, row, changes).await?;
         let (released, _) = watch::channel(false);
+        let (gate, stragglers) = Gate::new();
         Ok(Self {
             plans: plans.into_iter().map(Arc::new).collect(),
             slots: BTreeMap::new(),
-            released: Some(released),
+            lead: Some(Lead {
+                released,
+                gate: Arc::new(gate),
+                stragglers,
+            }),
         })
     }
 
@@ -84,7 +98,7 @@ impl Fleet {
         else {
             return Ok(());
         };
-        let Some(released) = &self.released else {
+        let Some(lead) = &self.lead else {
             return Ok(());
         };
         let mut running = running(platform, &plan).await?;
@@ -104,7 +118,10 @@ impl Fleet {
                 ordinal,
                 was_ready,
                 reports.clone(),
-                released.subscribe(),
+                Orders {
+                    released: lead.released.subscribe(),
+                    gate: Arc::clone(&lead.gate),
+                },
             );
             platform.tasks.spawn(replica.run(adopted));
         }
@@ -147,6 +164,13 @@ impl Fleet {
         ready
     }
 
+    /// Whether something is wrong with one of the component's replicas.
+    pub(crate) fn is_troubled(&self, component: &str) -> bool {
+        let of_component =
+            |((name, _), slot): (&(String, u32), &Slot)| name == component && slot.reason.is_some();
+        self.slots.iter().any(of_component)
+    }
+
     /// What is wrong with the first replica that is not ready.
     pub(crate) fn first_reason(&self) -> Option<(String, Box<Reason>)> {
         self.slots
@@ -170,11 +194,12 @@ impl Fleet {
             .collect()
     }
 
-    /// Ends the replicas; their instances go on until they are retired.
-    pub(crate) fn release(&mut self) {
-        if let Some(released) = self.released.take() {
-            released.send_replace(true);
-        }
+    /// Ends the replicas; their instances go on until they are retired, which has to wait for the stragglers.
+    pub(crate) fn release(&mut self) -> Option<Stragglers> {
+        let lead = self.lead.take()?;
+        lead.gate.close();
+        lead.released.send_replace(true);
+        Some(lead.stragglers)
     }
 }
 

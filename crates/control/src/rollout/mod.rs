@@ -24,6 +24,7 @@ mod instance_plan;
 mod readiness;
 mod replica;
 mod retire;
+mod starts;
 mod switch;
 
 pub(crate) use actor::{Actor, Command};

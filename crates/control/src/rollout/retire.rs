@@ -8,6 +8,7 @@ use mainstay_diagnosis::facts::StopReason;
 use mainstay_spec::{AppSpec, ComponentRef, ids::DeploymentId};
 use mainstay_store::InstanceRow;
 
+use super::starts::Stragglers;
 use crate::platform::{Platform, PlatformError};
 
 /// How many instances are stopped at once.
@@ -24,20 +25,23 @@ pub(crate) async fn retire(platform: &Arc<Platform>, surplus: Vec<InstanceRow>, 
         .await;
 }
 
-/// Stops what the engine still has of these deployments although it was retired: an instance whose start was under way just then.
-pub(crate) async fn retire_strays(
+/// The same for all of a deployment whose fleet was released, once none of its starts is under way any more.
+pub(crate) async fn retire_released(
     platform: &Arc<Platform>,
-    deployments: &[DeploymentId],
-) -> Result<(), PlatformError> {
-    for deployment in deployments {
-        for row in platform.store.instances_of_deployment(*deployment).await? {
-            if platform.engine.status(row.id).await?.is_some() {
-                tracing::info!(instance = %row.id, "an instance was still there");
-                retire_one(platform, &row, StopReason::Requested).await?;
-            }
+    deployment: DeploymentId,
+    stragglers: Stragglers,
+    reason: StopReason,
+) {
+    stragglers.over().await;
+    match platform.store.instances_of_deployment(deployment).await {
+        Ok(rows) => {
+            let present = rows.into_iter().filter(|row| !row.removed);
+            retire(platform, present.collect(), reason).await;
+        }
+        Err(error) => {
+            tracing::error!(%deployment, error = &error as &dyn std::error::Error, "could not list the instances");
         }
     }
-    Ok(())
 }
 
 async fn retire_one(

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 mod accepting;
+mod instance_events;
 mod keeping;
 mod world;

@@ -11,10 +11,7 @@ use mainstay_store::NewDeployment;
 use super::{Actor, Command, STORE_PAUSE};
 use crate::{
     platform::PlatformError,
-    rollout::{
-        forget, history,
-        retire::{retire, retire_strays},
-    },
+    rollout::{forget, history, retire::retire},
     tasks::Stage,
 };
 
@@ -90,11 +87,13 @@ impl Actor {
     pub(super) async fn delete(&mut self) {
         self.waiting.clear();
         if let Some(current) = self.current.take() {
-            current.call_off();
+            self.call_off(current);
         }
         if let Some(mut serving) = self.serving.take() {
-            serving.fleet.release();
+            self.retire_released(serving.row.id, &mut serving.fleet, StopReason::Requested);
         }
+        // No start is under way any more when these have ended.
+        while self.chores.join_next().await.is_some() {}
         loop {
             match self.take_down().await {
                 Ok(()) => break self.platform.nudge.nudge(),
@@ -121,8 +120,6 @@ impl Actor {
                 what: format!("the end of instance {}", row.id),
             });
         }
-        let deployments = self.platform.store.deployment_ids(self.app).await?;
-        retire_strays(&self.platform, &deployments).await?;
         self.platform.engine.remove_network(self.app).await?;
         forget::forget(&self.platform, self.app).await?;
         Ok(self.platform.store.delete_app(self.app).await?)

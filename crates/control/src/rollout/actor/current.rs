@@ -262,6 +262,14 @@ impl Actor {
         self.advance(Event::ComponentFailed { failure }).await;
     }
 
+    /// Ends builds at once, and instances as soon as they are drained.
+    pub(super) fn call_off(&mut self, mut current: Current) {
+        current.over.send_replace(true);
+        if let Some(fleet) = &mut current.fleet {
+            self.retire_released(current.row.id, fleet, StopReason::DeploymentEnded);
+        }
+    }
+
     pub(super) async fn settle_if_done(&mut self) {
         if !self
             .current
@@ -276,20 +284,10 @@ impl Actor {
         if current.state.phase == Phase::Active {
             self.take_over(current).await;
         } else {
-            current.call_off();
+            self.call_off(current);
             self.retire_the_rest(StopReason::DeploymentEnded).await;
         }
         self.platform.nudge.nudge();
-    }
-}
-
-impl Current {
-    /// Ends builds at once; instances are left to `retire`.
-    pub(super) fn call_off(mut self) {
-        self.over.send_replace(true);
-        if let Some(fleet) = &mut self.fleet {
-            fleet.release();
-        }
     }
 }
 

@@ -5,7 +5,12 @@ mod current;
 mod reasons;
 mod serving;
 
-use std::{collections::VecDeque, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    net::Ipv4Addr,
+    sync::Arc,
+    time::Duration,
+};
 
 use mainstay_deploy::Event;
 use mainstay_diagnosis::facts::StopReason;
@@ -68,7 +73,10 @@ pub(crate) struct Actor {
     current: Option<Current>,
     waiting: VecDeque<Arc<DeploymentRow>>,
     serving: Option<Serving>,
-    chores: JoinSet<()>,
+    /// Deployments whose released fleets are being retired, by chores of their own.
+    leaving: HashSet<DeploymentId>,
+    /// Each ends with the deployment that it was about, if it was about one.
+    chores: JoinSet<Option<DeploymentId>>,
 }
 
 impl Actor {
@@ -85,6 +93,7 @@ impl Actor {
             current: None,
             waiting: VecDeque::new(),
             serving: None,
+            leaving: HashSet::new(),
             chores: JoinSet::new(),
         };
         platform.tasks.spawn_actor(actor.run());
@@ -111,7 +120,14 @@ impl Actor {
                 },
                 Some((deployment, message)) = self.messages.recv() => self.hear(deployment, message).await,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.out_of_time().await,
-                Some(_) = self.chores.join_next() => {}
+                Some(done) = self.chores.join_next() => {
+                    match done {
+                        Ok(Some(deployment)) => drop(self.leaving.remove(&deployment)),
+                        Ok(None) => {}
+                        // Which one broke off is not known: whatever it left is tidied up.
+                        Err(_) => self.leaving.clear(),
+                    }
+                }
                 () = platform.tasks.until(Stage::Ending) => return,
                 _ = tidy.tick() => self.tidy_up().await,
             }

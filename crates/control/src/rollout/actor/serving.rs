@@ -7,14 +7,14 @@ use mainstay_diagnosis::facts::StopReason;
 use mainstay_spec::ids::DeploymentId;
 use mainstay_store::{DeploymentRow, InstanceRow};
 
-use super::{Actor, current::Current};
+use super::{Actor, current::Current, reasons::RUN};
 use crate::{
     platform::PlatformError,
     rollout::{
         fleet::Fleet,
         history,
         replica::{News, Report},
-        retire::retire,
+        retire::{retire, retire_released},
     },
 };
 
@@ -44,10 +44,22 @@ impl Actor {
         let row = self.platform.store.deployment(active).await?;
         let row = Arc::new(row.ok_or_else(|| PlatformError::missing(format!("deployment {active}")))?);
         self.platform.engine.ensure_network(self.app).await?;
-        let mut fleet = Fleet::prepare(&self.platform, &row, &[]).await?;
+        let changes = self.changes_since_previous(&row).await?;
+        let mut fleet = Fleet::prepare(&self.platform, &row, &changes).await?;
         fleet.start_all(&self.platform, &self.outbox, true).await?;
         self.serving = Some(Serving { row, fleet });
         Ok(())
+    }
+
+    /// Against the deployment that it replaced, as long as that one is known.
+    async fn changes_since_previous(&self, row: &DeploymentRow) -> Result<Vec<String>, PlatformError> {
+        let Some(previous) = row.previous else {
+            return Ok(Vec::new());
+        };
+        match self.platform.store.deployment(previous).await? {
+            Some(previous) => history::changes(&self.platform, &previous, row).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     pub(super) async fn hear_serving_instance(&mut self, report: Report) {
@@ -55,10 +67,13 @@ impl Actor {
         let deployment = serving.row.id;
         let component = report.component.clone();
         serving.fleet.note(&report);
+        let troubled = serving.fleet.is_troubled(&component);
         match report.news {
-            News::Ready { .. } => self.resolve(deployment, &component, "run").await,
-            News::NotReady { reason } => self.show(deployment, &component, "run", reason).await,
-            News::Failed { reason } => self.show(deployment, &component, "run", Some(reason)).await,
+            // Another instance of the component may still be in trouble.
+            News::Ready { .. } if troubled => {}
+            News::Ready { .. } => self.resolve(deployment, &component, RUN).await,
+            News::NotReady { reason } => self.show_trouble(deployment, &component, reason).await,
+            News::Failed { reason } => self.show_trouble(deployment, &component, Some(reason)).await,
         }
         self.show_routes().await;
     }
@@ -81,7 +96,7 @@ impl Actor {
             fleet,
         });
         if let Some(mut previous) = previous {
-            previous.fleet.release();
+            self.retire_released(previous.row.id, &mut previous.fleet, StopReason::Replaced);
             let event = Event::NewerActive { deployment: row.id };
             if let Err(error) = history::append(&self.platform.store, previous.row.id, &event).await {
                 tracing::error!(deployment = %previous.row.id, error = &error as &dyn std::error::Error, "could not note a successor");
@@ -103,8 +118,26 @@ impl Actor {
             }
         };
         let platform = Arc::clone(&self.platform);
-        self.chores
-            .spawn(async move { retire(&platform, surplus, reason).await });
+        self.chores.spawn(async move {
+            retire(&platform, surplus, reason).await;
+            None
+        });
+    }
+
+    /// Releases the fleet, then drains and stops all of its deployment.
+    pub(super) fn retire_released(
+        &mut self,
+        deployment: DeploymentId,
+        fleet: &mut Fleet,
+        reason: StopReason,
+    ) {
+        let Some(stragglers) = fleet.release() else { return };
+        self.leaving.insert(deployment);
+        let platform = Arc::clone(&self.platform);
+        self.chores.spawn(async move {
+            retire_released(&platform, deployment, stragglers, reason).await;
+            Some(deployment)
+        });
     }
 
     /// Instances of deployments that neither serve nor are about to. The store says which one serves, so that a deployment that could not be
@@ -116,9 +149,8 @@ impl Actor {
         keep.extend(app.and_then(|app| app.active_deployment));
         keep.extend(self.current.as_ref().map(|current| current.row.id));
         keep.extend(self.waiting.iter().map(|row| row.id));
-        Ok(present
-            .into_iter()
-            .filter(|row| !keep.contains(&row.deployment))
-            .collect())
+        let is_surplus =
+            |row: &InstanceRow| !keep.contains(&row.deployment) && !self.leaving.contains(&row.deployment);
+        Ok(present.into_iter().filter(is_surplus).collect())
     }
 }

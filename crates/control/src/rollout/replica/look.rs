@@ -5,13 +5,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mainstay_diagnosis::facts::{ProbeOutcome, StopReason};
 use mainstay_engine::InstanceStatus;
+use mainstay_store::InstanceEvent;
 use tokio::time::Instant;
 
 use super::{
-    News, Replica, Watched,
+    Replica, Watched,
     watching::{Watch, seconds, target},
 };
-use crate::{probe::probe, rollout::readiness::Change};
+use crate::{
+    probe::probe,
+    rollout::{instance_plan::InstancePlan, readiness::Change},
+};
 
 /// A socket in the wrong place is believed after this long: some servers open a helper port first.
 const BELIEVE_SOCKETS_AFTER: Duration = Duration::from_secs(1);
@@ -19,7 +23,8 @@ const BELIEVE_SOCKETS_AFTER: Duration = Duration::from_secs(1);
 impl Replica {
     pub(super) async fn probe(&mut self, instance: &InstanceStatus, watch: &mut Watch) -> Option<Watched> {
         let counts = watch.probe_counts();
-        let attempt = probe(&watch.target(&self.plan, instance)).await;
+        let mut attempt = probe(&watch.target(&self.plan, instance)).await;
+        mask(&self.plan, &mut attempt.outcome);
         if counts && !attempt.outcome.is_healthy() {
             self.say(&format!("{}: {}", attempt.target, outcome_text(&attempt.outcome)));
         }
@@ -34,12 +39,12 @@ impl Replica {
             Change::None => {}
             Change::BecameReady => {
                 watch.ready = true;
-                self.ready(instance).await;
+                self.ready(instance, watch).await;
             }
             Change::BecameUnready => {
                 watch.ready = false;
                 let reason = self.reason(instance, Some(watch)).await;
-                self.tell(News::NotReady { reason }).await;
+                self.not_ready(instance, reason).await;
             }
             Change::GaveUp => {
                 let reason = self.reason(instance, Some(watch)).await?;
@@ -88,7 +93,7 @@ impl Replica {
         if believed && !watch.told {
             watch.told = true;
             let reason = self.reason(instance, Some(watch)).await;
-            self.tell(News::NotReady { reason }).await;
+            self.not_ready(instance, reason).await;
         }
     }
 
@@ -97,12 +102,20 @@ impl Replica {
             return;
         };
         let definition = liveness.definition().clone();
-        let attempt = probe(&target(&self.plan, instance, &definition)).await;
+        let mut attempt = probe(&target(&self.plan, instance, &definition)).await;
+        mask(&self.plan, &mut attempt.outcome);
         watch.next_liveness = Instant::now() + seconds(definition.period_seconds);
         let change = liveness.record(attempt, true);
         if change == Change::BecameUnready {
-            self.say("liveness check failed: the platform restarts the instance");
+            let message = format!(
+                "liveness check of {} failed {} times in a row: the platform ends it and starts another",
+                self.name(),
+                definition.failure_threshold
+            );
+            self.say(&message);
             self.history.liveness = Some(liveness.facts(true, Vec::new()));
+            self.record(Some(instance.id), InstanceEvent::LivenessFailed { message })
+                .await;
             let grace = self.plan.grace_period;
             let stopped = self
                 .platform
@@ -114,6 +127,20 @@ impl Replica {
             }
         }
         watch.liveness = Some(liveness);
+    }
+}
+
+/// An app may answer with what it was given.
+fn mask(plan: &InstancePlan, outcome: &mut ProbeOutcome) {
+    let ProbeOutcome::Response {
+        headers, body_start, ..
+    } = outcome
+    else {
+        return;
+    };
+    *body_start = plan.mask(body_start);
+    for (_, value) in headers {
+        *value = plan.mask(value);
     }
 }
 

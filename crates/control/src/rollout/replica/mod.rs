@@ -1,38 +1,29 @@
 //! One instance slot of a component: starts the instance, waits until it answers, restarts it when it ends, for as long as its
 //! deployment should run.
 
+mod ending;
 mod look;
+mod telling;
 mod watching;
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use mainstay_diagnosis::{
-    Reason,
-    facts::{ExecFault, ExitRecord, StopReason, Termination},
-};
+use mainstay_diagnosis::{Reason, facts::ExitRecord};
 use mainstay_engine::{EngineError, InstanceStatus, StartError};
-use mainstay_shim::log::LogSource;
 use mainstay_spec::ids::InstanceId;
-use mainstay_store::InstanceRow;
+use mainstay_store::{InstanceEvent, InstanceRow};
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep, sleep_until},
+    time::{sleep, sleep_until},
 };
 
-use self::watching::Watch;
-use super::{
-    evidence::{Evidence, History},
-    instance_plan::InstancePlan,
-};
+use self::{ending::exit_of, watching::Watch};
+use super::{evidence::History, instance_plan::InstancePlan, starts::Gate};
 use crate::platform::Platform;
 
-/// Before it was ever ready, the same death this often ends the deployment.
-const SAME_DEATHS_MAX: u32 = 3;
 const RESTART_DELAY_FIRST: Duration = Duration::from_secs(1);
 const RESTART_DELAY_MAX: Duration = Duration::from_mins(5);
-/// An instance that ran this long has earned a fresh count.
-const RESTART_DELAY_RESET_AFTER: Duration = Duration::from_mins(10);
 const ENGINE_ATTEMPTS: u32 = 3;
 
 /// What a replica tells the actor.
@@ -60,16 +51,34 @@ pub(crate) struct Replica {
     plan: Arc<InstancePlan>,
     ordinal: u32,
     reports: mpsc::Sender<Report>,
-    /// Turns true when another takes over the instance: the replica ends, the instance goes on.
     released: watch::Receiver<bool>,
+    gate: Arc<Gate>,
     history: History,
+    /// Its place: some instance there answered.
     was_ready: bool,
+    /// The instance of now.
+    answered: bool,
+}
+
+/// What a replica is told by its fleet.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    /// Turns true when the instance is to be retired: the replica ends, the instance goes on until then.
+    pub released: watch::Receiver<bool>,
+    /// Every start goes through it.
+    pub gate: Arc<Gate>,
 }
 
 /// Why watching an instance ended.
 enum Watched {
     Exited(Box<ExitRecord>),
     GaveUp(Box<Reason>),
+    Released,
+}
+
+/// Why there is no instance to watch.
+enum NotStarted {
+    For(Box<Reason>),
     Released,
 }
 
@@ -80,39 +89,46 @@ impl Replica {
         ordinal: u32,
         was_ready: bool,
         reports: mpsc::Sender<Report>,
-        released: watch::Receiver<bool>,
+        orders: Orders,
     ) -> Self {
         Self {
             platform,
             plan,
             ordinal,
             reports,
-            released,
+            released: orders.released,
+            gate: orders.gate,
             history: History::default(),
             was_ready,
+            answered: false,
         }
     }
 
     /// Runs until released, or until it is certain that the instance never becomes ready.
     pub(crate) async fn run(mut self, adopted: Option<InstanceStatus>) {
+        let rows = self.rows().await;
+        self.remember(&rows);
         let mut adopted = adopted;
-        let mut delay = RESTART_DELAY_FIRST;
+        if adopted.is_none() && !self.settle_unseen_end(&rows).await {
+            return;
+        }
         loop {
             let instance = match adopted.take() {
                 Some(status) => status,
                 None => match self.start().await {
                     Ok(status) => status,
-                    Err(reason) if self.was_ready => {
-                        self.tell(News::NotReady { reason: Some(reason) }).await;
-                        if self.pause(&mut delay).await {
+                    Err(NotStarted::Released) => return,
+                    Err(NotStarted::For(reason)) if self.was_ready => {
+                        self.could_not_start(reason).await;
+                        if self.pause().await {
                             continue;
                         }
                         return;
                     }
-                    Err(reason) => return self.tell(News::Failed { reason }).await,
+                    Err(NotStarted::For(reason)) => return self.tell(News::Failed { reason }).await,
                 },
             };
-            let began = Instant::now();
+            self.history.started_at = Some(instance.started_at);
             match self.watch(&instance).await {
                 Watched::Released => return,
                 Watched::GaveUp(reason) => return self.tell(News::Failed { reason }).await,
@@ -122,31 +138,61 @@ impl Replica {
                     }
                 }
             }
-            if began.elapsed() >= RESTART_DELAY_RESET_AFTER {
-                delay = RESTART_DELAY_FIRST;
-            }
-            if !self.pause(&mut delay).await {
+            if !self.pause().await {
                 return;
             }
         }
     }
 
+    /// Everything that was ever started in its place, oldest first.
+    async fn rows(&self) -> Vec<InstanceRow> {
+        let plan = &self.plan;
+        let rows = self
+            .platform
+            .store
+            .instances_of_place(plan.deployment, &plan.component, self.ordinal)
+            .await;
+        rows.unwrap_or_else(|error| {
+            tracing::warn!(deployment = %plan.deployment, error = &error as &dyn std::error::Error, "could not read how instances ended before");
+            Vec::new()
+        })
+    }
+
+    /// What happened before an earlier server ended: a crash loop goes on where it was.
+    fn remember(&mut self, rows: &[InstanceRow]) {
+        self.history.starts = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        let exits = rows.iter().filter_map(|row| row.exit.clone());
+        // Whether they answered is not known any more.
+        exits.for_each(|exit| self.history.note_exit(exit, false));
+    }
+
     /// Waits before a restart, longer each time. False when released meanwhile.
-    async fn pause(&mut self, delay: &mut Duration) -> bool {
-        let wait = *delay;
-        *delay = (*delay * 2).min(RESTART_DELAY_MAX);
+    async fn pause(&mut self) -> bool {
+        let wait = restart_delay(self.history.troubles());
+        self.record(
+            None,
+            InstanceEvent::Restarting {
+                after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            },
+        )
+        .await;
+        self.say(&format!("{} is restarted in {} s", self.name(), wait.as_secs()));
         tokio::select! {
             () = sleep(wait) => true,
             () = until_true(&mut self.released) => false,
         }
     }
 
-    async fn start(&mut self) -> Result<InstanceStatus, Box<Reason>> {
+    async fn start(&mut self) -> Result<InstanceStatus, NotStarted> {
         let mut attempt = 1;
         loop {
+            let gate = Arc::clone(&self.gate);
+            let Some(_under_way) = gate.enter() else {
+                return Err(NotStarted::Released);
+            };
             match self.start_once().await {
                 Ok(status) => return Ok(status),
-                Err(StartError::Refused(fault)) => return Err(self.refused(*fault)),
+                Err(StartError::Refused(fault)) => return Err(NotStarted::For(self.refused(*fault))),
                 Err(StartError::Engine(error)) if attempt < ENGINE_ATTEMPTS => {
                     tracing::warn!(
                         attempt,
@@ -156,7 +202,8 @@ impl Replica {
                     attempt += 1;
                 }
                 Err(StartError::Engine(error)) => {
-                    return Err(self.internal("starting the instance", &error, attempt));
+                    let reason = self.internal("starting the instance", &error, attempt);
+                    return Err(NotStarted::For(reason));
                 }
             }
         }
@@ -187,10 +234,20 @@ impl Replica {
             self.plan.template.argv.join(" ")
         ));
         self.history.started_at = Some(Timestamp::now());
-        self.platform
+        self.history.starts = self.history.starts.saturating_add(1);
+        let started = self
+            .platform
             .engine
             .start(self.plan.instance(id, self.ordinal))
-            .await
+            .await;
+        if started.is_err() {
+            // The engine took everything back.
+            self.mark_removed(id).await;
+        }
+        let started = started?;
+        let restarts = self.history.restarts();
+        self.record(Some(id), InstanceEvent::Started { restarts }).await;
+        Ok(started)
     }
 
     /// Follows one running instance.
@@ -199,8 +256,9 @@ impl Replica {
         let mut ended = Box::pin(async move { engine.wait(instance.id).await });
         let mut released = self.released.clone();
         let mut watch = Watch::new(&self.plan, instance, self.was_ready);
+        self.answered = watch.ready_at_once();
         if watch.ready_at_once() {
-            self.ready(instance).await;
+            self.taken_up(instance).await;
         }
         loop {
             tokio::select! {
@@ -215,7 +273,8 @@ impl Replica {
                 }
                 () = sleep_until(watch.settles_at), if watch.settling => {
                     watch.settling = false;
-                    self.ready(instance).await;
+                    watch.ready = true;
+                    self.ready(instance, &watch).await;
                 }
                 _ = watch.observe.tick(), if !watch.ready => self.observe(instance, &mut watch).await,
                 () = sleep_until(watch.next_liveness), if watch.liveness.is_some() && watch.ready => {
@@ -224,121 +283,12 @@ impl Replica {
             }
         }
     }
+}
 
-    async fn ready(&mut self, instance: &InstanceStatus) {
-        self.was_ready = true;
-        let Some(address) = instance.address else { return };
-        self.say(&format!(
-            "instance {}-{} is ready",
-            self.plan.component, self.ordinal
-        ));
-        self.tell(News::Ready {
-            instance: instance.id,
-            address,
-        })
-        .await;
-    }
-
-    /// Records the end, tells the reason. False when the deployment has to give up on it.
-    async fn after_exit(&mut self, instance: &InstanceStatus, record: ExitRecord) -> bool {
-        if let Err(error) = self.platform.store.set_instance_exit(instance.id, &record).await {
-            tracing::error!(instance = %instance.id, error = &error as &dyn std::error::Error, "could not store an exit");
-        }
-        let asked_by_user = record
-            .stop
-            .as_ref()
-            .is_some_and(|stop| stop.reason == StopReason::Requested);
-        self.history.note_exit(record);
-        let reason = if asked_by_user {
-            None
-        } else {
-            self.reason(instance, None).await
-        };
-        if let Some(reason) = &reason {
-            self.say(&reason.message);
-        }
-        self.remove(instance.id).await;
-        if !self.was_ready
-            && self.same_deaths() >= SAME_DEATHS_MAX
-            && let Some(reason) = reason
-        {
-            self.tell(News::Failed { reason }).await;
-            return false;
-        }
-        self.tell(News::NotReady { reason }).await;
-        true
-    }
-
-    /// How often in a row it has died the same way.
-    fn same_deaths(&self) -> u32 {
-        let deaths = self.history.exits.iter().rev().map(|exit| exit.termination);
-        let last: Option<Option<Termination>> = deaths.clone().next();
-        u32::try_from(deaths.take_while(|death| Some(*death) == last).count()).unwrap_or(u32::MAX)
-    }
-
-    async fn remove(&self, id: InstanceId) {
-        match self.platform.engine.remove(id).await {
-            Ok(()) => {
-                if let Err(error) = self.platform.store.mark_instance_removed(id).await {
-                    tracing::error!(instance = %id, error = &error as &dyn std::error::Error, "could not mark an instance removed");
-                }
-            }
-            // The sweep of `retire` tries again.
-            Err(error) => {
-                tracing::warn!(instance = %id, error = &error as &dyn std::error::Error, "could not remove an instance");
-            }
-        }
-    }
-
-    async fn reason(&self, instance: &InstanceStatus, watch: Option<&Watch>) -> Option<Box<Reason>> {
-        let probe = watch.and_then(|watch| {
-            let paths = watch.answering_paths.clone().unwrap_or_default();
-            watch
-                .readiness
-                .as_ref()
-                .map(|readiness| readiness.facts(false, paths))
-        });
-        let evidence = Evidence {
-            platform: &self.platform,
-            plan: &self.plan,
-            history: &self.history,
-        };
-        evidence.reason(instance.id, probe, self.was_ready).await
-    }
-
-    fn refused(&self, fault: ExecFault) -> Box<Reason> {
-        let evidence = Evidence {
-            platform: &self.platform,
-            plan: &self.plan,
-            history: &self.history,
-        };
-        let reason = evidence.refused(fault);
-        self.say(&reason.message);
-        reason
-    }
-
-    fn internal(&self, operation: &str, error: &EngineError, attempts: u32) -> Box<Reason> {
-        super::evidence::internal(&self.plan.component, self.plan.kind, operation, error, attempts)
-    }
-
-    fn say(&self, text: &str) {
-        self.platform.logs.deploy_line(
-            self.plan.deployment,
-            &self.plan.component,
-            LogSource::Platform,
-            text,
-        );
-    }
-
-    /// The actor is gone only when the server is going: nobody is left to tell.
-    async fn tell(&self, news: News) {
-        let report = Report {
-            component: self.plan.component.clone(),
-            ordinal: self.ordinal,
-            news,
-        };
-        drop(self.reports.send(report).await);
-    }
+/// By how many ends of the present trouble there were.
+fn restart_delay(troubles: u32) -> Duration {
+    let doubled = RESTART_DELAY_FIRST.saturating_mul(2_u32.saturating_pow(troubles.saturating_sub(1)));
+    doubled.min(RESTART_DELAY_MAX)
 }
 
 /// A sender that is gone says the same as true: nobody is interested any more.
@@ -346,25 +296,15 @@ async fn until_true(flag: &mut watch::Receiver<bool>) {
     drop(flag.wait_for(|flag| *flag).await);
 }
 
-/// The record of an instance that ended; an empty one when even that was lost.
-fn exit_of(instance: &InstanceStatus, record: Result<ExitRecord, EngineError>) -> ExitRecord {
-    record.unwrap_or_else(|error| {
-        tracing::error!(instance = %instance.id, error = &error as &dyn std::error::Error, "lost an instance");
-        lost_record()
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn lost_record() -> ExitRecord {
-    ExitRecord {
-        termination: None,
-        started_at: None,
-        ended_at: Timestamp::now(),
-        stop: None,
-        memory: mainstay_diagnosis::facts::MemoryRecord::default(),
-        cpu_usage_micros: None,
-        cpu_throttled_micros: None,
-        pids_limit_hits: None,
-        exec_fault: None,
-        course: mainstay_diagnosis::facts::Course::default(),
+    #[test]
+    fn restarts_slow_down_to_one_in_five_minutes() {
+        let seconds: Vec<u64> = [0, 1, 2, 3, 9, 10, 4000]
+            .map(|troubles| restart_delay(troubles).as_secs())
+            .to_vec();
+        assert_eq!(seconds, [1, 1, 2, 4, 256, 300, 300]);
     }
 }

@@ -80,6 +80,22 @@ impl Watch {
         self.ready
     }
 
+    /// A redirect is healthy, and worth a note: nobody follows it.
+    pub(super) fn redirect(&self) -> Option<String> {
+        let Some(ProbeOutcome::Response { status, headers, .. }) = &self.last_outcome else {
+            return None;
+        };
+        let is_redirect = (300..400).contains(status);
+        let to = headers
+            .iter()
+            .find(|(name, _)| name == "location")
+            .map(|(_, value)| format!(" to {value}"))
+            .unwrap_or_default();
+        is_redirect.then(|| {
+            format!("the health check was redirected ({status}{to}); that counts as healthy, and it is not followed")
+        })
+    }
+
     pub(super) fn probe_counts(&self) -> bool {
         self.ready || Instant::now() >= self.next_counted
     }
