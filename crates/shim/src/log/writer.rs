@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -103,7 +103,7 @@ impl LogWriter {
             Some(segment) => segment,
             None => self
                 .segment
-                .insert(start_segment(&self.directory, first, self.limits)?),
+                .insert(open_segment(&self.directory, first, length, self.limits)?),
         };
         let written = file.write_all(&self.buffer);
         if let Err(error) = written {
@@ -114,6 +114,39 @@ impl LogWriter {
         *size += length;
         Ok(())
     }
+}
+
+/// Goes on with the newest segment where that has room: who opens a log for every line would have a segment for every line.
+fn open_segment(
+    directory: &Path,
+    first: u64,
+    length: u64,
+    limits: LogLimits,
+) -> Result<(File, u64), LogError> {
+    let newest = format::segments(directory)?.pop();
+    if let Some(newest) = newest
+        && let Some((file, size)) = reopen(&newest.path)?
+        && size + length <= limits.segment_bytes
+    {
+        return Ok((file, size));
+    }
+    start_segment(directory, first, limits)
+}
+
+/// `None` when its last line is torn: a writer was killed.
+fn reopen(path: &Path) -> Result<Option<(File, u64)>, LogError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .open(path)
+        .map_err(LogError::on("open", path))?;
+    let size = file.metadata().map_err(LogError::on("look at", path))?.len();
+    let mut last = [0];
+    if let Some(end) = size.checked_sub(1) {
+        file.read_exact_at(&mut last, end)
+            .map_err(LogError::on("read", path))?;
+    }
+    Ok((last == [b'\n']).then_some((file, size)))
 }
 
 /// Creates a segment and removes those that are too many with it.
@@ -182,6 +215,26 @@ mod tests {
         reopened.line(LogSource::Platform, Timestamp::UNIX_EPOCH, b"again");
         drop(reopened);
         assert_eq!(LogReader::last_sequence(directory.path()).unwrap(), Some(21));
+    }
+
+    #[test]
+    fn a_log_that_is_opened_for_each_line_keeps_them_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let say = |text: &str| {
+            let mut writer = LogWriter::open(directory.path(), LogLimits::default()).unwrap();
+            writer.line(LogSource::Platform, Timestamp::UNIX_EPOCH, text.as_bytes());
+        };
+        for number in 1..=30 {
+            say(&format!("line {number}"));
+        }
+        assert_eq!(texts(directory.path()).len(), 30);
+        let segments = format::segments(directory.path()).unwrap();
+        assert_eq!(segments.len(), 1);
+        // A torn line is left alone: what follows must be readable.
+        let mut torn = OpenOptions::new().append(true).open(&segments[0].path).unwrap();
+        torn.write_all(b"31 torn").unwrap();
+        say("after the tear");
+        assert_eq!(texts(directory.path()).last().unwrap(), "after the tear");
     }
 
     #[test]
