@@ -10,8 +10,10 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use crate::probe::{HttpProbe, ProbeTarget};
 use crate::rollout::{instance_plan::InstancePlan, readiness::Readiness};
 
-/// Looks between the probes of the definition, so that a quick app need not wait for a slow period.
-const QUICK_LOOK_FIRST: Duration = Duration::from_millis(25);
+/// Looks between the probes of the definition, so that a quick app need not wait for a slow period. They come this part of the elapsed
+/// time apart: whatever an app takes to start, it waits at most so much longer to be seen.
+const QUICK_LOOK_PART: u32 = 16;
+const QUICK_LOOK_MIN: Duration = Duration::from_millis(5);
 const QUICK_LOOK_MAX: Duration = Duration::from_secs(1);
 /// How often sockets are looked at while an instance does not answer.
 const OBSERVE_EVERY: Duration = Duration::from_millis(500);
@@ -29,7 +31,6 @@ pub(super) struct Watch {
     pub(super) settles_at: Instant,
     pub(super) next_probe: Instant,
     pub(super) next_counted: Instant,
-    pub(super) quick_look: Duration,
     pub(super) next_liveness: Instant,
     pub(super) observe: Interval,
     pub(super) last_outcome: Option<ProbeOutcome>,
@@ -65,7 +66,6 @@ impl Watch {
                     .readiness
                     .as_ref()
                     .map_or(Duration::ZERO, |probe| seconds(probe.period_seconds)),
-            quick_look: QUICK_LOOK_FIRST,
             liveness: plan.liveness.clone().map(|probe| Readiness::new(probe, true)),
             next_liveness: began + liveness_delay,
             readiness,
@@ -111,8 +111,7 @@ impl Watch {
             self.next_probe = now + period;
             return;
         }
-        self.next_probe = (now + self.quick_look).min(self.next_counted.max(now));
-        self.quick_look = (self.quick_look * 2).min(QUICK_LOOK_MAX);
+        self.next_probe = (now + quick_look_after(now - self.began)).min(self.next_counted.max(now));
     }
 
     pub(super) fn target(&self, plan: &InstancePlan, instance: &InstanceStatus) -> ProbeTarget {
@@ -122,6 +121,11 @@ impl Watch {
             .expect("only called while there is a readiness probe");
         target(plan, instance, readiness.definition())
     }
+}
+
+/// The pause before the next quick look at an instance that is watched for so long.
+fn quick_look_after(elapsed: Duration) -> Duration {
+    (elapsed / QUICK_LOOK_PART).clamp(QUICK_LOOK_MIN, QUICK_LOOK_MAX)
 }
 
 /// Whom and what `definition` asks.
@@ -146,4 +150,36 @@ pub(super) fn target(
 
 pub(super) fn seconds(count: u32) -> Duration {
     Duration::from_secs(u64::from(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often an instance is looked at, and how late an answer that it could give after `started` is seen at worst.
+    fn looks(started: Duration) -> (u32, Duration) {
+        let (mut elapsed, mut count) = (Duration::ZERO, 0);
+        while elapsed < started {
+            elapsed += quick_look_after(elapsed);
+            count += 1;
+        }
+        (count, elapsed - started)
+    }
+
+    #[test]
+    fn an_answer_is_seen_soon_and_a_slow_start_is_not_asked_all_the_time() {
+        for (milliseconds, late_most, looks_most) in [
+            (20, 5, 5),
+            (400, 26, 45),
+            (10_000, 626, 100),
+            (120_000, 1000, 215),
+        ] {
+            let (count, late) = looks(Duration::from_millis(milliseconds));
+            assert!(
+                late <= Duration::from_millis(late_most),
+                "{milliseconds} ms: seen {late:?} late"
+            );
+            assert!(count <= looks_most, "{milliseconds} ms: looked {count} times");
+        }
+    }
 }
