@@ -157,6 +157,21 @@ async fn the_tree_of_a_directory_changes_only_with_its_files() {
 }
 
 #[tokio::test]
+async fn a_tree_that_was_read_once_is_known_although_the_repository_is_gone() {
+    let world = World::new();
+    let url = world.repository("app", &[("api/main.go", "1")]);
+    let api = SourceDir::parse("api").unwrap();
+    let commit = world.sources.resolve(&url, None).await.unwrap().commit;
+    let read = world.sources.tree_id(&url, None, &commit, &api).await.unwrap();
+    fs::remove_dir_all(&url).unwrap();
+    fs::remove_dir_all(world.root.path().join("state/mirrors")).unwrap();
+    let known = world.sources.tree_id(&url, None, &commit, &api).await.unwrap();
+    assert_eq!(read, known);
+    let other = SourceDir::root();
+    assert!(world.sources.tree_id(&url, None, &commit, &other).await.is_err());
+}
+
+#[tokio::test]
 async fn submodules_are_fetched_with_the_source() {
     let world = World::new();
     let theme = world.repository("theme", &[("theme.css", "body {}")]);

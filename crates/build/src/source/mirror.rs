@@ -86,6 +86,14 @@ impl Mirrors {
         Ok(mirror)
     }
 
+    /// What is known of a mirror without reading it counts as a use too. One that was removed stays so.
+    pub(super) fn note_use(&self, url: &CloneUrl) {
+        let path = self.directory.join(name_of(url));
+        if path.is_dir() {
+            touch(&path.join(STAMP));
+        }
+    }
+
     async fn opened(&self, git: &Git, name: &str) -> Result<Mirror, FetchFailure> {
         let path = self.directory.join(name);
         if !path.join("HEAD").exists() {
@@ -136,7 +144,7 @@ impl Mirrors {
     }
 }
 
-fn name_of(url: &CloneUrl) -> String {
+pub(super) fn name_of(url: &CloneUrl) -> String {
     let mut hash = Sha256::new();
     hash.update(url.location().as_bytes());
     if let Some(credentials) = url.credentials() {

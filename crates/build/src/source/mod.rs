@@ -13,6 +13,7 @@ mod checkout;
 mod clone_url;
 mod fetch_failure;
 mod git;
+mod known_trees;
 mod mirror;
 mod outside;
 mod references;
@@ -32,6 +33,7 @@ pub use source_dir::SourceDir;
 pub use tree::{EntryKind, SourceTree, TreeEntry};
 
 use git::Git;
+use known_trees::{KnownTrees, TreeName};
 
 /// How sources are fetched on this machine.
 #[derive(Debug, Clone)]
@@ -77,6 +79,7 @@ pub enum LocalPaths {
 pub struct GitSources {
     git: Git,
     mirrors: Mirrors,
+    trees: KnownTrees,
     settings: SourceSettings,
 }
 
@@ -96,6 +99,7 @@ impl GitSources {
         Ok(Self {
             git,
             mirrors,
+            trees: KnownTrees::default(),
             settings,
         })
     }
@@ -107,7 +111,8 @@ impl GitSources {
             .await
     }
 
-    /// The git tree of `source_dir` at the commit: equal ids mean equal files. Fetches the commit when it is not here yet.
+    /// The git tree of `source_dir` at the commit: equal ids mean equal files. Fetches the commit when it is not here yet, and asks git
+    /// for no tree twice.
     pub async fn tree_id(
         &self,
         url: &str,
@@ -116,8 +121,15 @@ impl GitSources {
         source_dir: &SourceDir,
     ) -> Result<TreeIdentity, BuildFault> {
         let url = self.parse(url)?;
+        let name = TreeName::new(&url, commit, source_dir);
+        if let Some(known) = self.trees.get(&name) {
+            self.mirrors.note_use(&url);
+            return Ok(known);
+        }
         let mirror = self.fetched(&url, branch, commit).await?;
-        source_dir::tree_identity(&self.git, &mirror, commit, source_dir).await
+        let identity = source_dir::tree_identity(&self.git, &mirror, commit, source_dir).await?;
+        self.trees.keep(name, identity.clone());
+        Ok(identity)
     }
 
     /// Puts the files of the commit into an empty directory.

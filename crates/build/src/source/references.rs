@@ -4,6 +4,7 @@ use mainstay_diagnosis::facts::BuildFault;
 
 use super::{
     CloneUrl, ResolvedBranch,
+    clone_url::Transport,
     fetch_failure::FetchFailure,
     git::{Git, GitError},
 };
@@ -25,6 +26,26 @@ pub(super) async fn resolve(
     url: &CloneUrl,
     branch: Option<&str>,
 ) -> Result<ResolvedBranch, FetchFailure> {
+    let advertised = match url.transport() {
+        Transport::Local => advertised(git, url).await,
+        Transport::Http | Transport::Ssh => None,
+    };
+    let references = match advertised {
+        Some(references) => references,
+        None => listed(git, url).await?,
+    };
+    references.find(url, branch).map_err(FetchFailure::Fault)
+}
+
+/// What `ls-remote` would ask of a repository on this machine, asked without it and the shell between: one process instead of three.
+/// Whatever is wrong, `ls-remote` finds the words for it.
+async fn advertised(git: &Git, url: &CloneUrl) -> Option<References> {
+    let arguments = ["upload-pack", "--advertise-refs", "--", url.location()];
+    let output = git.remote(url, &[], &arguments).await.ok()?;
+    References::from_advertisement(&output.stdout).filter(|_| output.success)
+}
+
+async fn listed(git: &Git, url: &CloneUrl) -> Result<References, FetchFailure> {
     let arguments = [
         "ls-remote",
         "--symref",
@@ -40,8 +61,7 @@ pub(super) async fn resolve(
     if !output.success {
         return Err(FetchFailure::from_stderr(&output.stderr, url));
     }
-    let references = References::parse(&String::from_utf8_lossy(&output.stdout));
-    references.find(url, branch).map_err(FetchFailure::Fault)
+    Ok(References::parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
 /// A deadline is the repository's fault, everything else is ours.
@@ -68,6 +88,38 @@ impl References {
             }
         }
         references
+    }
+
+    /// Packets of git's protocol, version 0 (gitprotocol-pack(5)): `<length>HEAD's commit HEAD<NUL>… symref=HEAD:refs/heads/main …`, then
+    /// one reference each; `0000` ends them.
+    fn from_advertisement(bytes: &[u8]) -> Option<Self> {
+        let mut references = Self::default();
+        let mut rest = bytes;
+        loop {
+            let (length, after) = rest.split_at_checked(4)?;
+            let length = usize::from_str_radix(std::str::from_utf8(length).ok()?, 16).ok()?;
+            if length == 0 {
+                return Some(references);
+            }
+            let (packet, following) = after.split_at_checked(length.checked_sub(4)?)?;
+            references.add_packet(&String::from_utf8_lossy(packet));
+            rest = following;
+        }
+    }
+
+    fn add_packet(&mut self, packet: &str) {
+        let (reference, capabilities) = packet.split_once('\0').unwrap_or((packet, ""));
+        let default_branch = capabilities
+            .split_ascii_whitespace()
+            .find_map(|word| word.strip_prefix("symref=HEAD:refs/heads/"));
+        if let Some(default_branch) = default_branch {
+            self.default_branch = Some(default_branch.to_owned());
+        }
+        if let Some((commit, name)) = reference.trim_end().split_once(' ')
+            && let Some(branch) = name.strip_prefix("refs/heads/")
+        {
+            self.branches.push((branch.to_owned(), commit.to_owned()));
+        }
     }
 
     fn find(self, url: &CloneUrl, branch: Option<&str>) -> Result<ResolvedBranch, BuildFault> {
@@ -126,6 +178,26 @@ mod tests {
         };
         assert_eq!(branch, "master");
         assert_eq!(existing, ["feature/x", "main"]);
+    }
+
+    #[test]
+    fn an_advertisement_says_the_same_as_a_listing() {
+        let packets = [
+            "1111 HEAD\0multi_ack symref=HEAD:refs/heads/main agent=git/2.47\n",
+            "2222 refs/heads/feature/x\n",
+            "1111 refs/heads/main\n",
+            "3333 refs/tags/v1\n",
+        ];
+        let packed: String = packets
+            .iter()
+            .map(|packet| format!("{:04x}{packet}", packet.len() + 4))
+            .collect();
+        let advertised = References::from_advertisement(format!("{packed}0000").as_bytes());
+        assert_eq!(advertised, Some(References::parse(LISTING)));
+        // Cut off.
+        assert_eq!(References::from_advertisement(packed.as_bytes()), None);
+        assert_eq!(References::from_advertisement(b"fatal: no repository"), None);
+        assert_eq!(References::from_advertisement(b"0003"), None);
     }
 
     #[test]
