@@ -30,7 +30,7 @@ pub trait Builder: fmt::Debug + Send + Sync {
         cancel: watch::Receiver<bool>,
     ) -> BuildReport;
 
-    /// The caller has pinned what it needs of this build, or wants nothing of it: the builder's own pin goes. Until then a result stays,
+    /// The caller has pinned what it needs of this build, or wants nothing of it: the builder lets go. Until then a result stays,
     /// however long nobody takes it.
     async fn release(&self, build: BuildId);
 
@@ -187,4 +187,12 @@ pub enum Artifact {
         image: ImageId,
         path: PathBuf,
     },
+}
+
+impl Artifact {
+    /// What the store keeps it as.
+    pub fn image(&self) -> &ImageId {
+        let (Self::Image { image } | Self::StaticFiles { image, .. }) = self;
+        image
+    }
 }

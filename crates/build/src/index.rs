@@ -10,7 +10,7 @@ use mainstay_diagnosis::facts::{BuilderChoice, ReusedBuild};
 use mainstay_images::ImageStore;
 use serde::{Deserialize, Serialize};
 
-use crate::{Artifact, BuildOutput};
+use crate::BuildOutput;
 
 /// A build that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +37,9 @@ impl IndexEntry {
     }
 
     fn image_exists(&self, store: &ImageStore) -> bool {
-        let (Artifact::Image { image } | Artifact::StaticFiles { image, .. }) = &self.output.artifact;
-        let layers = store.image(image).and_then(|record| store.layer_paths(&record));
+        let layers = store
+            .image(self.output.artifact.image())
+            .and_then(|record| store.layer_paths(&record));
         layers.is_ok_and(|layers| layers.iter().all(|layer| layer.is_dir()))
     }
 }
@@ -101,6 +102,7 @@ mod tests {
     use mainstay_images::record::{ImageConfig, ImageId, ImageRecord};
 
     use super::*;
+    use crate::Artifact;
 
     fn entry(image: ImageId, whole_source: Option<&str>) -> IndexEntry {
         IndexEntry {

@@ -1,11 +1,12 @@
 //! Which builds go on, and which ended without anybody having taken their result yet.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
+use mainstay_images::{record::ImageId, store::Pinned};
 use mainstay_spec::ids::{AppId, BuildId};
 
 #[derive(Debug, Default)]
@@ -16,8 +17,8 @@ pub(super) struct Activity {
 #[derive(Debug, Default)]
 pub(super) struct Builds {
     running: BTreeMap<BuildId, Running>,
-    /// Their pins stay until they are released.
-    ended: BTreeSet<BuildId>,
+    /// Their images stay until they are released.
+    ended: BTreeMap<BuildId, ImageId>,
 }
 
 #[derive(Debug)]
@@ -62,9 +63,12 @@ impl Builds {
         self.running.contains_key(&build)
     }
 
-    /// Whether the build's pin is still needed.
-    pub(super) fn holds(&self, build: BuildId) -> bool {
-        self.is_running(build) || self.ended.contains(&build)
+    /// What builds that ended made, as far as nobody has taken it.
+    pub(super) fn results(&self) -> Pinned {
+        Pinned {
+            images: self.ended.values().cloned().collect(),
+            layers: Vec::new(),
+        }
     }
 
     pub(super) fn builds_for(&self, app: AppId) -> bool {
@@ -82,9 +86,11 @@ impl Builds {
 }
 
 impl Going<'_> {
-    /// The build ended; its result waits to be taken.
-    pub(super) fn end(self) {
-        self.activity.builds().ended.insert(self.build);
+    /// The build ended; its result waits to be taken. From then on at least one of running and ended knows it.
+    pub(super) fn end(self, image: Option<ImageId>) {
+        if let Some(image) = image {
+            self.activity.builds().ended.insert(self.build, image);
+        }
     }
 }
 
@@ -101,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pin_is_held_from_the_start_until_the_release() {
+    fn a_result_is_held_until_it_is_released() {
         let activity = Activity::default();
         let (build, app) = (
             BuildId::from_uuid(Uuid::from_u128(1)),
@@ -110,10 +116,12 @@ mod tests {
         let going = activity.begin(build, app);
         assert!(activity.builds().builds_for(app) && activity.builds().builds_for_short(&app.short()));
         assert!(activity.builds().oldest_since().is_some());
-        going.end();
-        assert!(activity.builds().is_idle() && activity.builds().holds(build));
+        let image = ImageId("1".to_owned());
+        going.end(Some(image.clone()));
+        assert!(activity.builds().is_idle());
+        assert_eq!(activity.builds().results().images, [image]);
         activity.release(build);
-        assert!(!activity.builds().holds(build));
+        assert_eq!(activity.builds().results(), Pinned::default());
     }
 
     #[test]
@@ -121,6 +129,7 @@ mod tests {
         let activity = Activity::default();
         let build = BuildId::from_uuid(Uuid::from_u128(1));
         drop(activity.begin(build, AppId::from_uuid(Uuid::from_u128(2))));
-        assert!(activity.builds().is_idle() && !activity.builds().holds(build));
+        assert!(activity.builds().is_idle());
+        assert_eq!(activity.builds().results(), Pinned::default());
     }
 }

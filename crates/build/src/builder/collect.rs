@@ -9,16 +9,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use mainstay_images::store::{CollectPolicy, Collected, Pinned, StoreError, tree_bytes};
-use mainstay_spec::ids::{AppId, BuildId};
+use mainstay_images::store::{CollectPolicy, Collected, StoreError, tree_bytes};
+use mainstay_spec::ids::AppId;
 
-use super::{BUILD_PIN, BuilderError, Inner};
+use super::{BuilderError, Inner, activity::Builds};
 use crate::{CollectReport, KeepPolicy, Source};
 
 /// Caches that nobody used for so long go even if there is room.
 const CACHES_KEPT: Duration = Duration::from_hours(30 * 24);
 /// Caches on their way out begin so: no app or component is named like it.
 const TRASH: &str = ".trash-";
+const FORMER_BUILD_PIN: &str = "build ";
 /// A clock's grain, and the time between the decision and the moment that it is made for.
 const UNUSED_MIN: Duration = Duration::from_secs(1);
 
@@ -47,10 +48,13 @@ impl Inner {
         self: &Arc<Self>,
         policy: &KeepPolicy,
     ) -> Result<CollectReport, BuilderError> {
-        let unused_since = self.unused_since(policy.unused_for);
+        let (unused_since, results) = {
+            // Together: a build that goes on now counts by its begin, one that has ended by its result.
+            let builds = self.activity.builds();
+            (unused_since(&builds, policy.unused_for), builds.results())
+        };
         let mut report = CollectReport::default();
         report.removed.extend(self.sweep_containers().await);
-        report.removed.extend(self.sweep_pins());
         let inner = Arc::clone(self);
         let (cache_bytes_max, caches) = (policy.cache_bytes_max, policy.cache_bytes_max / 2);
         let collected = tokio::task::spawn_blocking(move || {
@@ -59,7 +63,7 @@ impl Inner {
                 unused_since,
                 cache_bytes: cache_bytes_max.saturating_sub(left),
             };
-            let collected = inner.store.collect(&Pinned::default(), &layers)?;
+            let collected = inner.store.collect(&results, &layers)?;
             Ok::<_, StoreError>((freed, collected))
         });
         let (freed, collected) = collected
@@ -77,14 +81,6 @@ impl Inner {
                 .push(format!("{count} entries of builds whose image is gone")),
         }
         Ok(report)
-    }
-
-    /// What was used since then stays: at least everything that a build which goes on has used.
-    fn unused_since(&self, unused_for: Duration) -> SystemTime {
-        let now = SystemTime::now();
-        let by_age = now.checked_sub(unused_for.max(UNUSED_MIN)).unwrap_or(now);
-        let oldest = self.activity.builds().oldest_since();
-        oldest.map_or(by_age, |began| (began - UNUSED_MIN).min(by_age))
     }
 
     /// All images of the store count as in use: those that nobody needs left it just before.
@@ -106,13 +102,10 @@ impl Inner {
         Ok(())
     }
 
-    /// Pins of builds that are over and released; their deployments have pinned what they need.
+    /// Earlier versions pinned what a build made until its deployment did.
     pub(super) fn sweep_pins(&self) -> Vec<String> {
-        let builds = self.activity.builds();
-        let is_free = |build: &str| !build.parse().is_ok_and(|build: BuildId| builds.holds(build));
         let pins = self.store.pins().into_iter();
-        pins.filter(|pin| pin.name.strip_prefix(BUILD_PIN).is_some_and(is_free))
-            .filter(|pin| self.store.unpin(&pin.name).is_ok())
+        pins.filter(|pin| pin.name.starts_with(FORMER_BUILD_PIN) && self.store.unpin(&pin.name).is_ok())
             .map(|pin| format!("pin {}", pin.name))
             .collect()
     }
@@ -217,6 +210,14 @@ impl Inner {
             _ => Ok(()),
         }
     }
+}
+
+/// What was used since then stays: at least everything that a build which goes on has used.
+fn unused_since(builds: &Builds, unused_for: Duration) -> SystemTime {
+    let now = SystemTime::now();
+    let by_age = now.checked_sub(unused_for.max(UNUSED_MIN)).unwrap_or(now);
+    let oldest = builds.oldest_since();
+    oldest.map_or(by_age, |began| (began - UNUSED_MIN).min(by_age))
 }
 
 impl CollectReport {

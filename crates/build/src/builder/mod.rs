@@ -211,9 +211,6 @@ impl Inner {
     }
 }
 
-/// Begins the name of the pin that keeps a new image until its deployment has pinned it.
-pub(crate) const BUILD_PIN: &str = "build ";
-
 #[async_trait]
 impl Builder for LocalBuilder {
     async fn resolve(&self, source: &Source) -> Result<ResolvedSource, BuildFault> {
@@ -250,16 +247,17 @@ impl Builder for LocalBuilder {
     ) -> BuildReport {
         let going = self.inner.activity.begin(request.build, request.app);
         let report = run::run(&self.inner, request, log, cancel).await;
-        going.end();
+        going.end(
+            report
+                .output
+                .as_ref()
+                .map(|output| output.artifact.image().clone()),
+        );
         report
     }
 
     async fn release(&self, build: BuildId) {
         self.inner.activity.release(build);
-        if let Err(error) = self.inner.store.unpin(&format!("{BUILD_PIN}{build}")) {
-            // The next collection tries again.
-            tracing::warn!(%build, error = &error as &dyn std::error::Error, "a build's pin stays for now");
-        }
     }
 
     async fn collect(&self, policy: &KeepPolicy) -> Result<CollectReport, BuilderError> {

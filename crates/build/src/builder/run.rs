@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use mainstay_diagnosis::facts::{BuildFault, BuildOutcome, BuilderChoice};
 use mainstay_images::{
     stack::{self, StackImage},
-    store::{Pinned, StoreError},
+    store::StoreError,
 };
 use mainstay_spec::kind::ComponentKind;
 use tokio::sync::watch;
 
-use super::{BUILD_PIN, Inner, describe, files, record::Record};
+use super::{Inner, describe, files, record::Record};
 use crate::{
     Artifact, BuildLog, BuildOutput, BuildReport, BuildRequest, Source,
     execute::{BuildEnd, Clock, Interruption, Workspace},
@@ -170,9 +170,8 @@ impl Run<'_> {
         }
         let store = &self.inner.store;
         let entry = self.inner.index.find(store, &key.hex, &identity.repository)?;
-        let (Artifact::Image { image } | Artifact::StaticFiles { image, .. }) = &entry.output.artifact;
         // So that a collection which began with this build leaves it alone until it is pinned.
-        store.mark_image_used(image);
+        store.mark_image_used(entry.output.artifact.image());
         Some(entry)
     }
 
@@ -304,9 +303,6 @@ impl Run<'_> {
             }
             Err(end) => (self.ended(end), None),
         };
-        if let Some(output) = &output {
-            self.pin(output);
-        }
         self.transcript.finish();
         self.mask_findings();
         let facts = self.record.finish(outcome);
@@ -365,18 +361,6 @@ impl Run<'_> {
             BuildEnd::StepFailed => {}
         }
         end.into()
-    }
-
-    /// Keeps the image until its deployment has pinned it.
-    fn pin(&self, output: &BuildOutput) {
-        let (Artifact::Image { image } | Artifact::StaticFiles { image, .. }) = &output.artifact;
-        let name = format!("{BUILD_PIN}{}", self.request.build);
-        if let Err(error) = self.inner.store.pin(&name, Pinned::image(image.clone())) {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a new image could not be pinned"
-            );
-        }
     }
 }
 

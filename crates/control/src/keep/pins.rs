@@ -1,15 +1,15 @@
 //! Which images stay: each deployment that somebody may still start holds its own by a pin named after it.
 //!
 //! ```text
-//!  build ends ─▶ held by the builder's own pin ─▶ hold() ─▶ row and event stored ─▶ the builder lets go
+//!  build ends ─▶ held by the builder         ─▶ hold() ─▶ row and event stored ─▶ the builder lets go
 //!                                                                    … retired ─▶ drop_retired()
 //! ```
 //!
 //! A pin is set before the row that names the image is written, and never taken away by an event: the store says which deployments are held,
 //! and a collection takes away the pins of all others. So a crash anywhere loses no image in use and leaves no pin for ever.
 
-use mainstay_build::{Artifact, BuildOutput, ResolvedSource};
-use mainstay_images::{ImageStore, record::ImageId, store::StoreError as ImageError};
+use mainstay_build::{BuildOutput, ResolvedSource};
+use mainstay_images::{ImageStore, store::StoreError as ImageError};
 use mainstay_spec::ids::DeploymentId;
 use mainstay_store::{BuildRow, Store};
 
@@ -27,7 +27,7 @@ pub(crate) fn hold(
     deployment: DeploymentId,
     output: &BuildOutput,
 ) -> Result<(), ImageError> {
-    images.pin_also(&name(deployment), image_of(output).clone())
+    images.pin_also(&name(deployment), output.artifact.image().clone())
 }
 
 /// The deployment and all its instances are gone, or going without return.
@@ -81,9 +81,4 @@ pub(crate) async fn drop_retired(
         }
     }
     Ok(dropped)
-}
-
-fn image_of(output: &BuildOutput) -> &ImageId {
-    let (Artifact::Image { image } | Artifact::StaticFiles { image, .. }) = &output.artifact;
-    image
 }
