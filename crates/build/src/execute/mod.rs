@@ -23,7 +23,7 @@ pub(crate) use self::{
     dependencies::Dependencies,
     disk_watch::DiskWatch,
     snapshot::Snapshot,
-    step::{ContainerTemplate, Ending, StepCommand, StepRunner},
+    step::{ContainerTemplate, Ending, Removal, StepCommand, StepRunner},
     workspace::{APP_ROOT, BUILD_USER, Workspace},
 };
 

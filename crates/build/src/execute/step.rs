@@ -1,4 +1,4 @@
-//! One step: a container from its start to its removal.
+//! One step: a container from its start to its end. Its removal goes on beside what comes next, see [`Removal`].
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -12,6 +12,7 @@ use mainstay_engine::{
 };
 use mainstay_shim::log::LogSource;
 use mainstay_spec::ids::{AppId, BuildId, InstanceId};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
@@ -80,6 +81,27 @@ pub(crate) struct StepRunner {
     pub(crate) clock: Clock,
     pub(crate) disk: DiskWatch,
     pub(crate) transcript: Transcript,
+    pub(crate) removal: Removal,
+}
+
+/// The removal of the container that ended last. Nothing of it writes any more, but its mounts stay for some ten milliseconds: what it made
+/// can be kept meanwhile, another step on the same files has to wait.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Removal(Arc<tokio::sync::Mutex<Option<JoinHandle<()>>>>);
+
+impl Removal {
+    /// Returns when nothing of any container is left.
+    pub(crate) async fn done(&self) {
+        if let Some(removal) = self.0.lock().await.take() {
+            // A panic in there has told its own story; the sweep removes what it left.
+            let _ = removal.await;
+        }
+    }
+
+    async fn begin(&self, removal: impl Future<Output = ()> + Send + 'static) {
+        self.done().await;
+        *self.0.lock().await = Some(tokio::spawn(removal));
+    }
 }
 
 /// What ended the wait for a step.
@@ -90,9 +112,10 @@ enum Waited {
 }
 
 impl StepRunner {
-    /// Runs a command to its end. Its container is gone when this returns.
+    /// Runs a command to its end. Its container is over when this returns, and gone after [`Removal::done`].
     pub(crate) async fn run(&self, command: StepCommand, findings: Findings) -> StepEnd {
         let id = InstanceId::from_uuid(Uuid::new_v4());
+        self.removal.done().await;
         let mut facts = begin(&command);
         let (ending, output) = match self.engine.start(self.instance(id, &command)).await {
             Err(error) => (self.refused(error, &mut facts), OutputFacts::default()),
@@ -137,7 +160,7 @@ impl StepRunner {
             Some(reading) => tokio::time::timeout(OUTPUT_DEADLINE, reading).await,
             None => Ok(Ok(OutputFacts::default())),
         };
-        self.remove(id).await;
+        self.removal.begin(remove(Arc::clone(&self.engine), id)).await;
         (ending, output.ok().and_then(Result::ok).unwrap_or_default())
     }
 
@@ -185,19 +208,6 @@ impl StepRunner {
         }
     }
 
-    async fn remove(&self, id: InstanceId) {
-        let removed = async {
-            self.engine.remove(id).await?;
-            self.engine.forget(id).await
-        };
-        if let Err(error) = removed.await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the container of a build step stays until the next sweep"
-            );
-        }
-    }
-
     /// A program that is not there is the step's failure, as a shell would have it; all else is the platform's.
     fn refused(&self, error: StartError, facts: &mut StepFacts) -> Ending {
         match error {
@@ -237,6 +247,19 @@ impl StepRunner {
             network: Network::Build,
             stop_signal: SIGTERM,
         }
+    }
+}
+
+async fn remove(engine: Arc<dyn Engine>, id: InstanceId) {
+    let removed = async {
+        engine.remove(id).await?;
+        engine.forget(id).await
+    };
+    if let Err(error) = removed.await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the container of a build step stays until the next sweep"
+        );
     }
 }
 
