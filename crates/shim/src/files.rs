@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The exit record's file name in the instance's data directory.
 pub const EXIT_RECORD_FILE: &str = "exit.json";
@@ -22,7 +22,8 @@ pub const WRITABLE_DIRECTORY: &str = "writable";
 pub const COPIES_DIRECTORY: &str = "copies";
 
 /// Whether a file must survive a power cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Durability {
     /// Whole or absent after a crash of a process.
     Process,
@@ -79,13 +80,22 @@ pub fn write_json(path: &Path, value: &impl Serialize, durability: Durability) -
         file.sync_all().map_err(FileError::io("sync", &temporary))?;
     }
     fs::rename(&temporary, path).map_err(FileError::io("rename", &temporary))?;
-    if durability == Durability::PowerCut {
-        let directory = path.parent().unwrap_or(Path::new("/"));
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(FileError::io("sync", directory))?;
+    match durability {
+        Durability::Process => Ok(()),
+        Durability::PowerCut => sync(path.parent().unwrap_or(Path::new("/"))),
     }
-    Ok(())
+}
+
+/// Makes a new file that was written for [`Durability::Process`] survive a power cut, too.
+pub fn sync_new(path: &Path) -> Result<(), FileError> {
+    sync(path)?;
+    sync(path.parent().unwrap_or(Path::new("/")))
+}
+
+fn sync(path: &Path) -> Result<(), FileError> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(FileError::io("sync", path))
 }
 
 /// Reads a JSON file; `None` when it does not exist.

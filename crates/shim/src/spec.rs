@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::log::LogLimits;
+use crate::{files::Durability, log::LogLimits};
 
 /// The file name in the instance's run directory.
 pub const SPEC_FILE: &str = "spec.json";
@@ -43,6 +43,8 @@ pub struct ShimSpec {
     /// The text of `/etc/resolv.conf`.
     pub resolv_conf: String,
     pub log: LogLimits,
+    /// Of the exit record.
+    pub record: Durability,
 }
 
 /// How files get the owners that the instance sees.

@@ -14,7 +14,7 @@ use mainstay_shim::{
 };
 use tokio::{process::Command, time::timeout};
 
-use crate::api::{EngineError, InstanceSpec, InstanceStatus, StartError};
+use crate::api::{EngineError, InstanceOwner, InstanceSpec, InstanceStatus, StartError};
 
 use super::{
     Inner,
@@ -108,6 +108,7 @@ async fn launch(
 ) -> Result<(InstanceState, ShimConnection), StartError> {
     let (shim_spec, held) = shim_spec(inner, identity, spec, places).await?;
     prepare_directories(places, identity, &shim_spec).map_err(StartError::Engine)?;
+    let kept = keep_identity(places, durability(identity));
     spawn_shim(&inner.config.shim(), &places.run)
         .await
         .map_err(StartError::Engine)?;
@@ -130,6 +131,7 @@ async fn launch(
     let (address, hosts) = attach(inner, identity, spec, pid)
         .await
         .map_err(StartError::Engine)?;
+    kept.await.map_err(StartError::Engine)?;
     let request = Request::Start { address, hosts };
     match connection
         .ask(&request, START_DEADLINE)
@@ -201,8 +203,18 @@ async fn shim_spec(
         stop_signal: spec.stop_signal,
         resolv_conf,
         log: inner.config.log,
+        record: durability(identity),
     };
     Ok((shim_spec, files.held))
+}
+
+/// A build that a power cut ended is begun again: nobody asks for its steps.
+fn durability(identity: &Identity) -> Durability {
+    if matches!(identity.owner, InstanceOwner::BuildStep { .. }) {
+        Durability::Process
+    } else {
+        Durability::PowerCut
+    }
 }
 
 fn refuse(spec: &InstanceSpec, kind: ExecFaultKind) -> StartError {
@@ -229,10 +241,30 @@ fn prepare_directories(places: &Places, identity: &Identity, spec: &ShimSpec) ->
     make(&places.log(), 0o700)?;
     // The instance's root user passes through it to reach its root file system.
     make(&places.run, 0o711)?;
-    files::write_json(&places.identity(), identity, Durability::PowerCut)
+    files::write_json(&places.identity(), identity, Durability::Process)
         .map_err(keep("keep whose instance it is"))?;
     files::write_json(&places.run.join(SPEC_FILE), spec, Durability::Process)
         .map_err(keep("write the spec of a shim"))
+}
+
+/// Begins to make the identity survive a power cut, and gives what waits for that: nothing of the instance runs before.
+fn keep_identity(
+    places: &Places,
+    durability: Durability,
+) -> impl Future<Output = Result<(), EngineError>> + use<> {
+    let path = places.identity();
+    let synced = (durability == Durability::PowerCut)
+        .then(|| tokio::task::spawn_blocking(move || files::sync_new(&path)));
+    async move {
+        let failed = || "keep whose instance it is";
+        match synced {
+            Some(synced) => synced
+                .await
+                .map_err(EngineError::during(failed()))?
+                .map_err(EngineError::during(failed())),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Returns when the shim listens and is nobody's child.

@@ -134,6 +134,7 @@ mod tests {
     use std::path::PathBuf;
 
     use mainstay_shim::{
+        files::Durability,
         log::LogLimits,
         spec::{FileOwners, ProcessSpec},
     };
@@ -174,6 +175,7 @@ mod tests {
             stop_signal: 15,
             resolv_conf: String::new(),
             log: LogLimits::default(),
+            record: Durability::PowerCut,
         }
     }
 

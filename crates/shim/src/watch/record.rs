@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use mainstay_diagnosis::facts::{ExitRecord, MemoryRecord, Termination};
 use mainstay_shim::{
-    files::{self, Durability, EXIT_RECORD_FILE},
+    files::{self, EXIT_RECORD_FILE},
     log::LogSource,
     protocol::Reply,
 };
@@ -29,7 +29,7 @@ impl Instance {
         let _ = self.log.flush();
         let record = self.record(ended_at);
         let path = self.spec.data_dir.join(EXIT_RECORD_FILE);
-        if let Err(error) = files::write_json(&path, &record, Durability::PowerCut) {
+        if let Err(error) = files::write_json(&path, &record, self.spec.record) {
             // The disk may be full: the server, if it listens, still gets the record and can write it itself.
             crate::complain(&crate::chain(&error));
         }
