@@ -49,18 +49,26 @@ pub(crate) async fn switch(
 ) -> Result<Event, Obstacle> {
     let platform = &effects.platform;
     let hosts = hosts(platform, &effects.deployment, ready, &HashMap::new()).await?;
-    if let Some((default_host, host)) = hosts.first() {
-        let candidate = Candidate::open(platform, host.clone()).await?;
-        let checked = check_routes(effects, plans, default_host, host, &candidate.token, ready).await;
-        candidate.close().await;
-        checked?;
-    }
-    platform
-        .routes
-        .set_app(effects.deployment.app, hosts)
-        .await
-        .map_err(PlatformError::from)?;
-    announce(platform, &effects.deployment, ready).await?;
+    let candidate = match hosts.first() {
+        Some((default_host, host)) => {
+            let candidate = Candidate::open(platform, host.clone()).await?;
+            let checked = check_routes(effects, plans, default_host, host, &candidate.token, ready).await;
+            if let Err(obstacle) = checked {
+                candidate.close().await;
+                return Err(obstacle);
+            }
+            Some(candidate.token)
+        }
+        None => None,
+    };
+    let visitors = async {
+        let routes = &platform.routes;
+        let promoted = routes.promote(effects.deployment.app, hosts, candidate.as_deref());
+        promoted.await.map_err(PlatformError::from)
+    };
+    // Neither waits for the other, and neither is cut off by the other's failure: each leads from instances that answer to such.
+    let (promoted, announced) = tokio::join!(visitors, announce(platform, &effects.deployment, ready));
+    promoted.and(announced)?;
     Ok(Event::RoutesSwitched)
 }
 

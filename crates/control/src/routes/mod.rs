@@ -68,10 +68,21 @@ impl Routes {
 
     /// Replaces all hosts of an app. Returns once the router serves them.
     pub(crate) async fn set_app(&self, app: AppId, hosts: Vec<(String, Host)>) -> Result<(), RouteError> {
+        self.promote(app, hosts, None).await
+    }
+
+    /// The same for an app whose candidate has proved itself: its route goes with the change.
+    pub(crate) async fn promote(
+        &self,
+        app: AppId,
+        hosts: Vec<(String, Host)>,
+        candidate: Option<&str>,
+    ) -> Result<(), RouteError> {
         self.change(|snapshot| {
-            let app = app.to_string();
-            snapshot.hosts.retain(|_, host| host.app != app);
-            snapshot.hosts.extend(hosts);
+            set_hosts(snapshot, app, hosts);
+            if let Some(token) = candidate {
+                snapshot.candidates.remove(token);
+            }
         })
         .await
     }
@@ -167,6 +178,12 @@ impl Routes {
             source,
         })
     }
+}
+
+fn set_hosts(snapshot: &mut Snapshot, app: AppId, hosts: Vec<(String, Host)>) {
+    let app = app.to_string();
+    snapshot.hosts.retain(|_, host| host.app != app);
+    snapshot.hosts.extend(hosts);
 }
 
 async fn exchange(path: &std::path::Path, request: &Request) -> std::io::Result<Answer> {

@@ -285,6 +285,8 @@ impl Actor {
             self.take_over(current).await;
         } else {
             self.call_off(current);
+            // A switch that was cut off may have led visitors to instances that go now.
+            self.show_routes().await;
             self.retire_the_rest(StopReason::DeploymentEnded).await;
         }
         self.platform.nudge.nudge();
