@@ -40,6 +40,9 @@ pub(crate) enum Command {
     /// Deployments of an app.
     #[command(subcommand)]
     Deployments(Deployments),
+    /// Runs of an app's jobs.
+    #[command(subcommand)]
+    Jobs(Jobs),
     /// Show the logs of an app.
     Logs(Logs),
     /// Run a command in an instance; without one, open a shell.
@@ -151,6 +154,44 @@ pub(crate) enum Deployments {
     Wait { app: String, deployment: Option<String> },
     /// Call a deployment off.
     Cancel { app: String, deployment: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Jobs {
+    /// List the runs, newest first.
+    #[command(visible_alias = "ls")]
+    List {
+        app: String,
+        /// Of this job only; may be given several times.
+        #[arg(long)]
+        job: Vec<String>,
+        /// Of this deployment only.
+        #[arg(long)]
+        deployment: Option<String>,
+    },
+    /// Show a run.
+    Get { app: String, run: String },
+    /// Run a job of the active deployment now.
+    Run {
+        app: String,
+        job: String,
+        /// Wait until it ended.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// End a run before its time.
+    Cancel { app: String, run: String },
+    /// Show the log of a run.
+    Logs {
+        app: String,
+        run: String,
+        /// Go on as lines are written.
+        #[arg(long, short)]
+        follow: bool,
+        /// Only the last lines.
+        #[arg(long)]
+        tail: Option<u32>,
+    },
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,8 @@ use std::{path::Path, time::Duration};
 
 use mainstay_api::{
     App, AppResponse, AppsResponse, Deployment, DeploymentResponse, DeploymentsResponse, ErrorBody,
-    ExecResponse, Instance, InstanceEvent, InstanceEventsResponse, InstancesResponse, LogsResponse,
+    ExecResponse, Instance, InstanceEvent, InstanceEventsResponse, InstancesResponse, JobInvocation,
+    JobInvocationResponse, JobInvocationsResponse, LogsResponse,
 };
 use mainstay_spec::AppSpec;
 use reqwest::{Body, Method, RequestBuilder, Response};
@@ -161,6 +162,38 @@ impl Client {
         let path = format!("/v2/apps/{app}/deployments/{}/cancel", escaped(deployment));
         let answer: DeploymentResponse = self.send(Method::POST, &path, &json!({})).await?;
         Ok(answer.deployment)
+    }
+
+    pub(crate) async fn invocations(
+        &self,
+        app: &str,
+        jobs: &[String],
+        deployment: Option<&str>,
+    ) -> Result<Vec<JobInvocation>, CliError> {
+        let jobs = jobs.iter().map(|job| format!("&job_names={}", escaped(job)));
+        let deployment = deployment.map(|id| format!("&deployment_id={}", escaped(id)));
+        let filter: String = jobs.chain(deployment).collect();
+        let path = format!("/v2/apps/{app}/job-invocations?per_page=50{filter}");
+        let answer: JobInvocationsResponse = self.get(&path).await?;
+        Ok(answer.job_invocations)
+    }
+
+    pub(crate) async fn invocation(&self, app: &str, run: &str) -> Result<JobInvocation, CliError> {
+        let path = format!("/v2/apps/{app}/job-invocations/{}", escaped(run));
+        let answer: JobInvocationResponse = self.get(&path).await?;
+        Ok(answer.job_invocation)
+    }
+
+    pub(crate) async fn cancel_invocation(&self, app: &str, run: &str) -> Result<JobInvocation, CliError> {
+        let path = format!("/v2/apps/{app}/job-invocations/{}/cancel", escaped(run));
+        let answer: JobInvocationResponse = self.send(Method::POST, &path, &json!({})).await?;
+        Ok(answer.job_invocation)
+    }
+
+    pub(crate) async fn run_job(&self, app: &str, job: &str) -> Result<JobInvocation, CliError> {
+        let path = format!("/v2/mainstay/apps/{app}/jobs/{}/invocations", escaped(job));
+        let answer: JobInvocationResponse = self.send(Method::POST, &path, &json!({})).await?;
+        Ok(answer.job_invocation)
     }
 
     /// `path` is everything after the app, with its query.

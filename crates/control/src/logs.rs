@@ -111,6 +111,11 @@ impl Logs {
         ));
     }
 
+    /// Deletes the platform's lines of one run of a job.
+    pub(crate) fn forget_run(&self, deployment: DeploymentId, log: &str) {
+        drop(std::fs::remove_dir_all(self.deploy_directory(deployment, log)));
+    }
+
     pub(crate) fn forget_build(&self, build: BuildId) {
         drop(std::fs::remove_dir_all(self.build_directory(build)));
     }

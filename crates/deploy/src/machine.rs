@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use mainstay_diagnosis::Reason;
-use mainstay_spec::{ids::DeploymentId, kind::ComponentKind};
+use mainstay_spec::{JobKind, ids::DeploymentId, kind::ComponentKind};
 use serde::{Deserialize, Serialize};
 
 /// One deployment, as far as its events tell.
@@ -16,6 +16,9 @@ pub struct State {
     pub built: BTreeSet<String>,
     /// Components whose instances are ready.
     pub ready: BTreeSet<String>,
+    /// Jobs that ended, well or not.
+    #[serde(default)]
+    pub ended: BTreeSet<String>,
 }
 
 /// What a component needs on its way.
@@ -23,12 +26,19 @@ pub struct State {
 pub struct ComponentPlan {
     pub name: String,
     pub kind: ComponentKind,
+    /// When it runs, if it is a job.
+    #[serde(default)]
+    pub job: Option<JobKind>,
 }
 
 impl ComponentPlan {
-    /// Static sites are served by the router; everything else runs as instances.
-    pub fn has_instances(&self) -> bool {
-        self.kind != ComponentKind::StaticSite
+    /// Its instances run for as long as the deployment serves. Jobs come to an end; static sites are served by the router.
+    pub fn keeps_running(&self) -> bool {
+        matches!(self.kind, ComponentKind::Service | ComponentKind::Worker)
+    }
+
+    pub fn is_job(&self, kind: JobKind) -> bool {
+        self.job == Some(kind)
     }
 }
 
@@ -43,14 +53,22 @@ pub enum Phase {
     Building,
     /// All built: commands are being checked before anything changes.
     PendingDeploy,
+    /// PRE_DEPLOY jobs run; nothing of the rollout has begun.
+    PreDeploying,
     /// New instances are starting beside the old ones.
     Starting,
     /// All ready: probed through the router, then routes are switched.
     Switching,
+    /// It has the routes; POST_DEPLOY jobs run. The old instances are there still.
+    PostDeploying,
     Active,
     /// A newer one became active, or overtook it while it waited.
     Superseded {
         by: DeploymentId,
+    },
+    /// It failed, and its FAILED_DEPLOY jobs run.
+    Failing {
+        failures: Vec<Failure>,
     },
     Failed {
         failures: Vec<Failure>,
@@ -87,6 +105,14 @@ pub enum Event {
     ComponentReady {
         component: String,
     },
+    /// All copies of a job ended well.
+    JobSucceeded {
+        component: String,
+    },
+    /// A FAILED_DEPLOY job was called off by a person.
+    JobCanceled {
+        component: String,
+    },
     RoutesSwitched,
     CancelRequested {
         by: String,
@@ -113,6 +139,10 @@ pub enum Effect {
     StartInstances {
         component: String,
     },
+    /// Runs a job, exactly once: what ran before a restart is taken up, never begun anew.
+    RunJob {
+        component: String,
+    },
     SwitchRoutes,
     /// Ends builds and instances of this deployment; the previous one goes on serving.
     StopNew,
@@ -128,10 +158,13 @@ pub enum PhaseKind {
     Initializing,
     Building,
     PendingDeploy,
+    PreDeploying,
     Starting,
     Switching,
+    PostDeploying,
     Active,
     Superseded,
+    Failing,
     Failed,
     Canceled,
 }
@@ -145,6 +178,8 @@ pub enum EventKind {
     ComponentFailed,
     PreflightPassed,
     ComponentReady,
+    JobSucceeded,
+    JobCanceled,
     RoutesSwitched,
     CancelRequested,
     NewerAccepted,
@@ -168,6 +203,7 @@ impl State {
             phase: Phase::PendingBuild,
             built: BTreeSet::new(),
             ready: BTreeSet::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -199,10 +235,30 @@ impl State {
     fn waiting_for_ready(&self) -> impl Iterator<Item = &ComponentPlan> {
         self.components
             .iter()
-            .filter(|plan| plan.has_instances() && !self.ready.contains(&plan.name))
+            .filter(|plan| plan.keeps_running() && !self.ready.contains(&plan.name))
     }
 
-    /// After the pre-flight: an app of static sites alone has nothing to start.
+    /// Jobs of this kind that have not ended.
+    fn waiting_for(&self, kind: JobKind) -> impl Iterator<Item = &ComponentPlan> {
+        self.components
+            .iter()
+            .filter(move |plan| plan.is_job(kind) && !self.ended.contains(&plan.name))
+    }
+
+    /// The jobs that run in this phase and have not ended.
+    pub fn running_jobs(&self) -> Vec<&ComponentPlan> {
+        match self.phase.job_kind() {
+            Some(kind) => self.waiting_for(kind).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// After the pre-flight: PRE_DEPLOY jobs come before anything starts.
+    fn preflighted(&self) -> Self {
+        self.to(Phase::PreDeploying).when_jobs_ended(Self::started)
+    }
+
+    /// An app of static sites alone has nothing to start.
     fn started(&self) -> Self {
         let phase = if self.waiting_for_ready().next().is_none() {
             Phase::Switching
@@ -212,14 +268,60 @@ impl State {
         self.to(phase)
     }
 
-    /// Failures that arrive while others are already known are kept behind the first.
+    fn switched(&self) -> Self {
+        self.to(Phase::PostDeploying)
+            .when_jobs_ended(|state| state.to(Phase::Active))
+    }
+
+    /// A job of this phase ended; other jobs' ends came too late to matter.
+    fn with_ended(&self, component: &str) -> Self {
+        let mut next = self.clone();
+        if self.running_jobs().iter().any(|plan| plan.name == component) {
+            next.ended.insert(component.to_owned());
+        }
+        match &self.phase {
+            Phase::PreDeploying => next.when_jobs_ended(Self::started),
+            Phase::PostDeploying => next.when_jobs_ended(|state| state.to(Phase::Active)),
+            Phase::Failing { failures } => next.when_jobs_ended(|state| {
+                state.to(Phase::Failed {
+                    failures: failures.clone(),
+                })
+            }),
+            _ => next,
+        }
+    }
+
+    fn when_jobs_ended(self, follows: impl FnOnce(&Self) -> Self) -> Self {
+        if self.running_jobs().is_empty() {
+            follows(&self)
+        } else {
+            self
+        }
+    }
+
+    /// The first failure. FAILED_DEPLOY jobs run when the rollout failed; a deployment that could not be built changed nothing.
     fn with_failure(&self, failure: &Failure) -> Self {
-        let mut failures = match &self.phase {
-            Phase::Failed { failures } => failures.clone(),
-            _ => Vec::new(),
+        let failures = vec![failure.clone()];
+        if self.phase.can_be_overtaken() {
+            return self.to(Phase::Failed { failures });
+        }
+        let failed = Phase::Failed {
+            failures: failures.clone(),
         };
-        failures.push(failure.clone());
-        self.to(Phase::Failed { failures })
+        self.to(Phase::Failing { failures })
+            .when_jobs_ended(|state| state.to(failed))
+    }
+
+    /// Failures that arrive while others are already known are kept behind the first.
+    fn with_later_failure(&self, known: &[Failure], failure: &Failure) -> Self {
+        let failures = known.iter().chain([failure]).cloned().collect();
+        match (&self.phase, &failure.component) {
+            (Phase::Failing { .. }, Some(component)) => {
+                self.to(Phase::Failing { failures }).with_ended(component)
+            }
+            (Phase::Failing { .. }, None) => self.to(Phase::Failing { failures }),
+            _ => self.to(Phase::Failed { failures }),
+        }
     }
 }
 
@@ -232,10 +334,13 @@ impl Phase {
             Self::Initializing => PhaseKind::Initializing,
             Self::Building => PhaseKind::Building,
             Self::PendingDeploy => PhaseKind::PendingDeploy,
+            Self::PreDeploying => PhaseKind::PreDeploying,
             Self::Starting => PhaseKind::Starting,
             Self::Switching => PhaseKind::Switching,
+            Self::PostDeploying => PhaseKind::PostDeploying,
             Self::Active => PhaseKind::Active,
             Self::Superseded { .. } => PhaseKind::Superseded,
+            Self::Failing { .. } => PhaseKind::Failing,
             Self::Failed { .. } => PhaseKind::Failed,
             Self::Canceled { .. } => PhaseKind::Canceled,
         }
@@ -249,9 +354,19 @@ impl Phase {
         )
     }
 
-    /// Before it serves, a deployment can be called off.
+    /// Before it serves or failed, a deployment can be called off.
     pub fn can_cancel(&self) -> bool {
-        !self.is_settled()
+        !self.is_settled() && !matches!(self, Self::Failing { .. })
+    }
+
+    /// The kind of jobs that run in this phase.
+    pub fn job_kind(&self) -> Option<JobKind> {
+        match self {
+            Self::PreDeploying => Some(JobKind::PreDeploy),
+            Self::PostDeploying => Some(JobKind::PostDeploy),
+            Self::Failing { .. } => Some(JobKind::FailedDeploy),
+            _ => None,
+        }
     }
 
     /// A newer deployment overtakes one that has not begun to change what runs.
@@ -267,10 +382,10 @@ impl PhaseKind {
             Self::PendingBuild | Self::Initializing => "PENDING_BUILD",
             Self::Building => "BUILDING",
             Self::PendingDeploy => "PENDING_DEPLOY",
-            Self::Starting | Self::Switching => "DEPLOYING",
+            Self::PreDeploying | Self::Starting | Self::Switching | Self::PostDeploying => "DEPLOYING",
             Self::Active => "ACTIVE",
             Self::Superseded => "SUPERSEDED",
-            Self::Failed => "ERROR",
+            Self::Failing | Self::Failed => "ERROR",
             Self::Canceled => "CANCELED",
         }
     }
@@ -287,6 +402,8 @@ impl Event {
             Self::ComponentFailed { .. } => EventKind::ComponentFailed,
             Self::PreflightPassed => EventKind::PreflightPassed,
             Self::ComponentReady { .. } => EventKind::ComponentReady,
+            Self::JobSucceeded { .. } => EventKind::JobSucceeded,
+            Self::JobCanceled { .. } => EventKind::JobCanceled,
             Self::RoutesSwitched => EventKind::RoutesSwitched,
             Self::CancelRequested { .. } => EventKind::CancelRequested,
             Self::NewerAccepted { .. } => EventKind::NewerAccepted,
@@ -305,13 +422,19 @@ pub fn step(state: &State, event: &Event) -> Result<(State, Vec<Effect>), Illega
         (P::PendingBuild, E::TurnCame) => state.to(P::Initializing),
         (P::Initializing, E::SourcesResolved) => state.to(P::Building),
         (P::Building, E::BuildFinished { component, .. }) => state.with_built(component),
-        (P::PendingDeploy, E::PreflightPassed) => state.started(),
+        (P::PendingDeploy, E::PreflightPassed) => state.preflighted(),
         (P::Starting, E::ComponentReady { component }) => state.with_ready(component),
-        (P::Switching, E::RoutesSwitched) => state.to(P::Active),
+        (P::Switching, E::RoutesSwitched) => state.switched(),
+        (P::PreDeploying | P::PostDeploying | P::Failing { .. }, E::JobSucceeded { component }) => {
+            state.with_ended(component)
+        }
+        (P::Failing { .. }, E::JobCanceled { component }) => state.with_ended(component),
         (P::Active, E::NewerActive { deployment }) => state.to(P::Superseded { by: *deployment }),
 
         (phase, E::ComponentFailed { failure }) if phase.can_cancel() => state.with_failure(failure),
-        (P::Failed { .. }, E::ComponentFailed { failure }) => state.with_failure(failure),
+        (P::Failing { failures } | P::Failed { failures }, E::ComponentFailed { failure }) => {
+            state.with_later_failure(failures, failure)
+        }
         (phase, E::CancelRequested { by }) if phase.can_cancel() => state.to(P::Canceled { by: by.clone() }),
         (phase, E::NewerAccepted { deployment }) if phase.can_be_overtaken() => {
             state.to(P::Superseded { by: *deployment })
@@ -319,7 +442,9 @@ pub fn step(state: &State, event: &Event) -> Result<(State, Vec<Effect>), Illega
         (_, E::NewerAccepted { .. }) => state.clone(),
 
         // A report that was under way when the deployment ended: too late, and harmless.
-        (P::Failed { .. } | P::Canceled { .. } | P::Superseded { .. }, late) if late.is_report() => {
+        (P::Failing { .. } | P::Failed { .. } | P::Canceled { .. } | P::Superseded { .. }, late)
+            if late.is_report() =>
+        {
             state.clone()
         }
         _ => {
@@ -346,6 +471,8 @@ impl Event {
                 | Self::BuildFinished { .. }
                 | Self::PreflightPassed
                 | Self::ComponentReady { .. }
+                | Self::JobSucceeded { .. }
+                | Self::JobCanceled { .. }
                 | Self::RoutesSwitched
                 | Self::ComponentFailed { .. }
         )
@@ -373,9 +500,17 @@ pub fn resume(state: &State) -> Vec<Effect> {
             })
             .collect(),
         Phase::Switching => vec![Effect::SwitchRoutes],
+        Phase::PreDeploying | Phase::PostDeploying => run_jobs(state).collect(),
+        Phase::Failing { .. } => std::iter::once(Effect::StopNew).chain(run_jobs(state)).collect(),
         Phase::Active => vec![Effect::RetirePrevious],
         Phase::Failed { .. } | Phase::Canceled { .. } | Phase::Superseded { .. } => vec![Effect::StopNew],
     }
+}
+
+fn run_jobs(state: &State) -> impl Iterator<Item = Effect> {
+    state.running_jobs().into_iter().map(|plan| Effect::RunJob {
+        component: plan.name.clone(),
+    })
 }
 
 /// When something happened, beside what happened.

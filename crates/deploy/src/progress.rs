@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use mainstay_diagnosis::Reason;
+use mainstay_spec::JobKind;
 
 use crate::machine::{ComponentPlan, Event, Failure, Phase, Recorded, State, step};
 
@@ -91,7 +92,7 @@ impl Tree {
                         }
                 });
             }
-            Event::ComponentReady { component } => {
+            Event::ComponentReady { component } | Event::JobSucceeded { component } => {
                 self.end(at, LeafStatus::Success, None, |name| of(name, component));
             }
             Event::ComponentFailed { failure } => self.fail(&before.phase, failure, at),
@@ -113,24 +114,51 @@ impl Tree {
                 self.begin(at, |name| matches!(name, LeafName::Build { .. }));
             }
             Phase::PendingDeploy => self.begin(at, |name| *name == LeafName::DeployInitialize),
+            Phase::PreDeploying => {
+                self.end(at, LeafStatus::Success, None, |name| {
+                    *name == LeafName::DeployInitialize
+                });
+                self.begin_jobs(state, at);
+            }
             Phase::Starting => {
                 self.end(at, LeafStatus::Success, None, |name| {
                     *name == LeafName::DeployInitialize
                 });
-                self.begin(at, |name| {
-                    matches!(name, LeafName::Deploy { .. } | LeafName::Wait { .. })
-                });
-                for plan in state.components.iter().filter(|plan| !plan.has_instances()) {
-                    self.end(at, LeafStatus::Success, None, |name| of(name, &plan.name));
+                for plan in &state.components {
+                    self.roll_out(plan, at);
                 }
             }
             Phase::Switching => {
-                self.end(at, LeafStatus::Success, None, |name| *name != LeafName::Finalize);
+                let reached = |name: &LeafName| *name != LeafName::Finalize && !is_after_switch(state, name);
+                self.end(at, LeafStatus::Success, None, reached);
                 self.begin(at, |name| *name == LeafName::Finalize);
             }
-            Phase::Active => self.end(at, LeafStatus::Success, None, |_| true),
+            Phase::PostDeploying => self.begin_jobs(state, at),
+            Phase::Active => self.end(at, LeafStatus::Success, None, |name| {
+                !is_job(state, name, JobKind::FailedDeploy)
+            }),
+            Phase::Failing { .. } => {
+                self.halt(at);
+                self.begin_jobs(state, at);
+            }
             Phase::Failed { .. } | Phase::Canceled { .. } | Phase::Superseded { .. } => self.halt(at),
             Phase::PendingBuild => {}
+        }
+    }
+
+    /// What has instances begins; sites and schedules are there at once; other jobs have their own time.
+    fn roll_out(&mut self, plan: &ComponentPlan, at: Timestamp) {
+        if plan.keeps_running() {
+            self.begin(at, |name| of(name, &plan.name));
+        } else if plan.job.is_none_or(|kind| kind == JobKind::Scheduled) {
+            self.end(at, LeafStatus::Success, None, |name| of(name, &plan.name));
+        }
+    }
+
+    /// The jobs that run in this phase.
+    fn begin_jobs(&mut self, state: &State, at: Timestamp) {
+        for plan in state.running_jobs() {
+            self.begin(at, |name| of(name, &plan.name));
         }
     }
 
@@ -169,6 +197,17 @@ impl Tree {
             self.end(at, LeafStatus::Success, None, |leaf| *leaf == deployed);
         }
         self.end(at, LeafStatus::Error, Some(&failure.reason), |leaf| *leaf == name);
+        self.take_back(&name, &failure.reason, at);
+    }
+
+    /// A component may fail after it was ready: at the switch. The first failure of a leaf stays.
+    fn take_back(&mut self, failed: &LeafName, reason: &Reason, at: Timestamp) {
+        let succeeded = |leaf: &&mut Leaf| leaf.name == *failed && leaf.status == LeafStatus::Success;
+        if let Some(leaf) = self.leaves.iter_mut().find(succeeded) {
+            leaf.status = LeafStatus::Error;
+            leaf.ended_at = Some(at);
+            leaf.reason = Some(reason.clone());
+        }
     }
 
     /// What had begun and was called off goes back to pending: it neither succeeded nor failed.
@@ -185,6 +224,18 @@ impl Tree {
 
 fn of(name: &LeafName, wanted: &str) -> bool {
     matches!(name, LeafName::Deploy { component } | LeafName::Wait { component } if component == wanted)
+}
+
+fn is_job(state: &State, name: &LeafName, kind: JobKind) -> bool {
+    let mut jobs = state.components.iter().filter(|plan| plan.is_job(kind));
+    jobs.any(|plan| of(name, &plan.name))
+}
+
+/// Not reached yet when the routes are being switched.
+fn is_after_switch(state: &State, name: &LeafName) -> bool {
+    [JobKind::PostDeploy, JobKind::FailedDeploy]
+        .into_iter()
+        .any(|kind| is_job(state, name, kind))
 }
 
 fn failing_leaf(phase: &Phase, failure: &Failure) -> LeafName {

@@ -54,4 +54,6 @@ ids! {
     BuildId,
     /// One container of a component; build steps have one too.
     InstanceId,
+    /// One run of a job.
+    InvocationId,
 }

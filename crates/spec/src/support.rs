@@ -5,7 +5,7 @@ use crate::{
     environment,
     error::{Problem, SpecError},
     ingress::{self, HostMatch},
-    model::{AppSpec, ComponentRef, EgressType, Variable},
+    model::{AppSpec, ComponentRef, EgressType, JobKind, Variable},
 };
 
 /// Everything in the spec that this version cannot run, by path. An app with any of it must be refused.
@@ -28,8 +28,13 @@ fn of_component(component: ComponentRef<'_>, at: &str) -> Vec<(String, &'static 
         ComponentRef::Database(_) => Some(
             "databases cannot be provided by this version yet; pass the URL of your own in an environment variable",
         ),
-        ComponentRef::Job(_) => Some("jobs cannot be run by this version yet"),
-        ComponentRef::Service(_) | ComponentRef::Worker(_) | ComponentRef::StaticSite(_) => None,
+        ComponentRef::Job(job) if job.kind() == JobKind::Scheduled => {
+            Some("scheduled jobs cannot be run by this version yet")
+        }
+        ComponentRef::Service(_)
+        | ComponentRef::Worker(_)
+        | ComponentRef::Job(_)
+        | ComponentRef::StaticSite(_) => None,
     };
     let (autoscaling, sleep) = match component {
         ComponentRef::Service(service) => (service.autoscaling.is_some(), service.inactivity_sleep.is_some()),

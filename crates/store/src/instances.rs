@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use mainstay_diagnosis::facts::ExitRecord;
-use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
+use mainstay_spec::ids::{AppId, DeploymentId, InstanceId, InvocationId};
 use sqlx::{Row, sqlite::SqliteRow};
 
 use crate::{Store, StoreError, builds::optional};
@@ -20,6 +20,8 @@ pub struct InstanceRow {
     pub exit: Option<ExitRecord>,
     /// How many started in its place before it. Given by the store.
     pub restarts: u32,
+    /// The run that it is of, if its component is a job.
+    pub invocation: Option<InvocationId>,
 }
 
 impl InstanceRow {
@@ -33,8 +35,8 @@ impl Store {
     /// Stores the instance before it is started, so that nothing can run that nobody knows of.
     pub async fn insert_instance(&self, row: &InstanceRow) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO instances (id, app, deployment, component, ordinal, created_at, restarts)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, coalesce(max(restarts) + 1, 0)
+            "INSERT INTO instances (id, app, deployment, component, ordinal, created_at, invocation, restarts)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(max(restarts) + 1, 0)
              FROM instances WHERE deployment = ?3 AND component = ?4 AND ordinal = ?5",
         )
         .bind(row.id.to_string())
@@ -43,6 +45,7 @@ impl Store {
         .bind(&row.component)
         .bind(row.ordinal)
         .bind(row.created_at.to_string())
+        .bind(row.invocation.map(|id| id.to_string()))
         .execute(&self.pool)
         .await
         .map_err(StoreError::during(format!("store instance {}", row.id)))?;
@@ -105,6 +108,21 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// Every instance of the run, oldest first.
+    pub async fn instances_of_invocation(
+        &self,
+        invocation: InvocationId,
+    ) -> Result<Vec<InstanceRow>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM instances WHERE invocation = ? ORDER BY created_at, id")
+            .bind(invocation.to_string())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during(format!(
+                "list the instances of job invocation {invocation}"
+            )))?;
+        rows.iter().map(read).collect()
+    }
+
     /// The instances of the app that the engine may still hold.
     pub async fn present_instances(&self, app: AppId) -> Result<Vec<InstanceRow>, StoreError> {
         let rows =
@@ -138,5 +156,10 @@ fn read(row: &SqliteRow) -> Result<InstanceRow, StoreError> {
         removed: row.get("removed"),
         exit: optional(row.get("exit"), "exit record", &id)?,
         restarts: row.get("restarts"),
+        invocation: row
+            .get::<Option<&str>, _>("invocation")
+            .map(str::parse)
+            .transpose()
+            .map_err(StoreError::damaged("job invocation", &id))?,
     })
 }

@@ -8,6 +8,7 @@ mod deployments;
 mod error;
 mod instance_events;
 mod instances;
+mod invocations;
 mod keeping;
 mod reasons;
 mod schema;
@@ -25,6 +26,7 @@ pub use deployments::{DeploymentRow, NewDeployment};
 pub use error::StoreError;
 pub use instance_events::{InstanceEvent, InstanceEventRow, NewInstanceEvent};
 pub use instances::InstanceRow;
+pub use invocations::{InvocationPhase, InvocationRow, NewInvocation, Trigger};
 pub use keeping::{PastDeployment, PastInstance};
 pub use reasons::ReasonRow;
 

@@ -116,6 +116,28 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX instance_events_of_app ON instance_events (app, id);
     CREATE INDEX instance_events_of_deployment ON instance_events (deployment);
     ",
+    // Runs of jobs. `occasion` is what may give rise to one run only: a deployment, or a time of a schedule.
+    "
+    CREATE TABLE job_invocations (
+        id TEXT PRIMARY KEY,
+        app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+        deployment TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+        job TEXT NOT NULL,
+        trigger TEXT NOT NULL,
+        occasion TEXT,
+        due_at TEXT,
+        phase TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        started_at TEXT,
+        completed_at TEXT,
+        reason TEXT,
+        UNIQUE (app, job, occasion)
+    ) STRICT;
+    CREATE INDEX job_invocations_open ON job_invocations (app) WHERE completed_at IS NULL;
+
+    ALTER TABLE instances ADD COLUMN invocation TEXT;
+    CREATE INDEX instances_of_invocation ON instances (invocation) WHERE invocation IS NOT NULL;
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

@@ -3,6 +3,7 @@
 use std::{io::Write, process::ExitCode};
 
 use futures_util::StreamExt;
+use mainstay_api::JobInvocation;
 
 use crate::{
     args::{LogKind, Logs},
@@ -13,8 +14,36 @@ use crate::{
 
 pub(super) async fn logs(client: &Client, output: &Output, wish: Logs) -> Result<ExitCode, CliError> {
     let app = client.app(&wish.app).await?;
-    let links = client.log_links(&app.id, &path(&wish)).await?;
-    let link = if wish.follow {
+    show(client, output, &app.id, &path(&wish), wish.follow).await
+}
+
+/// The log of one run of a job.
+pub(super) async fn of_run(
+    client: &Client,
+    output: &Output,
+    app: &str,
+    run: &JobInvocation,
+    follow: bool,
+    tail: Option<u32>,
+) -> Result<ExitCode, CliError> {
+    let path = format!(
+        "/jobs/{}/invocations/{}/logs?type=JOB_INVOCATION{}",
+        escaped(&run.job_name),
+        escaped(&run.id),
+        reading(follow, tail)
+    );
+    show(client, output, app, &path, follow).await
+}
+
+async fn show(
+    client: &Client,
+    output: &Output,
+    app: &str,
+    path: &str,
+    follow: bool,
+) -> Result<ExitCode, CliError> {
+    let links = client.log_links(app, path).await?;
+    let link = if follow {
         Some(&links.live_url)
     } else {
         links.historic_urls.first()
@@ -54,9 +83,10 @@ fn path(wish: &Logs) -> String {
         LogKind::Run => "RUN",
         LogKind::RunRestarted => "RUN_RESTARTED",
     };
-    let tail = wish
-        .tail
-        .map(|lines| format!("&tail_lines={lines}"))
-        .unwrap_or_default();
-    format!("{path}/logs?type={kind}&follow={}{tail}", wish.follow)
+    format!("{path}/logs?type={kind}{}", reading(wish.follow, wish.tail))
+}
+
+fn reading(follow: bool, tail: Option<u32>) -> String {
+    let tail = tail.map_or(String::new(), |lines| format!("&tail_lines={lines}"));
+    format!("&follow={follow}{tail}")
 }

@@ -5,6 +5,7 @@ mod deploy;
 mod deployments;
 mod exec;
 mod explain;
+mod jobs;
 mod logs;
 mod spec;
 
@@ -27,6 +28,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCod
         Command::Deploy(deploy) => deploy::deploy(&client()?, output, deploy).await,
         Command::Apps(apps) => apps::run(&client()?, output, apps).await,
         Command::Deployments(deployments) => deployments::run(&client()?, output, deployments).await,
+        Command::Jobs(jobs) => jobs::run(&client()?, output, jobs).await,
         Command::Logs(logs) => logs::logs(&client()?, output, logs).await,
         Command::Exec(exec) => exec::exec(&client()?, exec).await,
         Command::Explain(explain) => explain::explain(client, output, explain).await,

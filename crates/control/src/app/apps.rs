@@ -132,7 +132,9 @@ impl Application {
         let unsettled = self.platform.store.unsettled_deployments(app.id).await?;
         let waits = |row: &&DeploymentRow| row.phase == mainstay_deploy::PhaseKind::PendingBuild;
         let pending = unsettled.iter().rev().find(waits).cloned();
-        let in_progress = unsettled.iter().find(|row| !waits(row)).cloned();
+        // A failed one whose last jobs run is no longer under way.
+        let failing = |row: &&DeploymentRow| row.phase == mainstay_deploy::PhaseKind::Failing;
+        let in_progress = unsettled.iter().find(|row| !waits(row) && !failing(row)).cloned();
         Ok(AppView {
             app,
             active,

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
+use mainstay_spec::ids::{AppId, DeploymentId, InstanceId, InvocationId};
 
 /// Clients open a link right away; historic ones are read a little later.
 const VALID_FOR: Duration = Duration::from_mins(15);
@@ -37,6 +37,10 @@ pub(crate) enum LogKind {
     Deploy,
     Run,
     RunRestarted,
+    /// Of one run of a job.
+    Job {
+        invocation: InvocationId,
+    },
 }
 
 /// The links that are valid now. Lost with the server, like the connections that they are for.

@@ -12,14 +12,21 @@ use futures_util::{Stream, StreamExt, stream};
 use jiff::Timestamp;
 use mainstay_engine::LogQuery;
 use mainstay_shim::log::{LogLine, LogReader, LogSource};
-use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
-use mainstay_store::{DeploymentRow, InstanceRow};
+use mainstay_spec::{
+    ComponentRef,
+    ids::{AppId, DeploymentId, InstanceId},
+    kind::ComponentKind,
+};
+use mainstay_store::{DeploymentRow, InstanceRow, Trigger};
 
 use super::{
     Application, Refusal,
     links::{LogKind, LogWish},
 };
-use crate::{rollout::builds_of, tasks::Stage};
+use crate::{
+    rollout::{builds_of, log_name},
+    tasks::Stage,
+};
 
 /// How often live logs are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -204,8 +211,7 @@ impl Reading {
             let unlogged = ended.filter(|(id, ..)| !platform.logs.has_build(*id));
             gone.extend(unlogged.map(|(_, component, at)| (component, at)));
         } else {
-            let all = platform.store.instances_of_deployment(row.id).await?;
-            for instance in wanted(&all, self.wish.kind) {
+            for instance in wanted(&self.instances(&row).await?, self.wish.kind) {
                 // One that could never be started had none.
                 if instance.removed
                     && instance.exit.is_some()
@@ -243,9 +249,25 @@ impl Reading {
             }
             return Ok(());
         }
-        let all = platform.store.instances_of_deployment(row.id).await?;
+        if let LogKind::Job { invocation } = self.wish.kind
+            && let Some(run) = platform.store.invocation(invocation).await?
+        {
+            let log = log_name(&run);
+            let place = platform.logs.deploy_reader(row.id, &log);
+            let place = place.map(|reader| Place::File(Box::new(reader)));
+            self.add(&run.job, &format!("platform {log}"), place, None);
+        }
+        let all = self.instances(&row).await?;
         let shown = wanted(&all, self.wish.kind);
-        for component in row.spec.components() {
+        let components = row.spec.components();
+        let kind = self.wish.kind;
+        // Jobs have ended when the rest runs, and their runs have logs of their own.
+        let told = |component: &ComponentRef<'_>| match kind {
+            LogKind::Job { .. } => false,
+            LogKind::Run => component.kind() != ComponentKind::Job,
+            _ => true,
+        };
+        for component in components.filter(told) {
             let window = match self.wish.kind {
                 LogKind::RunRestarted => life(&all, &shown, component.name()),
                 _ => None,
@@ -270,6 +292,30 @@ impl Reading {
             self.add(&instance.component, &instance.id.to_string(), Some(place), None);
         }
         Ok(())
+    }
+
+    /// The instances whose logs may be asked for.
+    async fn instances(&self, row: &DeploymentRow) -> Result<Vec<InstanceRow>, Refusal> {
+        let store = &self.application.platform.store;
+        if let LogKind::Job { invocation } = self.wish.kind {
+            return Ok(store.instances_of_invocation(invocation).await?);
+        }
+        let mut rows = store.instances_of_deployment(row.id).await?;
+        // Runs that a deployment does not wait for are none of its logs.
+        if self.wish.kind == LogKind::Deploy {
+            let (runs, _) = store.invocations(row.app, &[], Some(row.id), 0, u64::MAX).await?;
+            let own: HashSet<_> = runs
+                .iter()
+                .filter(|run| run.trigger == Trigger::Deployment)
+                .map(|run| run.id)
+                .collect();
+            rows.retain(|instance| instance.invocation.is_none_or(|id| own.contains(&id)));
+        }
+        // What runs is not what ran for a deployment, unless it is asked for by name.
+        if self.wish.kind == LogKind::Run && self.wish.component.is_none() {
+            rows.retain(|instance| instance.invocation.is_none());
+        }
+        Ok(rows)
     }
 
     fn add(
@@ -306,6 +352,10 @@ impl Reading {
             LogKind::Build => self.builds_ended(&row).await,
             LogKind::Deploy => settled(&row),
             LogKind::RunRestarted => true,
+            LogKind::Job { invocation } => {
+                let run = self.application.platform.store.invocation(invocation).await;
+                !run.is_ok_and(|run| run.is_some_and(|run| !run.phase.is_over()))
+            }
             LogKind::Run => {
                 let instances = self
                     .application
@@ -351,7 +401,7 @@ fn settled(row: &DeploymentRow) -> bool {
 /// Of each slot (`web-0`): all instances, the newest, or the one before it.
 fn wanted(rows: &[InstanceRow], kind: LogKind) -> Vec<InstanceRow> {
     let back = match kind {
-        LogKind::Build | LogKind::Deploy => return rows.to_vec(),
+        LogKind::Build | LogKind::Deploy | LogKind::Job { .. } => return rows.to_vec(),
         LogKind::Run => 0,
         LogKind::RunRestarted => 1,
     };

@@ -3,6 +3,7 @@
 pub(crate) mod apps;
 pub(crate) mod deployments;
 pub(crate) mod exec;
+pub(crate) mod jobs;
 pub(crate) mod links;
 pub(crate) mod log_reading;
 pub(crate) mod tokens;

@@ -28,7 +28,7 @@ fn kind(query: &LogsQuery) -> Result<LogKind, ApiError> {
         LogType::Run | LogType::Unspecified => Ok(LogKind::Run),
         LogType::RunRestarted => Ok(LogKind::RunRestarted),
         LogType::AutoscaleEvent | LogType::JobInvocation => Err(ApiError::bad_request(format!(
-            "type is {}; this version keeps BUILD, DEPLOY, RUN and RUN_RESTARTED logs",
+            "type is {}; this version keeps BUILD, DEPLOY, RUN and RUN_RESTARTED logs, and those of job invocations",
             query.r#type.as_str()
         ))),
     }
@@ -92,6 +92,11 @@ async fn links(
     let wish = application
         .log_wish(app, deployment, component, kind(query)?, query.follow, tail)
         .await?;
+    Ok(Json(answer(application, wish, headers)))
+}
+
+/// Links to what is kept and, if asked for, to what is being written.
+pub(super) fn answer(application: &Application, wish: LogWish, headers: &HeaderMap) -> LogsResponse {
     let base = base_url(headers);
     let link = |wish: LogWish| {
         format!(
@@ -103,11 +108,11 @@ async fn links(
         follow: false,
         ..wish.clone()
     })];
-    let live_url = if query.follow { link(wish) } else { String::new() };
-    Ok(Json(LogsResponse {
+    let live_url = if wish.follow { link(wish) } else { String::new() };
+    LogsResponse {
         live_url,
         historic_urls,
-    }))
+    }
 }
 
 /// Opens a link: a console or live logs by websocket, logs also as a plain stream.

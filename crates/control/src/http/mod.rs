@@ -5,6 +5,7 @@ mod console;
 mod deployments;
 mod error;
 mod extract;
+mod jobs;
 mod logs;
 mod platform;
 mod wire;
@@ -82,6 +83,20 @@ pub(crate) fn router(application: Application) -> Router {
         .route(
             "/v2/mainstay/deployments/{deployment_id}",
             get(deployments::get_by_id),
+        )
+        .route("/v2/apps/{app_id}/job-invocations", get(jobs::list))
+        .route("/v2/apps/{app_id}/job-invocations/{invocation}", get(jobs::get))
+        .route(
+            "/v2/apps/{app_id}/job-invocations/{invocation}/cancel",
+            post(jobs::cancel),
+        )
+        .route(
+            "/v2/apps/{app_id}/jobs/{job}/invocations/{invocation}/logs",
+            get(jobs::logs),
+        )
+        .route(
+            "/v2/mainstay/apps/{app_id}/jobs/{job}/invocations",
+            post(jobs::run),
         )
         .route("/v2/account", get(platform::account))
         .route(

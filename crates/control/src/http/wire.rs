@@ -6,7 +6,7 @@ use mainstay_api::{
     UserActionName,
 };
 use mainstay_deploy::{Leaf, LeafName, LeafStatus, PhaseKind};
-use mainstay_spec::{AppSpec, kind::ComponentKind};
+use mainstay_spec::{AppSpec, ComponentRef, JobKind, kind::ComponentKind};
 use mainstay_store::{DeploymentRow, InstanceEventRow, InstanceRow, ReasonRow};
 
 use crate::app::{Application, Refusal, apps::AppView, deployments::DeploymentView};
@@ -114,10 +114,12 @@ fn phase(kind: PhaseKind) -> Phase {
         PhaseKind::PendingBuild | PhaseKind::Initializing => Phase::PendingBuild,
         PhaseKind::Building => Phase::Building,
         PhaseKind::PendingDeploy => Phase::PendingDeploy,
-        PhaseKind::Starting | PhaseKind::Switching => Phase::Deploying,
+        PhaseKind::PreDeploying | PhaseKind::Starting | PhaseKind::Switching | PhaseKind::PostDeploying => {
+            Phase::Deploying
+        }
         PhaseKind::Active => Phase::Active,
         PhaseKind::Superseded => Phase::Superseded,
-        PhaseKind::Failed => Phase::Error,
+        PhaseKind::Failing | PhaseKind::Failed => Phase::Error,
         PhaseKind::Canceled => Phase::Canceled,
     }
 }
@@ -185,11 +187,51 @@ fn progress(view: &DeploymentView) -> Progress {
         };
         Step { component_name: name.to_owned(), ..group(name, steps(&of_component)) }
     });
-    let deploys = group("components", deploys.collect());
+    let deploys: Vec<Step> = deploys.collect();
+    let counted: Vec<Step> = deploys
+        .iter()
+        .filter(|step| !stands_by(view, &step.component_name))
+        .cloned()
+        .collect();
+    let deploys = Step {
+        steps: deploys,
+        ..group("components", counted)
+    };
     let initialize = steps(&|name| *name == LeafName::DeployInitialize);
     let finalize = steps(&|name| *name == LeafName::Finalize);
     let deploy = group("deploy", [initialize, vec![deploys], finalize].concat());
-    Progress::of(vec![build, deploy])
+    without_idle(Progress::of(vec![build, deploy]), view)
+}
+
+/// A FAILED_DEPLOY job that has no reason to run: its steps stay PENDING and keep nobody waiting.
+fn stands_by(view: &DeploymentView, component: &str) -> bool {
+    let mut leaves = view
+        .leaves
+        .iter()
+        .filter(|leaf| rollout_of(&leaf.name) == Some(component));
+    is_failed_deploy_job(&view.row.spec, component) && leaves.all(|leaf| leaf.status == LeafStatus::Pending)
+}
+
+fn is_failed_deploy_job(spec: &AppSpec, component: &str) -> bool {
+    matches!(spec.component(component), Some(ComponentRef::Job(job)) if job.kind() == JobKind::FailedDeploy)
+}
+
+fn rollout_of(name: &LeafName) -> Option<&str> {
+    match name {
+        LeafName::Deploy { component } | LeafName::Wait { component } => Some(component),
+        _ => None,
+    }
+}
+
+/// Clients wait until all that is counted succeeded.
+fn without_idle(progress: Progress, view: &DeploymentView) -> Progress {
+    let idle = |leaf: &&Leaf| rollout_of(&leaf.name).is_some_and(|component| stands_by(view, component));
+    let idle = u32::try_from(view.leaves.iter().filter(idle).count()).unwrap_or(0);
+    Progress {
+        pending_steps: progress.pending_steps - idle,
+        total_steps: progress.total_steps - idle,
+        ..progress
+    }
 }
 
 fn step(leaf: &Leaf, spec: &AppSpec) -> Step {
@@ -280,9 +322,7 @@ pub(crate) fn instance(
     reasons: &[ReasonRow],
     events: &[InstanceEventRow],
 ) -> Instance {
-    let kind = spec
-        .component(&row.component)
-        .map(mainstay_spec::ComponentRef::kind);
+    let kind = spec.component(&row.component).map(ComponentRef::kind);
     let reason = reasons
         .iter()
         .find(|reason| reason.component == row.component && reason.stage == "run");

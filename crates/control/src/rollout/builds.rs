@@ -303,6 +303,20 @@ fn wrap(effects: &Effects, component: ComponentRef<'_>, facts: BuildFacts, log_t
     }
 }
 
+/// The plan of one component.
+pub(crate) async fn instance_plan(
+    platform: &Platform,
+    deployment: &DeploymentRow,
+    component: &str,
+    changes: &[String],
+) -> Result<InstancePlan, PlatformError> {
+    let plans = instance_plans(platform, deployment, changes).await?;
+    plans
+        .into_iter()
+        .find(|plan| plan.component == component)
+        .ok_or_else(|| PlatformError::missing(format!("a plan for the instances of {component}")))
+}
+
 pub(crate) async fn builds_of(
     platform: &Platform,
     deployment: &DeploymentRow,
@@ -341,6 +355,7 @@ pub(crate) async fn instance_plans(
         plans.push(InstancePlan::new(PlanInputs {
             app: deployment.app,
             deployment: deployment.id,
+            spec: &deployment.spec,
             component,
             layers: platform.images.layer_paths(&record)?,
             image: &record.config,

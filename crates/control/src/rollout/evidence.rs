@@ -173,8 +173,7 @@ impl Evidence<'_> {
             cpu_throttled_share: None,
             probe: None,
             variables: self.plan.template.env.keys().cloned().collect(),
-            may_end: self.plan.kind == ComponentKind::Job,
-            time_limit_seconds: None,
+            job: self.plan.job.clone(),
             builder: self.plan.builder.clone(),
         }
     }

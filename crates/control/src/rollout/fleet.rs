@@ -56,7 +56,12 @@ impl Fleet {
         let (released, _) = watch::channel(false);
         let (gate, stragglers) = Gate::new();
         Ok(Self {
-            plans: plans.into_iter().map(Arc::new).collect(),
+            // Jobs end by themselves: each run is planned on its own.
+            plans: plans
+                .into_iter()
+                .filter(|plan| plan.job.is_none())
+                .map(Arc::new)
+                .collect(),
             slots: BTreeMap::new(),
             lead: Some(Lead {
                 released,

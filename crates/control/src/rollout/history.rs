@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use mainstay_deploy::{ComponentPlan, Event, PhaseKind, Recorded, State, step};
 use mainstay_diagnosis::facts::{BuildFacts, BuildOutcome};
 use mainstay_spec::{
-    AppSpec,
+    AppSpec, ComponentRef,
     ids::{AppId, DeploymentId},
 };
 use mainstay_store::{DeploymentRow, Store};
@@ -23,6 +23,10 @@ pub(crate) fn component_plans(spec: &AppSpec) -> Vec<ComponentPlan> {
         .map(|component| ComponentPlan {
             name: component.name().to_owned(),
             kind: component.kind(),
+            job: match component {
+                ComponentRef::Job(job) => Some(job.kind()),
+                _ => None,
+            },
         })
         .collect()
 }

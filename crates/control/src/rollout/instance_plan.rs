@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use mainstay_diagnosis::facts::{BuilderChoice, CommandFacts, CommandSource, ProbeDefinition, SizeFacts};
+use mainstay_diagnosis::facts::{
+    BuilderChoice, CommandFacts, CommandSource, JobFacts, ProbeDefinition, SizeFacts,
+};
 use mainstay_engine::{InstanceOwner, InstanceSpec, Limits, Network};
 use mainstay_images::record::ImageConfig;
 use mainstay_spec::{
-    ComponentRef, Probe,
+    AppSpec, ComponentRef, JobKind, Probe,
     environment::Binding,
     ids::{AppId, DeploymentId, InstanceId},
     kind::ComponentKind,
@@ -26,6 +28,7 @@ pub(crate) struct InstancePlan {
     pub deployment: DeploymentId,
     pub component: String,
     pub kind: ComponentKind,
+    pub job: Option<JobFacts>,
     pub count: u32,
     pub command: CommandFacts,
     pub size: SizeFacts,
@@ -48,6 +51,7 @@ pub(crate) struct InstancePlan {
 pub(crate) struct PlanInputs<'a> {
     pub app: AppId,
     pub deployment: DeploymentId,
+    pub spec: &'a AppSpec,
     pub component: ComponentRef<'a>,
     pub layers: Vec<PathBuf>,
     pub image: &'a ImageConfig,
@@ -77,6 +81,7 @@ impl InstancePlan {
             deployment,
             component: component.name().to_owned(),
             kind: component.kind(),
+            job: job(component, inputs.spec),
             count: component.instance_count(),
             size: SizeFacts {
                 slug: size.slug.to_owned(),
@@ -140,6 +145,25 @@ impl InstancePlan {
             text.replace(secret.as_str(), "***")
         })
     }
+}
+
+fn job(component: ComponentRef<'_>, spec: &AppSpec) -> Option<JobFacts> {
+    let ComponentRef::Job(job) = component else {
+        return None;
+    };
+    let waits = |component: &ComponentRef<'_>| {
+        matches!(component.kind(), ComponentKind::Service | ComponentKind::Worker)
+            && job.kind() == JobKind::PreDeploy
+    };
+    Some(JobFacts {
+        kind: job.kind(),
+        time_limit_seconds: job.timeout_seconds(),
+        blocks: spec
+            .components()
+            .filter(waits)
+            .map(|component| component.name().to_owned())
+            .collect(),
+    })
 }
 
 /// The run command, else the image's `web` process, else its entry point and command.
@@ -212,6 +236,7 @@ fn grace_period(component: ComponentRef<'_>) -> Duration {
     let seconds = match component {
         ComponentRef::Service(service) => service.termination().grace_period_seconds(),
         ComponentRef::Worker(worker) => worker.termination().grace_period_seconds(),
+        ComponentRef::Job(job) => job.termination().grace_period_seconds(),
         _ => 120,
     };
     Duration::from_secs(u64::from(seconds))

@@ -5,8 +5,9 @@
 //!
 //! ```text
 //!  API ──command──▶ actor ──effect──▶ initialize · builds · preflight · switch
-//!                     ▲   └─spawns──▶ replica (one per instance slot; starts, probes, restarts)
-//!                     └──── events, replica reports
+//!                     ▲   ├─spawns──▶ replica (one per instance slot; starts, probes, restarts)
+//!                     │   └─spawns──▶ job run (to its end, once)
+//!                     └──── events, reports of replicas and job runs
 //! ```
 //!
 //! A replica lives from the first start of its instance until another deployment replaces it: the same code that waits for the first
@@ -21,6 +22,7 @@ mod fleet;
 mod forget;
 pub(crate) mod history;
 mod instance_plan;
+mod jobs;
 mod readiness;
 mod replica;
 mod retire;
@@ -31,4 +33,5 @@ pub(crate) use actor::{Actor, Command};
 pub(crate) use build_queue::BuildQueue;
 pub(crate) use builds::{BuildRow, builds_of};
 pub(crate) use evidence::chain;
+pub(crate) use jobs::{JobRefusal, log_name};
 pub(crate) use retire::retire;

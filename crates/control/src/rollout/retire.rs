@@ -35,7 +35,10 @@ pub(crate) async fn retire_released(
     stragglers.over().await;
     match platform.store.instances_of_deployment(deployment).await {
         Ok(rows) => {
-            let present = rows.into_iter().filter(|row| !row.removed);
+            // A job's run ends its instances itself.
+            let present = rows
+                .into_iter()
+                .filter(|row| !row.removed && row.invocation.is_none());
             retire(platform, present.collect(), reason).await;
         }
         Err(error) => {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
+use mainstay_spec::JobKind;
 use serde::{Deserialize, Serialize};
 
 use super::build::BuilderChoice;
@@ -38,14 +39,21 @@ pub struct InstanceFacts {
     pub probe: Option<ProbeFacts>,
     /// Names (never values) of the variables in the process.
     pub variables: Vec<String>,
-    /// True for jobs: ending is normal, ending non-zero is not.
-    pub may_end: bool,
-    /// A job's time limit.
+    /// Set for jobs: ending is normal, ending non-zero is not.
     #[serde(default)]
-    pub time_limit_seconds: Option<u64>,
+    pub job: Option<JobFacts>,
     /// How its image was built, and why that way.
     #[serde(default)]
     pub builder: Option<BuilderChoice>,
+}
+
+/// What is special about a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobFacts {
+    pub kind: JobKind,
+    pub time_limit_seconds: u64,
+    /// Components that were not started because of it.
+    pub blocks: Vec<String>,
 }
 
 /// What was executed, and where it came from.

@@ -14,21 +14,20 @@ pub(super) fn time_limit(facts: &Facts, instance: &InstanceFacts) -> Option<Find
     exit.stop
         .as_ref()
         .filter(|stop| stop.reason == StopReason::TimeLimit && stop.asked_at <= exit.ended_at)?;
-    let limit = instance
-        .time_limit_seconds
-        .map_or("its time limit".to_owned(), |seconds| {
-            format!(
-                "its time limit of {}",
-                words::duration(seconds.saturating_mul(1000))
-            )
-        });
+    let limit_seconds = instance.job.as_ref().map(|job| job.time_limit_seconds);
+    let limit = limit_seconds.map_or("its time limit".to_owned(), |seconds| {
+        format!(
+            "its time limit of {}",
+            words::duration(seconds.saturating_mul(1000))
+        )
+    });
     let ending = exit_codes::ending(exit);
     let message = format!(
         "{} was ended by Mainstay because {limit} passed (exit code {}); it had not ended by itself.",
         words::component_at_start(facts),
         ending.shown_code,
     );
-    let evidence_of_limit = instance.time_limit_seconds.map(|limit_seconds| {
+    let evidence_of_limit = limit_seconds.map(|limit_seconds| {
         Evidence::TimeLimit(crate::TimeLimitEvidence {
             limit_seconds,
             elapsed_ms: uptime_ms(exit),
@@ -104,7 +103,7 @@ pub(super) fn evidence(instance: &InstanceFacts, exit: &ExitRecord) -> Evidence 
 
 /// Jobs run once; everything else is restarted with back-off until the deployment's deadline.
 pub(super) fn retry(instance: &InstanceFacts) -> Retry {
-    if instance.may_end {
+    if instance.job.is_some() {
         Retry::No
     } else {
         Retry::UntilDeadline

@@ -7,6 +7,7 @@ mod database;
 mod exec;
 mod exit;
 mod internal;
+mod job;
 mod memory;
 mod probe_sockets;
 mod probe_status;
@@ -39,7 +40,7 @@ pub fn diagnose(facts: &Facts) -> Verdict {
 }
 
 fn diagnose_instance(facts: &Facts, instance: &InstanceFacts) -> Verdict {
-    if instance.may_end && instance.refused.is_none() && ended_well(instance) {
+    if instance.job.is_some() && instance.refused.is_none() && ended_well(instance) {
         return Verdict::NoFailure;
     }
     let found = exit::time_limit(facts, instance)
@@ -47,6 +48,7 @@ fn diagnose_instance(facts: &Facts, instance: &InstanceFacts) -> Verdict {
         .or_else(|| exec::instance(facts, instance))
         .or_else(|| exit::instance(facts, instance));
     if let Some(finding) = found {
+        let finding = finding.consequence(job::consequence(instance));
         return Verdict::Failure(finding.into_reason(facts));
     }
     if let Some(verdict) = probes::diagnose(facts, instance) {
@@ -74,7 +76,7 @@ fn decisive_exit<'a>(facts: &Facts, instance: &'a InstanceFacts) -> Option<&'a E
             .is_some_and(crate::facts::Termination::is_success);
         let ended_by = exit_codes::ending(exit).ended_by;
         let asked = matches!(ended_by, EndedBy::AskedToStop | EndedBy::GracePeriodPassed);
-        !(asked || instance.may_end && success)
+        !(asked || instance.job.is_some() && success)
     })
 }
 
@@ -125,6 +127,15 @@ impl Finding {
             retry: code.retry(),
             blame: cause.blame(),
         }
+    }
+
+    /// A sentence on what the failure keeps from happening.
+    fn consequence(mut self, sentence: Option<String>) -> Self {
+        if let Some(sentence) = sentence {
+            self.message.push(' ');
+            self.message.push_str(&sentence);
+        }
+        self
     }
 
     pub(crate) fn evidence(mut self, evidence: Evidence) -> Self {

@@ -1,6 +1,7 @@
 //! What instances end with: each borderline case of the reference, and the precedence between facts.
 
 use mainstay_diagnosis::{Blame, Cause, Code, Evidence, Retry, Verdict, diagnose, facts::*};
+use mainstay_spec::JobKind;
 
 use crate::world::*;
 
@@ -184,9 +185,7 @@ fn a_job_that_ran_into_its_time_limit_says_so() {
         stop: Some(stop(StopReason::TimeLimit, true)),
         ..signaled(9)
     };
-    let mut instance = with_exit(exit);
-    instance.time_limit_seconds = Some(1800);
-    let reason = reason(&job_facts(instance));
+    let reason = reason(&job_facts(with_exit(exit)));
     assert_eq!(
         (reason.code, reason.cause),
         (Code::ContainerExitNonZero, Cause::JobTimeLimit)
@@ -197,6 +196,22 @@ fn a_job_that_ran_into_its_time_limit_says_so() {
         reason.message
     );
     assert_eq!(reason.retry, Retry::No);
+}
+
+#[test]
+fn a_failed_job_says_what_it_blocks() {
+    let mut facts = job_facts(with_exit(exited(1)));
+    let message = reason(&facts).message;
+    assert!(
+        message.ends_with("so `web` and `mailer` were not started."),
+        "{message}"
+    );
+    let Subject::Instance(instance) = &mut facts.subject else {
+        panic!("an instance")
+    };
+    instance.job.as_mut().unwrap().kind = JobKind::PostDeploy;
+    let message = reason(&facts).message;
+    assert!(message.ends_with("which was therefore taken back."), "{message}");
 }
 
 // === Memory ===

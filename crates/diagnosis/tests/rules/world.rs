@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, ToSpan};
 use mainstay_diagnosis::{Reason, Verdict, diagnose, facts::*};
-use mainstay_spec::kind::ComponentKind;
+use mainstay_spec::{JobKind, kind::ComponentKind};
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -30,7 +30,11 @@ pub(crate) fn build_facts(build: BuildFacts) -> Facts {
 }
 
 pub(crate) fn job_facts(mut instance: InstanceFacts) -> Facts {
-    instance.may_end = true;
+    instance.job = Some(JobFacts {
+        kind: JobKind::PreDeploy,
+        time_limit_seconds: 1800,
+        blocks: vec!["web".into(), "mailer".into()],
+    });
     instance.probe = None;
     Facts {
         component: "migrate".into(),
@@ -71,8 +75,7 @@ pub(crate) fn instance() -> InstanceFacts {
         cpu_throttled_share: None,
         probe: Some(probe(vec![ProbeOutcome::Connected], false)),
         variables: vec!["PATH".into(), "PORT".into()],
-        may_end: false,
-        time_limit_seconds: None,
+        job: None,
         builder: None,
     }
 }

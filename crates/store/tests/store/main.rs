@@ -4,5 +4,6 @@
 
 mod accepting;
 mod instance_events;
+mod invocations;
 mod keeping;
 mod world;

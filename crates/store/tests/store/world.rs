@@ -69,6 +69,7 @@ impl World {
             removed: false,
             exit: None,
             restarts: 0,
+            invocation: None,
         };
         self.store.insert_instance(&row).await.unwrap();
         row.id

@@ -28,6 +28,10 @@ impl Actor {
                 by,
                 canceled,
             } => drop(canceled.send(self.cancel(deployment, by).await)),
+            Command::RunJob { job, by, begun } => drop(begun.send(self.run_by_hand(&job, by).await)),
+            Command::CancelInvocation { invocation, canceled } => {
+                self.cancel_invocation(invocation, canceled).await;
+            }
             Command::Delete { .. } => unreachable!("handled by the loop"),
         }
     }
@@ -86,9 +90,10 @@ impl Actor {
 
     pub(super) async fn delete(&mut self) {
         self.waiting.clear();
-        if let Some(current) = self.current.take() {
-            self.call_off(current);
+        if let Some(mut current) = self.current.take() {
+            self.call_off(&mut current);
         }
+        self.end_all_jobs().await;
         if let Some(mut serving) = self.serving.take() {
             self.retire_released(serving.row.id, &mut serving.fleet, StopReason::Requested);
         }

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use mainstay_deploy::{Effect, Event, Failure, Phase, Recorded, State, resume, step};
 use mainstay_diagnosis::facts::StopReason;
-use mainstay_spec::ids::DeploymentId;
+use mainstay_spec::{AppSpec, ids::DeploymentId};
 use mainstay_store::DeploymentRow;
 use tokio::{sync::watch, time::Instant};
 
-use super::{Actor, Message, STORE_PAUSE};
+use super::{Actor, Message, STORE_PAUSE, jobs};
 use crate::{
     platform::{Platform, PlatformError},
     rollout::{
@@ -49,7 +49,7 @@ impl Actor {
                 continue;
             }
             let (over, _) = watch::channel(false);
-            let deadline = deadline(&state.phase);
+            let deadline = deadline(&state, &row.spec);
             let effects = resume(&state);
             self.current = Some(Current {
                 row,
@@ -84,7 +84,7 @@ impl Actor {
         commit(&self.platform, current.row.id, current.sequence, &recorded, &next).await;
         if next.phase.kind() != current.state.phase.kind() {
             tracing::info!(deployment = %current.row.id, phase = ?next.phase.kind(), "deployment");
-            current.deadline = deadline(&next.phase);
+            current.deadline = deadline(&next, &current.row.spec);
         }
         current.sequence += 1;
         current.state = next;
@@ -96,10 +96,16 @@ impl Actor {
         for effect in effects {
             if let Err(error) = self.perform_one(&effect).await {
                 let Some(current) = &self.current else { return };
-                let operation = "starting the instances";
+                let (operation, component) = match &effect {
+                    Effect::RunJob { component } => ("running the job", Some(component.as_str())),
+                    Effect::StartInstances { component } => {
+                        ("starting the instances", Some(component.as_str()))
+                    }
+                    _ => ("going on with the rollout", None),
+                };
                 let failure = self
                     .effects(current, Vec::new())
-                    .internal(operation, None, &error, 1);
+                    .internal(operation, component, &error, 1);
                 self.post(current.row.id, Event::ComponentFailed { failure });
             }
         }
@@ -114,9 +120,11 @@ impl Actor {
             }
             Effect::Preflight => self.carry_out(Effects::preflight).await,
             Effect::StartInstances { component } => self.start_instances(component).await,
+            Effect::RunJob { component } => self.run_job(component).await,
             Effect::SwitchRoutes => self.switch_routes().await,
+            Effect::StopNew => self.stop_new().await,
             // The deployment is settled: `settle_if_done` sees to it.
-            Effect::StopNew | Effect::RetirePrevious => Ok(()),
+            Effect::RetirePrevious => Ok(()),
         }
     }
 
@@ -188,7 +196,20 @@ impl Actor {
     }
 
     pub(super) async fn switch_routes(&mut self) -> Result<(), PlatformError> {
-        // After a restart the instances are there already; their replicas are not.
+        self.take_up_fleet().await?;
+        let Some(current) = &self.current else {
+            return Ok(());
+        };
+        let Some(fleet) = &current.fleet else {
+            return Ok(());
+        };
+        let (plans, ready) = (fleet.plans().to_vec(), fleet.ready());
+        self.carry_out(|effects| effects.switch_routes(plans, ready))
+            .await
+    }
+
+    /// After a restart the instances are there already; their replicas are not.
+    pub(super) async fn take_up_fleet(&mut self) -> Result<(), PlatformError> {
         let Some(current) = &mut self.current else {
             return Ok(());
         };
@@ -197,12 +218,20 @@ impl Actor {
             fleet.start_all(&self.platform, &self.outbox, true).await?;
             current.fleet = Some(fleet);
         }
-        let Some(fleet) = &current.fleet else {
-            return Ok(());
-        };
-        let (plans, ready) = (fleet.plans().to_vec(), fleet.ready());
-        self.carry_out(|effects| effects.switch_routes(plans, ready))
-            .await
+        Ok(())
+    }
+
+    /// Whatever was new ends; the routes lead where they led before. FAILED_DEPLOY jobs are not part of it.
+    async fn stop_new(&mut self) -> Result<(), PlatformError> {
+        // First: visitors must not meet what is about to end.
+        let taken_back = self.take_routes_back().await;
+        if let Some(mut current) = self.current.take() {
+            self.call_off(&mut current);
+            self.call_off_jobs(current.row.id);
+            self.current = Some(current);
+        }
+        self.retire_the_rest(StopReason::DeploymentEnded).await;
+        taken_back
     }
 
     pub(super) fn post(&self, deployment: DeploymentId, event: Event) {
@@ -226,8 +255,12 @@ impl Actor {
                 if all_ready && starting {
                     self.advance(Event::ComponentReady { component }).await;
                 }
+                self.show_routes_of_new().await;
             }
-            News::NotReady { reason } => self.show(deployment, &component, "wait", reason).await,
+            News::NotReady { reason } => {
+                self.show(deployment, &component, "wait", reason).await;
+                self.show_routes_of_new().await;
+            }
             News::Failed { reason } => {
                 self.show(deployment, &component, "wait", Some(reason.clone()))
                     .await;
@@ -244,12 +277,13 @@ impl Actor {
         let Some(current) = &self.current else { return };
         let phase = current.state.phase.kind();
         let known = current.fleet.as_ref().and_then(Fleet::first_reason);
+        let job = current.state.running_jobs().first().map(|plan| plan.name.clone());
         let failure = known.map_or_else(
             || {
                 let error = PlatformError::missing(format!("the end of phase {phase:?} within its time"));
                 self.effects(current, Vec::new()).internal(
                     "waiting for the deployment to go on",
-                    None,
+                    job.as_deref(),
                     &error,
                     1,
                 )
@@ -263,7 +297,7 @@ impl Actor {
     }
 
     /// Ends builds at once, and instances as soon as they are drained.
-    pub(super) fn call_off(&mut self, mut current: Current) {
+    pub(super) fn call_off(&mut self, current: &mut Current) {
         current.over.send_replace(true);
         if let Some(fleet) = &mut current.fleet {
             self.retire_released(current.row.id, fleet, StopReason::DeploymentEnded);
@@ -278,13 +312,13 @@ impl Actor {
         {
             return;
         }
-        let Some(current) = self.current.take() else {
+        let Some(mut current) = self.current.take() else {
             return;
         };
         if current.state.phase == Phase::Active {
             self.take_over(current).await;
         } else {
-            self.call_off(current);
+            self.call_off(&mut current);
             // A switch that was cut off may have led visitors to instances that go now.
             self.show_routes().await;
             self.retire_the_rest(StopReason::DeploymentEnded).await;
@@ -318,8 +352,9 @@ async fn commit(
 }
 
 /// Far beyond what any step may take by its own limits: whoever gets here is stuck.
-fn deadline(phase: &Phase) -> Instant {
-    let minutes = match phase {
+fn deadline(state: &State, spec: &AppSpec) -> Instant {
+    let minutes = match &state.phase {
+        phase if phase.job_kind().is_some() => 10 + jobs::minutes_max(state, spec),
         Phase::PendingBuild | Phase::Initializing | Phase::PendingDeploy | Phase::Switching => 10,
         Phase::Building => 12 * 60,
         Phase::Starting => 40,

@@ -2,11 +2,12 @@
 
 mod commands;
 mod current;
+mod jobs;
 mod reasons;
 mod serving;
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     net::Ipv4Addr,
     sync::Arc,
     time::Duration,
@@ -14,7 +15,7 @@ use std::{
 
 use mainstay_deploy::Event;
 use mainstay_diagnosis::facts::StopReason;
-use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
+use mainstay_spec::ids::{AppId, DeploymentId, InstanceId, InvocationId};
 use mainstay_store::{DeploymentRow, NewDeployment};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -22,8 +23,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::{current::Current, serving::Serving};
-use super::replica::Report;
+use self::{current::Current, jobs::Running, serving::Serving};
+use super::{
+    jobs::{JobRefusal, JobReport},
+    replica::Report,
+};
 use crate::{
     platform::{Platform, PlatformError},
     tasks::Stage,
@@ -53,6 +57,17 @@ pub(crate) enum Command {
         by: String,
         canceled: oneshot::Sender<bool>,
     },
+    /// Run a job of the serving deployment now; answers once the run is stored.
+    RunJob {
+        job: String,
+        by: String,
+        begun: oneshot::Sender<Result<InvocationId, JobRefusal>>,
+    },
+    /// End a run before its time; answers once it ended.
+    CancelInvocation {
+        invocation: InvocationId,
+        canceled: oneshot::Sender<Result<(), JobRefusal>>,
+    },
     /// Take everything down and forget the app; answers when it is gone.
     Delete { gone: oneshot::Sender<()> },
 }
@@ -62,6 +77,7 @@ pub(crate) enum Command {
 pub(crate) enum Message {
     Event(Event),
     Report(Report),
+    Job(JobReport),
 }
 
 pub(crate) struct Actor {
@@ -73,6 +89,8 @@ pub(crate) struct Actor {
     current: Option<Current>,
     waiting: VecDeque<Arc<DeploymentRow>>,
     serving: Option<Serving>,
+    /// Job runs that have not ended.
+    running: HashMap<InvocationId, Running>,
     /// Deployments whose released fleets are being retired, by chores of their own.
     leaving: HashSet<DeploymentId>,
     /// Each ends with the deployment that it was about, if it was about one.
@@ -93,6 +111,7 @@ impl Actor {
             current: None,
             waiting: VecDeque::new(),
             serving: None,
+            running: HashMap::new(),
             leaving: HashSet::new(),
             chores: JoinSet::new(),
         };
@@ -146,6 +165,7 @@ impl Actor {
             }
         }
         self.serve_again().await;
+        self.take_up_jobs().await;
     }
 
     /// What could not be done before, and what nobody reported.
@@ -165,6 +185,7 @@ impl Actor {
             Message::Event(event) if of_current => self.advance(event).await,
             Message::Report(report) if of_current => self.hear_new_instance(report).await,
             Message::Report(report) if self.serves(deployment) => self.hear_serving_instance(report).await,
+            Message::Job(report) => self.hear_job(deployment, report).await,
             Message::Event(_) | Message::Report(_) => {}
         }
     }

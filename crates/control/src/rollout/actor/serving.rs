@@ -2,9 +2,9 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use mainstay_deploy::Event;
+use mainstay_deploy::{Event, Phase, PhaseKind};
 use mainstay_diagnosis::facts::StopReason;
-use mainstay_spec::ids::DeploymentId;
+use mainstay_spec::ids::{DeploymentId, InvocationId};
 use mainstay_store::{DeploymentRow, InstanceRow};
 
 use super::{Actor, current::Current, reasons::RUN};
@@ -78,10 +78,46 @@ impl Actor {
         self.show_routes().await;
     }
 
-    /// Brings what the router knows in line with what serves.
+    /// Brings what the router knows in line with what serves. A deployment whose POST_DEPLOY jobs run has the routes already.
     pub(super) async fn show_routes(&self) {
+        let next = self.waiting.front().filter(|_| self.current.is_none());
+        if self.new_has_routes() || next.is_some_and(|row| row.phase == PhaseKind::PostDeploying) {
+            return;
+        }
         let Some(serving) = &self.serving else { return };
-        if let Err(error) = serving.fleet.show(&self.platform, &serving.row).await {
+        self.show_fleet(&serving.fleet, &serving.row).await;
+    }
+
+    /// The same for the new deployment, once it has the routes.
+    pub(super) async fn show_routes_of_new(&self) {
+        let Some(current) = self.current.as_ref().filter(|_| self.new_has_routes()) else {
+            return;
+        };
+        if let Some(fleet) = &current.fleet {
+            self.show_fleet(fleet, &current.row).await;
+        }
+    }
+
+    fn new_has_routes(&self) -> bool {
+        let current = self.current.as_ref();
+        current.is_some_and(|current| current.state.phase == Phase::PostDeploying)
+    }
+
+    /// After a failure: the routes lead to what serves, or nowhere if nothing ever did.
+    pub(super) async fn take_routes_back(&self) -> Result<(), PlatformError> {
+        if self.serving.is_some() {
+            self.show_routes().await;
+            return Ok(());
+        }
+        let app = self.platform.store.app(self.app).await?;
+        if app.is_some_and(|app| app.active_deployment.is_none()) {
+            self.platform.routes.set_app(self.app, Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    async fn show_fleet(&self, fleet: &Fleet, row: &DeploymentRow) {
+        if let Err(error) = fleet.show(&self.platform, row).await {
             tracing::error!(app = %self.app, error = &error as &dyn std::error::Error, "could not update the routes");
         }
     }
@@ -147,10 +183,19 @@ impl Actor {
         let app = self.platform.store.app(self.app).await?;
         let mut keep: HashSet<DeploymentId> = HashSet::new();
         keep.extend(app.and_then(|app| app.active_deployment));
-        keep.extend(self.current.as_ref().map(|current| current.row.id));
+        let current = self
+            .current
+            .as_ref()
+            .filter(|current| !matches!(current.state.phase, Phase::Failing { .. }));
+        keep.extend(current.map(|current| current.row.id));
         keep.extend(self.waiting.iter().map(|row| row.id));
-        let is_surplus =
-            |row: &InstanceRow| !keep.contains(&row.deployment) && !self.leaving.contains(&row.deployment);
+        let open = self.platform.store.open_invocations(self.app).await?;
+        let open: HashSet<InvocationId> = open.iter().map(|row| row.id).collect();
+        let is_surplus = |row: &InstanceRow| match row.invocation {
+            // Whoever runs it ends it, too.
+            Some(invocation) => !open.contains(&invocation),
+            None => !keep.contains(&row.deployment) && !self.leaving.contains(&row.deployment),
+        };
         Ok(present.into_iter().filter(is_surplus).collect())
     }
 }

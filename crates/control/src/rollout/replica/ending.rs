@@ -114,7 +114,8 @@ pub(super) fn exit_of(instance: &InstanceStatus, record: Result<ExitRecord, Engi
     })
 }
 
-fn lost_record() -> ExitRecord {
+/// Stands for a record that was lost.
+pub(in crate::rollout) fn lost_record() -> ExitRecord {
     ExitRecord {
         termination: None,
         started_at: None,

@@ -6,6 +6,8 @@ mod look;
 mod telling;
 mod watching;
 
+pub(super) use ending::lost_record;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -221,6 +223,7 @@ impl Replica {
             removed: false,
             exit: None,
             restarts: 0,
+            invocation: None,
         };
         self.platform.store.insert_instance(&row).await.map_err(|error| {
             StartError::Engine(EngineError {

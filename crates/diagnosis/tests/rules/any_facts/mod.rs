@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use mainstay_diagnosis::facts::*;
-use mainstay_spec::kind::ComponentKind;
+use mainstay_spec::{JobKind, kind::ComponentKind};
 use proptest::{collection::vec, option, prelude::*};
 
 use self::builds::build;
@@ -339,13 +339,26 @@ fn command() -> impl Strategy<Value = CommandFacts> {
     })
 }
 
+fn job() -> impl Strategy<Value = JobFacts> {
+    let kind = prop_oneof![
+        Just(JobKind::PreDeploy),
+        Just(JobKind::PostDeploy),
+        Just(JobKind::FailedDeploy),
+        Just(JobKind::Scheduled),
+    ];
+    (kind, any::<u64>(), vec("[a-z]{2,6}", 0..3)).prop_map(|(kind, time_limit_seconds, blocks)| JobFacts {
+        kind,
+        time_limit_seconds,
+        blocks,
+    })
+}
+
 fn instance() -> impl Strategy<Value = InstanceFacts> {
     let ends = (
         prop_oneof![5 => Just(None), 1 => exec_fault().prop_map(Some)],
         vec(exit(), 0..4),
         any::<bool>(),
-        any::<bool>(),
-        option::of(any::<u64>()),
+        option::of(job()),
     );
     let life = (
         option::of(time()),
@@ -382,8 +395,7 @@ fn instance() -> impl Strategy<Value = InstanceFacts> {
         cpu_throttled_share: None,
         probe: rest.1,
         variables: rest.2,
-        may_end: ends.3,
-        time_limit_seconds: ends.4,
+        job: ends.3,
         builder: None,
     })
 }
