@@ -6,6 +6,7 @@
 mod apps;
 mod broken;
 mod images;
+mod jobs;
 mod killed;
 mod load;
 mod serving;
@@ -62,6 +63,12 @@ const SCENARIOS: &[Scenario] = &[
     (
         "nothing_runs_on_after_a_canceled_start",
         serving::nothing_runs_on_after_a_canceled_start,
+    ),
+    ("jobs_run_around_a_deployment", jobs::jobs_run_around_a_deployment),
+    ("a_job_has_a_time_limit", jobs::a_job_has_a_time_limit),
+    (
+        "a_job_runs_once_although_the_server_was_killed",
+        jobs::a_job_runs_once_although_the_server_was_killed,
     ),
     ("redeploys_lose_no_request", load::redeploys_lose_no_request),
     (

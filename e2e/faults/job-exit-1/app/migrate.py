@@ -1,0 +1,1 @@
+raise RuntimeError("migration 0007 cannot be applied")

@@ -1,0 +1,4 @@
+import time
+
+print("waiting for a lock", flush=True)
+time.sleep(3600)

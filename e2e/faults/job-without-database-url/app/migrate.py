@@ -1,0 +1,4 @@
+import os
+
+url = os.environ["DATABASE_URL"]
+print(f"migrating {url}")
