@@ -43,6 +43,8 @@ struct Lead {
 struct Slot {
     ready: Option<super::actor::ReadyInstance>,
     reason: Option<Box<Reason>>,
+    /// The last reason, also when it was ready again since.
+    last_reason: Option<Box<Reason>>,
 }
 
 impl Fleet {
@@ -145,10 +147,12 @@ impl Fleet {
             News::NotReady { reason } => {
                 slot.ready = None;
                 slot.reason.clone_from(reason);
+                slot.last_reason = reason.clone().or(slot.last_reason.take());
             }
             News::Failed { reason } => {
                 slot.ready = None;
                 slot.reason = Some(reason.clone());
+                slot.last_reason = Some(reason.clone());
             }
         }
     }
@@ -181,6 +185,12 @@ impl Fleet {
         self.slots
             .iter()
             .find_map(|((component, _), slot)| Some((component.clone(), slot.reason.clone()?)))
+    }
+
+    /// What the component's replicas told last, whether or not they are ready now.
+    pub(crate) fn last_reason(&self, component: &str) -> Option<Box<Reason>> {
+        let mut slots = self.slots.iter();
+        slots.find_map(|((name, _), slot)| slot.last_reason.clone().filter(|_| name == component))
     }
 
     /// Brings the router and the app's network in line with what is ready.

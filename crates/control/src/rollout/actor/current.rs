@@ -273,6 +273,23 @@ impl Actor {
         }
     }
 
+    /// What its replicas know explains more than a way that does not lead to them: an instance that ended is never a failed probe.
+    pub(super) fn explained(&self, event: Event) -> Event {
+        let Event::ComponentFailed { failure } = event else {
+            return event;
+        };
+        let fleet = self.current.as_ref().and_then(|current| current.fleet.as_ref());
+        let known = failure
+            .component
+            .as_deref()
+            .and_then(|component| fleet?.last_reason(component));
+        let failure = match known {
+            Some(reason) => Failure { reason, ..failure },
+            None => failure,
+        };
+        Event::ComponentFailed { failure }
+    }
+
     pub(super) async fn out_of_time(&mut self) {
         let Some(current) = &self.current else { return };
         let phase = current.state.phase.kind();

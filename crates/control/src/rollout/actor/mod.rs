@@ -182,7 +182,7 @@ impl Actor {
             .as_ref()
             .is_some_and(|current| current.row.id == deployment);
         match message {
-            Message::Event(event) if of_current => self.advance(event).await,
+            Message::Event(event) if of_current => self.advance(self.explained(event)).await,
             Message::Report(report) if of_current => self.hear_new_instance(report).await,
             Message::Report(report) if self.serves(deployment) => self.hear_serving_instance(report).await,
             Message::Job(report) => self.hear_job(deployment, report).await,
