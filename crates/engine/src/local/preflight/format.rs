@@ -20,15 +20,27 @@ const SCRIPT_LINE_BYTES: usize = 256;
 /// A file that cannot be recognised is shown by its first bytes.
 const SHOWN_BYTES: usize = 16;
 
-pub(super) fn check(view: &View<'_>, node: &Node) -> Result<Option<ExecFaultKind>, TreeError> {
+/// `by_shell`: a shell runs it, which takes a text without `#!` as a script of its own.
+pub(super) fn check(
+    view: &View<'_>,
+    node: &Node,
+    by_shell: bool,
+) -> Result<Option<ExecFaultKind>, TreeError> {
     let start = node.read(START_BYTES)?;
     if start.starts_with(&elf::ELFMAG) {
         return check_elf(view, &start);
     }
     match start.strip_prefix(b"#!") {
         Some(rest) => check_script(view, rest),
+        None if by_shell && is_text(&start) => Ok(None),
         None => Ok(Some(unknown(&start))),
     }
+}
+
+/// As shells tell a script from a binary file that they refuse: no zero byte in the first line.
+fn is_text(start: &[u8]) -> bool {
+    let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    !line.contains(&0)
 }
 
 fn unknown(start: &[u8]) -> ExecFaultKind {

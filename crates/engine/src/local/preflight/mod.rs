@@ -99,17 +99,14 @@ impl View<'_> {
             .is_some_and(|node| node.metadata.is_dir()))
     }
 
-    /// `by_shell`: a shell runs it, which takes a text without `#!` as a script of its own.
+    /// `by_shell`: a shell executes it.
     fn check_command(&self, name: &str, by_shell: bool) -> Result<Option<ExecFault>, TreeError> {
         let node = match self.resolve(name)? {
             Ok(Resolved::File(node)) => *node,
             Ok(Resolved::Unknown) => return Ok(None),
             Err(found) => return Ok(Some(*found)),
         };
-        let kind = match format::check(self, &node)? {
-            Some(ExecFaultKind::UnknownFormat { .. }) if by_shell => None,
-            kind => kind,
-        };
+        let kind = format::check(self, &node, by_shell)?;
         Ok(kind.map(|kind| ExecFault {
             resolved_path: Some(node.path.to_string_lossy().into_owned()),
             ..fault(self.spec, kind)

@@ -199,6 +199,12 @@ fn formats_that_the_kernel_cannot_load_are_told() {
         None,
         "a shell runs it itself"
     );
+    image.file("app/bytes", 0o755, b"\0\x01\x02\n");
+    assert_eq!(
+        image.kind(&["sh", "-c", "./bytes"]),
+        unknown("\\x00\\x01\\x02\\n"),
+        "no shell takes that for a script"
+    );
 }
 
 #[test]
