@@ -163,6 +163,7 @@ fn settle(facts: &Facts, instance: &InstanceFacts, mut hit: Hit) -> Hit {
         Cause::ModuleNotFound | Cause::FileMissing if starts_entry(instance, hit.subject.as_deref()) => {
             Cause::EntryFileMissing
         }
+        Cause::ModuleNotFound if is_path_of_nobody(&hit) => Cause::EntryFileMissing,
         Cause::ConnectionRefused
         | Cause::ConnectionTimedOut
         | Cause::HostUnreachable
@@ -215,6 +216,12 @@ fn starts_entry(instance: &InstanceFacts, subject: Option<&str>) -> bool {
             let word = word.trim_start_matches("./");
             word.len() > 1 && !word.starts_with('-') && (path == word || path.ends_with(&format!("/{word}")))
         })
+}
+
+/// A module that is an absolute path, and no other asked for it: what a package manager's script was to start.
+fn is_path_of_nobody(hit: &Hit) -> bool {
+    let absolute = hit.subject.as_ref().is_some_and(|path| path.starts_with('/'));
+    absolute && !hit.line.contains("imported from")
 }
 
 /// A variable that the build misses counts only when it is not there; a missing command may be a dev dependency.

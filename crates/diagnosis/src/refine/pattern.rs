@@ -44,13 +44,24 @@ pub(super) struct Hit {
 /// How near to the end a weak line has to stand.
 const WEAK_LINES_MAX: usize = 15;
 
-/// The last line of the log that a strong pattern matches, else a weak one near the end.
+/// The last line of the log that a strong pattern matches, else a weak one near the end. Of several lines about the same cause one that
+/// names its subject says more: runtimes print the error first, and its bare code below.
 pub(super) fn find(lines: &[String], tables: &[&[Pattern]]) -> Option<Hit> {
-    search(lines, tables, false, lines.len()).or_else(|| search(lines, tables, true, WEAK_LINES_MAX))
+    let found = |weak, depth| {
+        let mut hits = hits(lines, tables, weak, depth);
+        let last = hits.next()?;
+        if last.subject.is_some() {
+            return Some(last);
+        }
+        let named = hits.find(|hit| hit.cause == last.cause && hit.subject.is_some());
+        Some(named.unwrap_or(last))
+    };
+    found(false, lines.len()).or_else(|| found(true, WEAK_LINES_MAX))
 }
 
-fn search(lines: &[String], tables: &[&[Pattern]], weak: bool, depth: usize) -> Option<Hit> {
-    (0..lines.len()).rev().take(depth).find_map(|index| {
+/// The matching lines, last first.
+fn hits(lines: &[String], tables: &[&[Pattern]], weak: bool, depth: usize) -> impl Iterator<Item = Hit> {
+    (0..lines.len()).rev().take(depth).filter_map(move |index| {
         let lower = lines[index].to_ascii_lowercase();
         let patterns = tables.iter().flat_map(|table| table.iter());
         patterns
@@ -197,6 +208,23 @@ fn reference(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_names_its_subject_says_more_than_the_bare_code_below() {
+        let refused = |needle: &'static [&'static str]| Pattern {
+            all: needle,
+            cause: Cause::ConnectionRefused,
+            subject: Subject::After("econnrefused"),
+            weak: false,
+        };
+        let table = [refused(&["econnrefused"])];
+        let lines = [
+            "Error: connect ECONNREFUSED 127.0.0.1:9999",
+            "  code: 'ECONNREFUSED',",
+        ];
+        let hit = find(&lines.map(str::to_owned), &[&table]).unwrap();
+        assert_eq!(hit.subject.as_deref(), Some("127.0.0.1:9999"));
+    }
 
     #[test]
     fn subjects_are_read_from_the_line() {

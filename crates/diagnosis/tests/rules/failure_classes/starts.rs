@@ -70,6 +70,25 @@ fn d4_the_entry_file_is_not_in_the_image() {
 }
 
 #[test]
+fn d4_the_entry_of_a_package_managers_script() {
+    let log = |line: &'static str| [line, "    at Function._resolveFilename", "Node.js v22.11.0"];
+    exits(
+        1,
+        &log("Error: Cannot find module '/workspace/build/main.js'"),
+        Cause::EntryFileMissing,
+        "`/workspace/build/main.js`",
+    );
+    exits(
+        1,
+        &log(
+            "Error [ERR_MODULE_NOT_FOUND]: Cannot find module '/workspace/lib/db.js' imported from /workspace/main.js",
+        ),
+        Cause::ModuleNotFound,
+        "`/workspace/lib/db.js`",
+    );
+}
+
+#[test]
 fn d5_modules_that_cannot_be_loaded() {
     exits(
         1,
