@@ -110,13 +110,23 @@ pub(super) fn readable(platform: &Platform, expect: &Expect, app: &str, deployme
     let shown = expect.card.iter().map(String::as_str).chain(code);
     let missing: Vec<&str> = shown.filter(|words| !card.contains(words)).collect();
     let unread = expect.logs.iter().filter_map(|(kind, words)| {
-        let log = platform.log(app, deployment, kind);
+        let log = log(platform, app, deployment, kind);
         (!log.contains(words))
             .then(|| format!("the {kind} log does not say {words:?}:\n{}", last_lines(&log)))
     });
     let unshown =
         (!missing.is_empty()).then(|| format!("the card does not show {missing:?}:\n{}", last_lines(&card)));
     unread.chain(unshown).collect()
+}
+
+/// The log of what runs, and of what ran before it was restarted: an instance that fell may be either.
+fn log(platform: &Platform, app: &str, deployment: &str, kind: &str) -> String {
+    let log = platform.log(app, deployment, kind);
+    if kind == "run" {
+        log + &platform.log(app, deployment, "run-restarted")
+    } else {
+        log
+    }
 }
 
 fn last_lines(text: &str) -> String {

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mainstay_spec::{Format, Sources};
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
@@ -67,15 +68,27 @@ impl Fault {
     pub fn complaints(&self) -> Vec<String> {
         let mut complaints: Vec<String> = self.expect.complaints().into_iter().map(str::to_owned).collect();
         for version in ["app", "before"] {
-            let path = self.directory.join(version).join(SPEC);
-            let named = fs::read_to_string(&path).is_ok_and(|text| renamed(&text, "x").is_some());
-            let needed = version == "app" || self.directory.join(version).is_dir();
-            if needed && !named {
-                complaints.push(format!("{version}/{SPEC} has no line `name: …`"));
+            let directory = self.directory.join(version);
+            if version == "app" || directory.is_dir() {
+                complaints
+                    .extend(complaint(&directory).map(|complaint| format!("{version}/{SPEC}: {complaint}")));
             }
         }
         complaints
     }
+}
+
+/// What is wrong with the spec of one version.
+fn complaint(directory: &Path) -> Option<String> {
+    let text = match fs::read_to_string(directory.join(SPEC)) {
+        Ok(text) => text,
+        Err(error) => return Some(error.to_string()),
+    };
+    if renamed(&text, "x").is_none() {
+        return Some("has no line `name: …`".to_owned());
+    }
+    let errors = mainstay_spec::parse_with(&text, Format::Yaml, Sources::Optional).err()?;
+    Some(mainstay_spec::render_errors(errors.as_slice(), SPEC))
 }
 
 /// Those whose name has one of these words, or one of these classes (`H3`); all without a word.

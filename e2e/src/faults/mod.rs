@@ -9,6 +9,8 @@
 //! A fault is added by adding a folder; `e2e/faults/README.md` says how. The tests and `./x faults` run the same suite.
 
 mod check;
+#[cfg(test)]
+mod coverage;
 mod expect;
 mod fault;
 mod report;

@@ -19,7 +19,7 @@ use super::{
 use crate::{Deployment, Folder, Platform, Visiting, wait_until};
 
 /// Faults wait more than they work: probes have periods, restarts have pauses.
-const LANES: usize = 4;
+const LANES: usize = 6;
 const GREETING: &str = "the version before";
 const SERVE_PAGES: &str = r#"["httpd", "-f", "-p", "8080", "-h", "/pages"]"#;
 const VISITS_PER_SECOND: f64 = 5.0;

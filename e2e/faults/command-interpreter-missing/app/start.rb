@@ -1,0 +1,2 @@
+#!/usr/bin/ruby
+puts "hello"

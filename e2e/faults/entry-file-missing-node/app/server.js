@@ -1,0 +1,1 @@
+// Compiled into dist/ by a build that nobody runs.

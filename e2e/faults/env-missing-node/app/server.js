@@ -1,0 +1,3 @@
+if (!process.env.STRIPE_API_KEY) {
+  throw new Error("STRIPE_API_KEY is required");
+}

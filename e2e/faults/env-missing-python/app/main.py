@@ -1,0 +1,4 @@
+import os
+
+secret = os.environ["SECRET_KEY"]
+print("never")

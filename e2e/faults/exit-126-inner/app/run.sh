@@ -1,0 +1,2 @@
+echo "starting the worker"
+exec ./worker.sh

@@ -1,0 +1,2 @@
+echo "leaving with 128"
+exit 128

@@ -1,0 +1,2 @@
+echo "cleaning up old processes"
+kill -9 $$

@@ -1,0 +1,3 @@
+python3 worker.py
+echo "worker ended, leaving"
+exit 1

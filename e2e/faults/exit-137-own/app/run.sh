@@ -1,0 +1,2 @@
+echo "leaving with 137"
+exit 137

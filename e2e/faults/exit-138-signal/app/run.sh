@@ -1,0 +1,2 @@
+echo "signalling myself"
+kill -USR1 $$

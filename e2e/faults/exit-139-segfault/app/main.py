@@ -1,0 +1,4 @@
+import ctypes
+
+print("calling native code", flush=True)
+ctypes.string_at(0)

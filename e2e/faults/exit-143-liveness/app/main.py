@@ -1,0 +1,20 @@
+import signal
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+alive = True
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        global alive
+        if self.path == "/fall":
+            print("the worker thread is stuck", flush=True)
+            alive = False
+        self.send_response(503 if self.path == "/alive" and not alive else 200)
+        self.end_headers()
+        self.wfile.write(b"hello\n")
+
+
+
+print("listening", flush=True)
+HTTPServer(("0.0.0.0", 8080), Handler).serve_forever()

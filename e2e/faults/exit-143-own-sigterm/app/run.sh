@@ -1,0 +1,2 @@
+echo "stopping myself"
+kill -TERM $$

@@ -1,0 +1,2 @@
+echo "leaving with 190"
+exit 190

@@ -1,0 +1,6 @@
+package main
+
+func main() {
+	var settings map[string]int
+	settings["port"] = 8080
+}

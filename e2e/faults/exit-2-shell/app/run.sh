@@ -1,0 +1,2 @@
+echo "about to leave"
+exit 2

@@ -1,0 +1,4 @@
+import sys
+
+print("fatal", flush=True)
+sys.exit(217)

@@ -1,0 +1,3 @@
+import json
+
+settings = json.load(open("config/production.json"))

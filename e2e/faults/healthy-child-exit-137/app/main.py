@@ -1,0 +1,16 @@
+import subprocess
+
+print("child left with", subprocess.run(["sh", "-c", "exit 137"]).returncode, flush=True)
+
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello\\n")
+
+
+print("listening on 8080", flush=True)
+HTTPServer(("0.0.0.0", 8080), Handler).serve_forever()

@@ -1,0 +1,17 @@
+import subprocess
+
+hungry = "x = []\nwhile True: x.append(bytearray(b'x') * (64 << 20))"
+print("child left with", subprocess.run(["python3", "-c", hungry]).returncode, flush=True)
+
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello\\n")
+
+
+print("listening on 8080", flush=True)
+HTTPServer(("0.0.0.0", 8080), Handler).serve_forever()

@@ -1,0 +1,21 @@
+import subprocess
+
+for code in range(8):
+    subprocess.run(["sh", "-c", f"exit {code}"])
+sleeper = subprocess.Popen(["sleep", "1000"])
+sleeper.kill()
+sleeper.wait()
+print("children are done", flush=True)
+
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello\\n")
+
+
+print("listening on 8080", flush=True)
+HTTPServer(("0.0.0.0", 8080), Handler).serve_forever()

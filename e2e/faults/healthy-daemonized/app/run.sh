@@ -1,0 +1,3 @@
+python3 server.py &
+echo "started in the background"
+wait

@@ -1,0 +1,19 @@
+import socket
+import time
+
+helper = socket.create_server(("127.0.0.1", 9999))
+print("helper is up", flush=True)
+time.sleep(3)
+
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello\\n")
+
+
+print("listening on 8080", flush=True)
+HTTPServer(("0.0.0.0", 8080), Handler).serve_forever()

@@ -1,0 +1,19 @@
+import socket
+
+try:
+    socket.create_connection(("127.0.0.1", 6379), timeout=2)
+except OSError as error:
+    print(f"no cache: {error}", flush=True)
+
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello\\n")
+
+
+print("listening on 8080", flush=True)
+HTTPServer(("0.0.0.0", 8080), Handler).serve_forever()

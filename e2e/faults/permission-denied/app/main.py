@@ -1,0 +1,1 @@
+open("/etc/app.conf", "w").write("x")

@@ -1,0 +1,1 @@
+print("queue is empty", flush=True)
