@@ -82,7 +82,7 @@ pub(crate) struct PullFailure {
 const STATUS_TEXTS: [(&str, u16); 9] = [
     ("toomanyrequests:", 429),
     ("too many requests", 429),
-    ("unauthorized:", 401),
+    ("unauthorized", 401),
     ("authentication required", 401),
     ("denied:", 403),
     ("manifest unknown", 404),
@@ -200,6 +200,8 @@ mod tests {
             ),
             ("reading manifest 1 in h/x: manifest unknown", Some(404), false),
             ("reading manifest 1 in h/x: unauthorized: auth", Some(401), false),
+            // So it reads when the registry asks for a login and there is none.
+            ("reading manifest 1 in h/x: unauthorized", Some(401), false),
             ("reading manifest 1 in h/x: denied: denied", Some(403), false),
             (
                 "received unexpected HTTP status: 503 Service Unavailable",

@@ -28,6 +28,17 @@ const FLAGS: &[&str] = &[
 
 /// The latest reason, in words that follow "because": the last installation decides what is there.
 pub(crate) fn why_left_out(before: Before<'_>) -> Option<String> {
+    // Quotes change nothing about which flag it is.
+    let unquoted = |step: &str| step.replace(['\'', '"'], "");
+    let steps: Vec<String> = before.steps.iter().map(|step| unquoted(step)).collect();
+    why(Before {
+        steps: &steps,
+        step: &unquoted(before.step),
+        ..before
+    })
+}
+
+fn why(before: Before<'_>) -> Option<String> {
     let own = by_flag(before.step).map(|command| format!("`{command}` leaves them out"));
     if own.is_some() {
         return own;
@@ -99,7 +110,7 @@ fn commands(step: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    fn why(steps: &str, step: &str, production: Option<&str>) -> Option<String> {
+    fn left_out(steps: &str, step: &str, production: Option<&str>) -> Option<String> {
         let steps: Vec<String> = steps.lines().map(str::to_owned).collect();
         why_left_out(Before {
             steps: &steps,
@@ -121,7 +132,7 @@ mod tests {
             ),
             ("npm ci --include=dev", "npm run build", spec, None),
             (
-                "npm ci --include=dev\nnpm run build\nnpm prune --omit=dev --ignore-scripts",
+                "npm ci '--include=dev'\nnpm run build\nnpm prune '--omit=dev' --ignore-scripts",
                 "npm run build",
                 spec,
                 Some("`npm prune --omit=dev --ignore-scripts` removed them before this step"),
@@ -154,7 +165,7 @@ mod tests {
             ("", "RUN npm run build", None, None),
         ] {
             assert_eq!(
-                why(steps, step, production).as_deref(),
+                left_out(steps, step, production).as_deref(),
                 expected,
                 "{steps:?} {step}"
             );
