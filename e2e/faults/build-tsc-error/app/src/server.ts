@@ -1,0 +1,2 @@
+const port: number = 'eighty'
+export default port
