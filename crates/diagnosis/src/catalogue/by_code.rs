@@ -36,6 +36,7 @@ const BUILD_FAILED: &[Cause] = &[
     Cause::DockerfileInstructionFailed,
     Cause::FileNotInBuildContext,
     Cause::FileExcludedByIgnoreRule,
+    Cause::FileNameCase,
     Cause::BaseImageNotPullable,
     Cause::BaseImageNotFound,
     Cause::BaseImageRefused,

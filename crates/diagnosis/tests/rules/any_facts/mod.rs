@@ -106,10 +106,11 @@ fn subject() -> impl Strategy<Value = Subject> {
         })
     });
     prop_oneof![
-        6 => instance().prop_map(Subject::Instance),
-        4 => build().prop_map(Subject::Build),
-        1 => database().prop_map(Subject::Database),
-        1 => quota().prop_map(Subject::Quota),
+        // Boxed: the values of all strategies together are too large for a test's stack.
+        6 => instance().prop_map(Subject::Instance).boxed(),
+        4 => build().prop_map(Subject::Build).boxed(),
+        1 => database().prop_map(Subject::Database).boxed(),
+        1 => quota().prop_map(Subject::Quota).boxed(),
         1 => internal,
     ]
 }
