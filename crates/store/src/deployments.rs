@@ -55,8 +55,9 @@ impl Store {
         insert(&mut connection, new).await
     }
 
-    /// Appends the event and notes the phase it leads to (a deployment that became active is its app's active one), as one transaction. `sequence` counts from 0; a number that is taken is an
-    /// error, so that two writers can never both be right.
+    /// Appends the event and notes the phase it leads to (a deployment that became active is its app's active one), as one transaction.
+    /// `sequence` counts from 0; a number that another event has is an error, so that two writers can never both be right. Repeating an
+    /// append that was stored already succeeds: whoever was not told that it was asks again.
     pub async fn append_event(
         &self,
         deployment: DeploymentId,
@@ -68,15 +69,27 @@ impl Store {
         let operation = || format!("append event {sequence} of deployment {deployment}");
         let event =
             serde_json::to_string(&recorded.event).map_err(StoreError::damaged("event", deployment))?;
+        let (number, at) = (
+            i64::try_from(sequence).unwrap_or(i64::MAX),
+            recorded.at.to_string(),
+        );
         let mut transaction = self.pool.begin().await.map_err(StoreError::during(operation()))?;
-        sqlx::query("INSERT INTO deployment_events (deployment, sequence, at, event) VALUES (?, ?, ?, ?)")
-            .bind(deployment.to_string())
-            .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
-            .bind(recorded.at.to_string())
-            .bind(event)
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::during(operation()))?;
+        let inserted = sqlx::query(
+            "INSERT INTO deployment_events (deployment, sequence, at, event) VALUES (?, ?, ?, ?)",
+        )
+        .bind(deployment.to_string())
+        .bind(number)
+        .bind(&at)
+        .bind(&event)
+        .execute(&mut *transaction)
+        .await;
+        if let Err(error) = inserted {
+            let is_taken = matches!(&error, sqlx::Error::Database(refusal) if refusal.is_unique_violation());
+            if is_taken && is_stored(&mut transaction, deployment, number, (&at, &event)).await? {
+                return Ok(());
+            }
+            return Err(StoreError::during(operation())(error));
+        }
         sqlx::query("UPDATE deployments SET phase = ?, settled = ?, updated_at = ? WHERE id = ?")
             .bind(phase_text(phase))
             .bind(settled)
@@ -195,6 +208,28 @@ impl Store {
             )))?;
         rows.iter().map(read).collect()
     }
+}
+
+/// Whether the log has this very event in this place.
+async fn is_stored(
+    connection: &mut SqliteConnection,
+    deployment: DeploymentId,
+    number: i64,
+    (at, event): (&str, &str),
+) -> Result<bool, StoreError> {
+    let row = sqlx::query(
+        "SELECT 1 FROM deployment_events WHERE deployment = ? AND sequence = ? AND at = ? AND event = ?",
+    )
+    .bind(deployment.to_string())
+    .bind(number)
+    .bind(at)
+    .bind(event)
+    .fetch_optional(connection)
+    .await
+    .map_err(StoreError::during(format!(
+        "read event {number} of deployment {deployment}"
+    )))?;
+    Ok(row.is_some())
 }
 
 pub(crate) async fn insert(connection: &mut SqliteConnection, new: &NewDeployment) -> Result<(), StoreError> {

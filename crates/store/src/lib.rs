@@ -6,6 +6,8 @@ mod apps;
 mod builds;
 mod deployments;
 mod error;
+#[cfg(feature = "faults")]
+mod faults;
 mod instance_events;
 mod instances;
 mod invocations;
@@ -24,6 +26,8 @@ pub use apps::AppRow;
 pub use builds::BuildRow;
 pub use deployments::{DeploymentRow, NewDeployment};
 pub use error::StoreError;
+#[cfg(feature = "faults")]
+pub use faults::Faults;
 pub use instance_events::{InstanceEvent, InstanceEventRow, NewInstanceEvent};
 pub use instances::InstanceRow;
 pub use invocations::{InvocationPhase, InvocationRow, NewInvocation, Trigger};
@@ -39,6 +43,10 @@ pub struct Store {
 impl Store {
     /// Opens the database, creating and migrating it as needed.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_in(path, SqlitePoolOptions::new()).await
+    }
+
+    async fn open_in(path: &Path, pool: SqlitePoolOptions) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -47,7 +55,7 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(std::time::Duration::from_secs(10));
         // SQLite has one writer at a time; a handful of connections lets readers pass it.
-        let pool = SqlitePoolOptions::new()
+        let pool = pool
             .max_connections(4)
             .connect_with(options)
             .await

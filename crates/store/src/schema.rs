@@ -180,3 +180,96 @@ pub(crate) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+
+    use super::*;
+    use crate::Store;
+
+    const APP: &str = "00000000-0000-0000-0000-00000000000a";
+    const DEPLOYMENT: &str = "00000000-0000-0000-0000-00000000000d";
+    const SERVED_AT: &str = "2026-01-01T00:00:05Z";
+
+    async fn connect(path: &Path) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        SqliteConnection::connect_with(&options).await.unwrap()
+    }
+
+    async fn execute(connection: &mut SqliteConnection, sql: String) {
+        connection
+            .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql)))
+            .await
+            .unwrap();
+    }
+
+    /// A database as the first version left it: an app that serves, and a place where an instance was started twice.
+    async fn first_version(path: &Path) {
+        let mut connection = connect(path).await;
+        execute(&mut connection, MIGRATIONS[0].to_owned()).await;
+        let spec = r#"{"name":"shop"}"#;
+        let rows = format!(
+            r#"
+            INSERT INTO apps VALUES ('{APP}', 'shop', '{spec}', '{SERVED_AT}', '{SERVED_AT}', '{DEPLOYMENT}', 0);
+            INSERT INTO deployments VALUES
+                ('{DEPLOYMENT}', '{APP}', 1, '{spec}', 'manual', 'MANUAL', NULL, 0, '{{}}', 'active', 1, '{SERVED_AT}', '{SERVED_AT}');
+            INSERT INTO deployment_events VALUES
+                ('{DEPLOYMENT}', 0, '2026-01-01T00:00:01Z', '{{"event":"turn_came"}}'),
+                ('{DEPLOYMENT}', 1, '{SERVED_AT}', '{{"event":"routes_switched"}}');
+            INSERT INTO instances VALUES
+                ('00000000-0000-0000-0000-000000000001', '{APP}', '{DEPLOYMENT}', 'web', 0, '2026-01-01T00:00:02Z', 1, NULL),
+                ('00000000-0000-0000-0000-000000000002', '{APP}', '{DEPLOYMENT}', 'web', 0, '2026-01-01T00:00:03Z', 0, NULL);
+            PRAGMA user_version = 1;
+            "#
+        );
+        execute(&mut connection, rows).await;
+        connection.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_the_first_version_stored_is_read_by_this_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("old.db");
+        first_version(&path).await;
+        let store = Store::open(&path).await.unwrap();
+        let app = store.app(APP.parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!((app.name.as_str(), app.spec.name.as_str()), ("shop", "shop"));
+        let deployment = app.active_deployment.unwrap();
+        assert_eq!(deployment.to_string(), DEPLOYMENT);
+        assert!(store.deployment(deployment).await.unwrap().is_some());
+        assert_eq!(store.events(deployment).await.unwrap().len(), 2);
+        let instances = store.instances_of_deployment(deployment).await.unwrap();
+        let restarts: Vec<u32> = instances.iter().map(|instance| instance.restarts).collect();
+        assert_eq!(restarts, [0, 1], "counted from what was there");
+        let row = sqlx::query("SELECT activated_at FROM deployments")
+            .fetch_one(&store.pool)
+            .await
+            .unwrap();
+        assert_eq!(row.get::<&str, _>(0), SERVED_AT, "read off its events");
+        store.close().await;
+        // A second start changes nothing.
+        Store::open(&path).await.unwrap().close().await;
+    }
+
+    #[tokio::test]
+    async fn a_newer_programs_database_is_refused_and_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("new.db");
+        Store::open(&path).await.unwrap().close().await;
+        let newer = MIGRATIONS.len() + 1;
+        execute(
+            &mut connect(&path).await,
+            format!("PRAGMA user_version = {newer}"),
+        )
+        .await;
+        let error = Store::open(&path).await.unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(
+            source.contains(&format!("schema version {newer} is newer")),
+            "{source}"
+        );
+    }
+}

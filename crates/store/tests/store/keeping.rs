@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use mainstay_deploy::PhaseKind;
-use mainstay_store::{PastDeployment, Store};
-use sqlx::{Executor, SqlitePool};
+use mainstay_store::PastDeployment;
 
 use crate::world::World;
 
@@ -116,37 +115,4 @@ async fn restarts_are_counted_although_instances_are_forgotten() {
     world.instance(app, deployment).await;
     let rows = world.store.instances_of_deployment(deployment).await.unwrap();
     assert_eq!(rows.last().unwrap().restarts, 3);
-}
-
-#[tokio::test]
-async fn a_database_of_the_version_before_is_brought_up_to_date() {
-    let world = World::new().await;
-    let (app, first) = world.app("shop").await;
-    world.activate(first).await;
-    let second = world.served(app).await;
-    for _ in 0..2 {
-        world.instance(app, second).await;
-    }
-    world.store.close().await;
-    let path = world.directory.path().join("test.db");
-    let pool = SqlitePool::connect(&format!("sqlite://{}", path.display()))
-        .await
-        .unwrap();
-    let back = "ALTER TABLE deployments DROP COLUMN activated_at; ALTER TABLE instances DROP COLUMN restarts; PRAGMA user_version = 1;";
-    pool.execute(sqlx::raw_sql(back)).await.unwrap();
-    pool.close().await;
-
-    let store = Store::open(&path).await.unwrap();
-    assert_eq!(
-        store.held_deployments(1).await.unwrap(),
-        HashSet::from([first, second])
-    );
-    let restarts: Vec<u32> = store
-        .past_instances()
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| row.restarts)
-        .collect();
-    assert_eq!(restarts, [0, 1]);
 }
