@@ -3,9 +3,9 @@
 use std::process::Command;
 
 use crate::{
-    command::{cargo, exists, run, run_quietly},
+    command::{cargo, root, run},
     step::step,
-    tidy,
+    tidy, tools,
 };
 
 pub(crate) fn check() -> Result<(), String> {
@@ -39,19 +39,9 @@ pub(crate) fn check() -> Result<(), String> {
     step("house rules", tidy::tidy)
 }
 
-/// cargo-deny is built from its sources on the first call.
+/// Advisories come from a database on the network; where it cannot be had, the rest is still checked.
 fn dependencies() -> Result<(), String> {
-    if !exists("cargo-deny") && run_quietly(Command::new("cargo-deny").arg("--version")).is_err() {
-        run(cargo().args(["install", "--locked", "--quiet", "cargo-deny"]))?;
-    }
-    // Advisories come from a database on the network; where it cannot be had, the rest is still checked.
-    run(cargo().args([
-        "deny",
-        "--log-level",
-        "error",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ]))
+    let mut command = Command::new(tools::cargo_deny()?);
+    command.current_dir(root());
+    run(command.args(["--log-level", "error", "check", "bans", "licenses", "sources"]))
 }

@@ -47,10 +47,27 @@ pub(crate) fn exists(program: &str) -> bool {
         .any(|directory| directory.join(program).is_file())
 }
 
+/// Cargo, called as a person would. `./x` runs this program by `cargo run`, which tells it in variables which package it is; passed on, they
+/// would be different from those of a call by hand, and build scripts that look at them, with all that is built on them, would run again.
 pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new("cargo");
     command.current_dir(root());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_cargo_run(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
     command
+}
+
+/// What cargo sets for a program that it runs, by the cargo book's "Environment variables".
+fn is_of_cargo_run(name: &str) -> bool {
+    const NAMES: [&str; 5] = [
+        "CARGO",
+        "CARGO_BIN_NAME",
+        "CARGO_CRATE_NAME",
+        "CARGO_PRIMARY_PACKAGE",
+        "OUT_DIR",
+    ];
+    NAMES.contains(&name) || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// The checkout.

@@ -15,6 +15,7 @@ mod server;
 mod step;
 mod suite;
 mod tidy;
+mod tools;
 
 use std::process::ExitCode;
 
