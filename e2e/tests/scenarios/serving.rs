@@ -48,7 +48,10 @@ ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever
 "#;
 
 fn app(name: &str) -> Folder {
+    // A busy machine may need long to start an interpreter; none of these is about that.
+    let patient = json!({ "period_seconds": 1, "timeout_seconds": 1, "failure_threshold": 60 });
     Folder::service(name)
+        .setting("health_check", patient)
         .with("requirements.txt", "")
         .with("Procfile", "web: exec python3 server.py\n")
         .with("server.py", SERVER)
