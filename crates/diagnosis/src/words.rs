@@ -122,7 +122,7 @@ fn visible(character: char) -> char {
     if character.is_control() { '·' } else { character }
 }
 
-/// "0.0.0.0:3000", "[::1]:8080".
+/// `0.0.0.0:3000`, `[::1]:8080`.
 pub(crate) fn socket_address(socket: &ListeningSocket) -> String {
     std::net::SocketAddr::new(socket.address, socket.port).to_string()
 }

@@ -10,7 +10,7 @@
 //!              ParsedSpec           SpecErrors (path, line, column, value, rule, suggestion)
 //! ```
 //!
-//! [`parse`] is the door for every spec from outside. The types stay as their author wrote them and are also what is stored and returned; what
+//! [`parse()`] is the door for every spec from outside. The types stay as their author wrote them and are also what is stored and returned; what
 //! a missing field means is answered by methods ([`Service::http_port`], [`Service::readiness`]), by [`ingress::resolve`] for routing and by
 //! [`environment`] for variables. [`unsupported`] names what a spec may ask for but this version cannot run.
 

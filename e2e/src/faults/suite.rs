@@ -25,7 +25,7 @@ const SERVE_PAGES: &str = r#"["httpd", "-f", "-p", "8080", "-h", "/pages"]"#;
 const VISITS_PER_SECOND: f64 = 5.0;
 const LOOK_EVERY_TOGETHER: Duration = Duration::from_millis(50);
 const LOOK_EVERY_ALONE: Duration = Duration::from_millis(10);
-const FALLS_WITHIN: Duration = Duration::from_secs(60);
+const FALLS_WITHIN: Duration = Duration::from_mins(1);
 /// Retired instances go in the background.
 const TIDY_WITHIN: Duration = Duration::from_secs(30);
 

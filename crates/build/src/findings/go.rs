@@ -54,9 +54,10 @@ fn sentence(line: &str) -> Option<Meaning<'_>> {
             Some(Cause::LockfileOutOfStep),
             Some("go.sum"),
         ))
-    } else if line.contains("requires go >= ") && line.contains("running go") {
-        Some(("go version", Some(Cause::RuntimeVersionMismatch), None))
-    } else if line.contains("invalid go version") || line.contains("unknown directive: toolchain") {
+    } else if (line.contains("requires go >= ") && line.contains("running go"))
+        || line.contains("invalid go version")
+        || line.contains("unknown directive: toolchain")
+    {
         Some(("go version", Some(Cause::RuntimeVersionMismatch), None))
     } else if line.starts_with("go: errors parsing go.mod") {
         Some(("go.mod", Some(Cause::ManifestInvalid), Some("go.mod")))

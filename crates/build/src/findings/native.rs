@@ -57,9 +57,9 @@ fn header(line: &str) -> Option<&str> {
 
 /// A shell, make or distutils that does not find one of the programs.
 fn program(line: &str) -> Option<&str> {
-    let name = if line.contains("error: command ") && line.contains("failed: No such file") {
-        quoted(line)?
-    } else if line.contains("unable to execute ") {
+    let unable = (line.contains("error: command ") && line.contains("failed: No such file"))
+        || line.contains("unable to execute ");
+    let name = if unable {
         quoted(line)?
     } else if let Some(name) = line.rsplit_once("not found: ").map(|(_, name)| name) {
         name

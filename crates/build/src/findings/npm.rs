@@ -104,7 +104,7 @@ impl Npm {
     }
 }
 
-/// https://docs.npmjs.com: codes are stable, sentences are not.
+/// <https://docs.npmjs.com>: codes are stable, sentences are not.
 fn cause_of(code: &str) -> Option<Cause> {
     Some(match code {
         "ERESOLVE" => Cause::DependencyConflict,

@@ -1,4 +1,4 @@
-//! pnpm: `ERR_PNPM_…` (https://pnpm.io/errors).
+//! pnpm: `ERR_PNPM_…` (<https://pnpm.io/errors>).
 
 use mainstay_diagnosis::Cause;
 

@@ -1,4 +1,4 @@
-//! Yarn: sentences of version 1, `YN` codes of later ones (https://yarnpkg.com/advanced/error-codes).
+//! Yarn: sentences of version 1, `YN` codes of later ones (<https://yarnpkg.com/advanced/error-codes>).
 
 use mainstay_diagnosis::Cause;
 

@@ -32,7 +32,7 @@ pub enum DatabaseOutcome {
     NotFound {
         /// What was asked for: "${db.DATABASE_URL}", "cluster_name: main".
         reference: String,
-        /// Where it stands in the spec: "services[web].envs[DATABASE_URL]".
+        /// Where it stands in the spec: `services[web].envs[DATABASE_URL]`.
         place: String,
         existing: Vec<String>,
     },

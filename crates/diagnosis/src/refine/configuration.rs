@@ -57,7 +57,7 @@ fn is_of_source(change: &str) -> bool {
     change.contains(" is built from ")
 }
 
-/// Names from sentences like "services[web].envs[TOKEN] was removed" and "envs[TOKEN].value became empty".
+/// Names from sentences like `services[web].envs[TOKEN] was removed` and `envs[TOKEN].value became empty`.
 fn removed(facts: &Facts) -> impl Iterator<Item = &str> {
     facts.changes.iter().filter_map(|change| {
         let path = change

@@ -4,6 +4,7 @@ mod any_facts;
 mod build;
 mod cards;
 mod clues;
+mod configuration;
 mod databases;
 mod document;
 mod failure_classes;

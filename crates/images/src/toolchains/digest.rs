@@ -42,7 +42,7 @@ impl Digest {
     }
 }
 
-/// Reads "sha256:<hex>" and "sha512:<hex>".
+/// Reads `sha256:<hex>` and `sha512:<hex>`.
 impl FromStr for Digest {
     type Err = DigestError;
 

@@ -19,7 +19,7 @@ use super::taps::Refusal;
 
 const LOOK_EVERY_FIRST: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-const YOUNG: Duration = Duration::from_secs(60);
+const YOUNG: Duration = Duration::from_mins(1);
 /// Of the whole life. When there are more, every second one goes, and from then on half as many are kept.
 const SAMPLES_MAX: usize = 40;
 /// The last ones, all of them.

@@ -30,7 +30,7 @@ const ICMP_UNREACHABLE: u8 = 3;
 const FLAGS: u8 = 0x17;
 const REFUSAL: u8 = 0x14;
 /// Longer than any headers that are looked at.
-const PACKET_BYTES: usize = 256;
+const PACKET_BYTES: u16 = 256;
 
 /// One for each family; none where the kernel has no packet sockets.
 #[derive(Debug)]
@@ -58,10 +58,10 @@ impl Taps {
     /// Everything that waits.
     pub(super) fn read(&self) -> Vec<Refusal> {
         let mut refusals = Vec::new();
-        let mut packet = [0; PACKET_BYTES];
+        let mut packet = [0; PACKET_BYTES as usize];
         for socket in &self.sockets {
             while let Ok(length) = rustix::io::read(socket, &mut packet) {
-                refusals.extend(refusal(&packet[..length.min(PACKET_BYTES)]));
+                refusals.extend(refusal(&packet[..length.min(packet.len())]));
             }
         }
         refusals

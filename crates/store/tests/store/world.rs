@@ -11,14 +11,18 @@ use uuid::Uuid;
 
 pub(crate) struct World {
     pub(crate) store: Store,
-    pub(crate) directory: tempfile::TempDir,
+    /// Goes with the world.
+    _directory: tempfile::TempDir,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("test.db")).await.unwrap();
-        Self { store, directory }
+        Self {
+            store,
+            _directory: directory,
+        }
     }
 
     /// An app with its first deployment, which waits.

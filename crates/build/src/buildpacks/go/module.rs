@@ -1,4 +1,4 @@
-//! `go.mod`, as far as a build depends on it (https://go.dev/ref/mod#go-mod-file).
+//! `go.mod`, as far as a build depends on it (<https://go.dev/ref/mod#go-mod-file>).
 
 use crate::source::SourceTree;
 

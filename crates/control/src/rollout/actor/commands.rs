@@ -30,7 +30,7 @@ impl Actor {
             } => drop(canceled.send(self.cancel(deployment, by).await)),
             Command::RunJob { job, by, begun } => drop(begun.send(self.run_by_hand(&job, by).await)),
             Command::CancelInvocation { invocation, canceled } => {
-                self.cancel_invocation(invocation, canceled).await;
+                self.cancel_invocation(invocation, canceled);
             }
             Command::Delete { .. } => unreachable!("handled by the loop"),
         }

@@ -173,7 +173,7 @@ impl Actor {
     }
 
     /// Answers when the run ended, so that whoever asked sees how.
-    pub(super) async fn cancel_invocation(
+    pub(super) fn cancel_invocation(
         &mut self,
         id: InvocationId,
         canceled: oneshot::Sender<Result<(), JobRefusal>>,

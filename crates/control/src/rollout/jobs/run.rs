@@ -65,13 +65,12 @@ impl JobRun {
 
     /// Runs it to its end, which is stored when this returns.
     pub(crate) async fn run(self) -> JobReport {
-        let end = match self.known_end() {
-            Some(end) => end,
-            None => {
-                let end = self.execute().await;
-                self.store_end(&end).await;
-                end
-            }
+        let end = if let Some(end) = self.known_end() {
+            end
+        } else {
+            let end = self.execute().await;
+            self.store_end(&end).await;
+            end
         };
         JobReport {
             invocation: self.row.id,

@@ -163,7 +163,7 @@ mod tests {
             elapsed += quick_look_after(elapsed);
             count += 1;
         }
-        (count, elapsed - started)
+        (count, elapsed.saturating_sub(started))
     }
 
     #[test]
