@@ -80,11 +80,14 @@ pub(crate) fn serve(spec: &ShimSpec, run_dir: &Path, listener: UnixListener) -> 
             watch::watch(instance, server.stream).map_err(ServeError::Watch)
         }
         Err(error) => {
-            take_back(spec, &places);
+            // A refusal was told when all was taken back.
             if !matches!(error, ServeError::Refused) {
+                take_back(spec, &places);
                 let message = chain(&error);
                 server.say(&Reply::Failed { message });
             }
+            // Closed by the kernel, when there is no process any more: the server waits for that.
+            std::mem::forget(server);
             Err(error)
         }
     }

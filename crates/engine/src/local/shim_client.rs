@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use mainstay_shim::protocol::{Reply, Request};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
     time::timeout,
 };
@@ -83,6 +83,13 @@ impl ShimConnection {
             Reply::Failed { message } => Err(ShimError::Reported(message)),
             reply => Ok(reply),
         }
+    }
+
+    /// Waits until the shim, which took everything back, is gone itself. One that hangs is waited for no longer than for an answer.
+    pub(super) async fn gone(mut self) {
+        let mut rest = Vec::new();
+        // However it ends, there is nobody left to talk to.
+        let _ = timeout(ANSWER_DEADLINE, self.stream.read_to_end(&mut rest)).await;
     }
 
     /// The bare stream, for frames; what was read already comes with it.

@@ -140,6 +140,7 @@ async fn launch(
     {
         Reply::Started(state) => Ok((state, connection)),
         Reply::Refused(refused) => {
+            connection.gone().await;
             let fault = refusal::explain(spec, refused)
                 .await
                 .map_err(StartError::Engine)?;

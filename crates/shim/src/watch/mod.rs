@@ -111,6 +111,9 @@ impl Instance {
         let signals = system::take_signals(&[libc::SIGCHLD]).map_err(ServeError::Signals)?;
         listener.set_nonblocking(true).map_err(ServeError::Watch)?;
         set_nonblocking(&created.report).map_err(ServeError::Watch)?;
+        let mut course = CourseWatch::new(Instant::now());
+        // An app may be over before anything is waited for.
+        course.look(Instant::now(), &created.cgroup, state.init.pid);
         Ok(Self {
             memory: MemoryWatch::open(&created.cgroup),
             streams: [
@@ -118,7 +121,7 @@ impl Instance {
                 AppStream::new(LogSource::Stderr, created.stderr).map_err(ServeError::Watch)?,
             ],
             taps: created.taps,
-            course: CourseWatch::new(Instant::now()),
+            course,
             report: created.report,
             cgroup: created.cgroup,
             runtime: created.runtime,
