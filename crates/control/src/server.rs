@@ -14,7 +14,10 @@ use mainstay_diagnosis::facts::StopReason;
 use mainstay_engine::{EngineError, local::network::Networks};
 use mainstay_spec::ids::AppId;
 use mainstay_store::Store;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
 
 use crate::{
     app::Application,
@@ -38,6 +41,8 @@ const ROUTER_ENDS_WITHIN: Duration = Duration::from_secs(10);
 const ANSWERS_END_WITHIN: Duration = Duration::from_secs(5);
 /// Then, for what the actors are at.
 const ACTORS_END_WITHIN: Duration = Duration::from_secs(5);
+/// Then, for queries of answers that were cut off.
+const STORE_CLOSES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Everything that can keep the server from starting.
 #[derive(Debug, thiserror::Error)]
@@ -81,17 +86,31 @@ pub(crate) async fn run(config: Config) -> Result<(), ServerError> {
     application.wake_up().await?;
     platform.tasks.spawn(look_after(router));
     platform.tasks.spawn(keep_house(Arc::clone(&platform)));
-    let served = serve(&platform, application).await;
+    let served = serve(&platform, application, told_to_end()).await;
+    end(&platform).await;
+    served
+}
+
+/// Each part of the end has its deadline: an answer, a build or a query that does not stop cannot keep the server.
+async fn end(platform: &Platform) {
     let late = platform.tasks.end(ACTORS_END_WITHIN).await;
     if late > 0 {
         tracing::info!(apps = late, "the next server goes on with what was under way");
     }
-    platform.store.close().await;
-    served
+    if timeout(STORE_CLOSES_WITHIN, platform.store.close())
+        .await
+        .is_err()
+    {
+        tracing::warn!("a query does not end; what it would have stored is left to the next server");
+    }
 }
 
 /// Answers until it is told to end. Answers that take long after that are cut off.
-async fn serve(platform: &Arc<Platform>, application: Application) -> Result<(), ServerError> {
+async fn serve(
+    platform: &Arc<Platform>,
+    application: Application,
+    told_to_end: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServerError> {
     let listen = platform.config.api.listen;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
@@ -99,7 +118,7 @@ async fn serve(platform: &Arc<Platform>, application: Application) -> Result<(),
     tracing::info!(%listen, "the API is served");
     let closing = Arc::clone(platform);
     let serving = axum::serve(listener, http::router(application)).with_graceful_shutdown(async move {
-        told_to_end().await;
+        told_to_end.await;
         closing.tasks.reach(Stage::Closing);
     });
     let overdue = async {
