@@ -17,6 +17,8 @@ mod probe;
 mod rollout;
 mod routes;
 mod server;
+#[cfg(test)]
+mod system;
 mod tasks;
 mod uploads;
 

@@ -12,7 +12,7 @@ use std::{
 
 use mainstay_diagnosis::facts::StopReason;
 use mainstay_engine::{EngineError, local::network::Networks};
-use mainstay_spec::ids::AppId;
+use mainstay_spec::ids::{AppId, InstanceId};
 use mainstay_store::Store;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -72,7 +72,7 @@ impl ServerError {
 pub(crate) async fn run(config: Config) -> Result<(), ServerError> {
     let _lock = lock(&config)?;
     let (platform, router, _) = open(config).await?;
-    clean_up(&platform).await?;
+    take_up(&platform).await?;
     let application = Application::new(Arc::clone(&platform));
     write_first_token(&application).await?;
     // The apps want to show their routes as soon as they wake.
@@ -92,7 +92,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServerError> {
 }
 
 /// Each part of the end has its deadline: an answer, a build or a query that does not stop cannot keep the server.
-async fn end(platform: &Platform) {
+pub(crate) async fn end(platform: &Platform) {
     let late = platform.tasks.end(ACTORS_END_WITHIN).await;
     if late > 0 {
         tracing::info!(apps = late, "the next server goes on with what was under way");
@@ -106,7 +106,7 @@ async fn end(platform: &Platform) {
 }
 
 /// Answers until it is told to end. Answers that take long after that are cut off.
-async fn serve(
+pub(crate) async fn serve(
     platform: &Arc<Platform>,
     application: Application,
     told_to_end: impl Future<Output = ()> + Send + 'static,
@@ -226,7 +226,7 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
 }
 
 /// Takes away routes of apps that are gone, and candidates of probes that were cut off.
-async fn forget_stale_routes(platform: &Platform) -> Result<(), PlatformError> {
+pub(crate) async fn forget_stale_routes(platform: &Platform) -> Result<(), PlatformError> {
     let apps: Vec<AppId> = platform
         .store
         .all_apps()
@@ -243,8 +243,8 @@ async fn forget_stale_routes(platform: &Platform) -> Result<(), PlatformError> {
     Ok(())
 }
 
-/// Removes what an earlier server left and nobody owns.
-async fn clean_up(platform: &Arc<Platform>) -> Result<(), PlatformError> {
+/// Puts in order what an earlier server left; removes what nobody owns.
+pub(crate) async fn take_up(platform: &Arc<Platform>) -> Result<(), PlatformError> {
     // Before the pins of builds go.
     let rollbacks = platform.config.keep.rollback_deployments;
     pins::restore(&platform.store, &platform.images, rollbacks).await?;
@@ -256,24 +256,23 @@ async fn clean_up(platform: &Arc<Platform>) -> Result<(), PlatformError> {
         .into_iter()
         .map(|app| app.id)
         .collect();
-    let mut keep = HashSet::new();
+    let mut present = HashSet::new();
     for app in &apps {
-        keep.extend(
-            platform
-                .store
-                .present_instances(*app)
-                .await?
-                .into_iter()
-                .map(|row| row.id),
-        );
+        let rows = platform.store.present_instances(*app).await?;
+        present.extend(rows.into_iter().map(|row| row.id));
     }
-    report(
-        platform
-            .engine
-            .sweep(&keep, &apps.iter().copied().collect())
-            .await?
-            .removed,
-    );
+    let apps = apps.into_iter().collect();
+    report(platform.engine.sweep(&present, &apps).await?.removed);
+    forget_unstarted(platform, present).await
+}
+
+/// An instance is stored before it is started: an earlier server may have come no further.
+async fn forget_unstarted(platform: &Platform, present: HashSet<InstanceId>) -> Result<(), PlatformError> {
+    let known = platform.engine.list().await?;
+    let known: HashSet<InstanceId> = known.into_iter().map(|status| status.id).collect();
+    for id in present.difference(&known) {
+        platform.store.mark_instance_removed(*id).await?;
+    }
     Ok(())
 }
 

@@ -67,6 +67,20 @@ pub(crate) async fn append(
     Ok(())
 }
 
+/// Ends a deployment because a newer one was accepted; false if it has come too far for that.
+pub(crate) async fn overtake(
+    store: &Store,
+    row: &DeploymentRow,
+    by: DeploymentId,
+) -> Result<bool, PlatformError> {
+    let (state, _) = replay(store, row).await?;
+    let in_time = state.phase.can_be_overtaken();
+    if in_time {
+        append(store, row.id, &Event::NewerAccepted { deployment: by }).await?;
+    }
+    Ok(in_time || state.phase.is_settled())
+}
+
 /// Of all deployments that look active only one is; a crash between two commits may have left another.
 pub(crate) async fn close_superseded(
     store: &Store,

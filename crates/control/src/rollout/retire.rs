@@ -4,8 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use mainstay_diagnosis::facts::StopReason;
-use mainstay_spec::{AppSpec, ComponentRef, ids::DeploymentId};
+use mainstay_diagnosis::facts::{ExitRecord, StopReason};
+use mainstay_spec::{
+    AppSpec, ComponentRef,
+    ids::{DeploymentId, InstanceId},
+};
 use mainstay_store::InstanceRow;
 
 use super::starts::Stragglers;
@@ -63,15 +66,28 @@ async fn retire_one(
             tracing::info!(instance = %row.id, left, "requests were still running when the drain period ended");
         }
     }
-    if platform.engine.status(row.id).await?.is_some() {
-        let record = platform.engine.stop(row.id, reason, grace).await?;
-        if row.exit.is_none() {
-            platform.store.set_instance_exit(row.id, &record).await?;
-        }
-        platform.engine.remove(row.id).await?;
+    if let Some(record) = take_away(platform, row.id, reason, grace).await?
+        && row.exit.is_none()
+    {
+        platform.store.set_instance_exit(row.id, &record).await?;
     }
     platform.store.mark_instance_removed(row.id).await?;
     Ok(())
+}
+
+/// Stops and removes what the engine has of an instance; its record, if it has anything.
+pub(crate) async fn take_away(
+    platform: &Platform,
+    instance: InstanceId,
+    reason: StopReason,
+    grace: Duration,
+) -> Result<Option<ExitRecord>, PlatformError> {
+    if platform.engine.status(instance).await?.is_none() {
+        return Ok(None);
+    }
+    let record = platform.engine.stop(instance, reason, grace).await?;
+    platform.engine.remove(instance).await?;
+    Ok(Some(record))
 }
 
 async fn periods(platform: &Platform, row: &InstanceRow) -> Result<(Duration, Duration), PlatformError> {

@@ -6,7 +6,7 @@ use mainstay_build::BuilderError;
 use mainstay_deploy::Event;
 use mainstay_diagnosis::facts::StopReason;
 use mainstay_spec::ids::DeploymentId;
-use mainstay_store::NewDeployment;
+use mainstay_store::{DeploymentRow, NewDeployment};
 
 use super::{Actor, Command, STORE_PAUSE};
 use crate::{
@@ -36,24 +36,49 @@ impl Actor {
         }
     }
 
-    /// A newer deployment overtakes those that wait, and the one at work as long as it has not begun to change what runs.
     pub(super) async fn accept(
         &mut self,
         new: NewDeployment,
         updates_app: bool,
     ) -> Result<(), PlatformError> {
-        let id = new.id;
         if updates_app {
             self.platform.store.update_app(&new).await?;
         } else {
             self.platform.store.insert_deployment(&new).await?;
         }
-        let row = self.platform.store.deployment(id).await?;
-        let row = Arc::new(row.ok_or_else(|| PlatformError::missing(format!("deployment {id}")))?);
-        let overtaken = Event::NewerAccepted { deployment: id };
-        for waiting in std::mem::take(&mut self.waiting) {
-            history::append(&self.platform.store, waiting.id, &overtaken).await?;
+        // It is stored, and so accepted: what goes wrong from here on is made good later.
+        self.take_up_accepted().await;
+        Ok(())
+    }
+
+    /// Whatever is stored, not at its end and not worked on waits for its turn. Among it may be what a store that broke off stored all the same.
+    pub(super) async fn take_up_accepted(&mut self) {
+        let unsettled = match self.platform.store.unsettled_deployments(self.app).await {
+            Ok(unsettled) => unsettled,
+            Err(error) => {
+                tracing::error!(app = %self.app, error = &error as &dyn std::error::Error, "could not read an app's deployments");
+                return;
+            }
+        };
+        for row in unsettled {
+            let is_known = self.worked_on().any(|known| known.id == row.id);
+            if !is_known {
+                self.take_up_one(Arc::new(row)).await;
+            }
         }
+    }
+
+    /// A newer deployment overtakes those that wait, and the one at work as long as it has not begun to change what runs. An older one comes
+    /// too late.
+    async fn take_up_one(&mut self, row: Arc<DeploymentRow>) {
+        let newest = self.worked_on().max_by_key(|known| known.number).cloned();
+        if let Some(newer) = newest.filter(|newest| newest.number > row.number) {
+            return self.overtake(row, newer.id).await;
+        }
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.overtake(waiting, row.id).await;
+        }
+        let overtaken = Event::NewerAccepted { deployment: row.id };
         if self
             .current
             .as_ref()
@@ -62,7 +87,24 @@ impl Actor {
             self.advance(overtaken).await;
         }
         self.waiting.push_back(row);
-        Ok(())
+    }
+
+    /// Ends a deployment that waits, unless an earlier server let it begin to change what runs. While its end cannot be stored it waits no
+    /// longer, but is found again.
+    async fn overtake(&mut self, row: Arc<DeploymentRow>, by: DeploymentId) {
+        match history::overtake(&self.platform.store, &row, by).await {
+            Ok(true) => {}
+            Ok(false) => self.waiting.push_back(row),
+            Err(error) => {
+                tracing::error!(deployment = %row.id, error = &error as &dyn std::error::Error, "could not note a successor");
+            }
+        }
+    }
+
+    fn worked_on(&self) -> impl Iterator<Item = &Arc<DeploymentRow>> {
+        let serving = self.serving.as_ref().map(|serving| &serving.row);
+        let current = self.current.as_ref().map(|current| &current.row);
+        serving.into_iter().chain(current).chain(&self.waiting)
     }
 
     pub(super) async fn cancel(&mut self, deployment: DeploymentId, by: String) -> bool {

@@ -170,9 +170,11 @@ impl Actor {
 
     /// What could not be done before, and what nobody reported.
     async fn tidy_up(&mut self) {
-        if self.serving.is_none() {
-            self.serve_again().await;
+        match &self.serving {
+            Some(serving) => self.close_superseded(serving.row.id).await,
+            None => self.serve_again().await,
         }
+        self.take_up_accepted().await;
         self.retire_the_rest(StopReason::DeploymentEnded).await;
     }
 

@@ -62,6 +62,13 @@ impl Actor {
         }
     }
 
+    /// A deployment that was replaced when its end could not be noted.
+    pub(super) async fn close_superseded(&self, active: DeploymentId) {
+        if let Err(error) = history::close_superseded(&self.platform.store, self.app, active).await {
+            tracing::error!(app = %self.app, error = &error as &dyn std::error::Error, "could not note a successor");
+        }
+    }
+
     pub(super) async fn hear_serving_instance(&mut self, report: Report) {
         let Some(serving) = &mut self.serving else { return };
         let deployment = serving.row.id;
@@ -176,8 +183,8 @@ impl Actor {
         });
     }
 
-    /// Instances of deployments that neither serve nor are about to. The store says which one serves, so that a deployment that could not be
-    /// taken up yet loses nothing.
+    /// Instances of deployments that neither serve nor are about to, and what is left of those that ended. The store says which deployment
+    /// serves, so that one that could not be taken up yet loses nothing.
     pub(super) async fn surplus(&self) -> Result<Vec<InstanceRow>, PlatformError> {
         let present = self.platform.store.present_instances(self.app).await?;
         let app = self.platform.store.app(self.app).await?;
@@ -191,10 +198,12 @@ impl Actor {
         keep.extend(self.waiting.iter().map(|row| row.id));
         let open = self.platform.store.open_invocations(self.app).await?;
         let open: HashSet<InvocationId> = open.iter().map(|row| row.id).collect();
+        let is_of_nobody =
+            |row: &InstanceRow| !keep.contains(&row.deployment) && !self.leaving.contains(&row.deployment);
         let is_surplus = |row: &InstanceRow| match row.invocation {
             // Whoever runs it ends it, too.
             Some(invocation) => !open.contains(&invocation),
-            None => !keep.contains(&row.deployment) && !self.leaving.contains(&row.deployment),
+            None => row.exit.is_some() || is_of_nobody(row),
         };
         Ok(present.into_iter().filter(is_surplus).collect())
     }

@@ -1,15 +1,22 @@
 //! The end of an instance: recorded, explained, told, and only then removed, for removing may take long.
 
+use std::{sync::Arc, time::Duration};
+
 use jiff::Timestamp;
 use mainstay_diagnosis::{
     Reason, exit_codes,
     facts::{ExitRecord, StopReason, Termination},
 };
-use mainstay_engine::{EngineError, InstanceStatus};
+use mainstay_engine::{Engine, EngineError, InstanceState, InstanceStatus};
 use mainstay_spec::ids::InstanceId;
 use mainstay_store::{InstanceEvent, InstanceRow};
+use tokio::time::sleep;
 
 use super::{News, Replica};
+use crate::rollout::retire::take_away;
+
+/// Before the engine is asked again.
+const ENGINE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Before it was ever ready, the same death this often ends the deployment.
 const SAME_DEATHS_MAX: u32 = 3;
@@ -79,6 +86,19 @@ impl Replica {
         }
     }
 
+    /// Nothing stays of a start that failed: while the deployment goes on, nobody else would look for it.
+    pub(super) async fn abandon(&self, id: InstanceId) {
+        let taken = take_away(&self.platform, id, StopReason::DeploymentEnded, Duration::ZERO).await;
+        let Err(error) = taken else {
+            return self.mark_removed(id).await;
+        };
+        tracing::warn!(instance = %id, error = &error as &dyn std::error::Error, "could not take away an instance that did not start");
+        // It has ended as far as anybody is concerned: the actor's look after what has will find it.
+        if let Err(error) = self.platform.store.set_instance_exit(id, &lost_record()).await {
+            tracing::error!(instance = %id, error = &error as &dyn std::error::Error, "could not note that an instance did not start");
+        }
+    }
+
     pub(super) async fn mark_removed(&self, id: InstanceId) {
         if let Err(error) = self.platform.store.mark_instance_removed(id).await {
             tracing::error!(instance = %id, error = &error as &dyn std::error::Error, "could not mark an instance removed");
@@ -103,6 +123,24 @@ fn exited(record: &ExitRecord, reason: Option<&Reason>) -> InstanceEvent {
         code: reason.map(|reason| reason.code),
         cause: reason.map(|reason| reason.cause),
         message: ending.story,
+    }
+}
+
+/// Waits for the end itself: an engine that cannot be asked is no sign of it.
+pub(super) async fn end_of(engine: Arc<dyn Engine>, id: InstanceId) -> Result<ExitRecord, EngineError> {
+    loop {
+        let error = match engine.wait(id).await {
+            Ok(record) => return Ok(record),
+            Err(error) => error,
+        };
+        // Before it is called lost: the engine, asked anew, must know of no such instance, or have it as ended.
+        match engine.status(id).await {
+            Ok(Some(status)) if status.state == InstanceState::Running => {}
+            Ok(_) => return Err(error),
+            Err(_) => {}
+        }
+        tracing::warn!(instance = %id, error = &error as &dyn std::error::Error, "could not wait for an instance's end; will try again");
+        sleep(ENGINE_PAUSE).await;
     }
 }
 

@@ -20,7 +20,10 @@ use tokio::{
     time::{sleep, sleep_until},
 };
 
-use self::{ending::exit_of, watching::Watch};
+use self::{
+    ending::{end_of, exit_of},
+    watching::Watch,
+};
 use super::{evidence::History, instance_plan::InstancePlan, starts::Gate};
 use crate::platform::Platform;
 
@@ -225,12 +228,14 @@ impl Replica {
             restarts: 0,
             invocation: None,
         };
-        self.platform.store.insert_instance(&row).await.map_err(|error| {
-            StartError::Engine(EngineError {
+        if let Err(error) = self.platform.store.insert_instance(&row).await {
+            // It may be stored although we were not told.
+            self.abandon(id).await;
+            return Err(StartError::Engine(EngineError {
                 operation: "store the instance".into(),
                 source: Some(Box::new(error)),
-            })
-        })?;
+            }));
+        }
         self.say(&format!(
             "starting instance {}: {}",
             row.name(),
@@ -238,14 +243,10 @@ impl Replica {
         ));
         self.history.started_at = Some(Timestamp::now());
         self.history.starts = self.history.starts.saturating_add(1);
-        let started = self
-            .platform
-            .engine
-            .start(self.plan.instance(id, self.ordinal))
-            .await;
+        let spec = self.plan.instance(id, self.ordinal);
+        let started = self.platform.engine.start(spec).await;
         if started.is_err() {
-            // The engine took everything back.
-            self.mark_removed(id).await;
+            self.abandon(id).await;
         }
         let started = started?;
         let restarts = self.history.restarts();
@@ -256,7 +257,7 @@ impl Replica {
     /// Follows one running instance.
     async fn watch(&mut self, instance: &InstanceStatus) -> Watched {
         let engine = Arc::clone(&self.platform.engine);
-        let mut ended = Box::pin(async move { engine.wait(instance.id).await });
+        let mut ended = Box::pin(end_of(engine, instance.id));
         let mut released = self.released.clone();
         let mut watch = Watch::new(&self.plan, instance, self.was_ready);
         self.answered = watch.ready_at_once();
