@@ -123,7 +123,7 @@ pub(super) fn readable(platform: &Platform, expect: &Expect, app: &str, deployme
 fn log(platform: &Platform, app: &str, deployment: &str, kind: &str) -> String {
     let log = platform.log(app, deployment, kind);
     if kind == "run" {
-        log + &platform.log(app, deployment, "run-restarted")
+        log + &platform.log(app, deployment, "run_restarted")
     } else {
         log
     }

@@ -94,7 +94,7 @@ pub(crate) fn jobs_run_around_a_deployment(platform: &mut Platform) {
         (Some(Code::ContainerExitNonZero), Some(Cause::ExitedWithError)),
         "{bad}"
     );
-    for words in ["migrate", "exit code 3", "`web` was not started"] {
+    for words in ["migrate", "exited with code 3", "`web` was not started"] {
         assert!(bad.message().contains(words), "{words:?} is missing: {bad}");
     }
     expect_runs(platform, &bad, &[("migrate", "FAILED"), ("report", "SUCCEEDED")]);
@@ -172,7 +172,7 @@ pub(crate) fn a_job_has_a_time_limit(platform: &mut Platform) {
         (Some(Code::ContainerExitNonZero), Some(Cause::JobTimeLimit)),
         "{bad}"
     );
-    assert!(bad.message().contains("3 s"), "{bad}");
+    assert!(bad.message().contains("time limit of 3.0 s"), "{bad}");
     platform.delete(APP);
 }
 

@@ -49,7 +49,7 @@ ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever
 
 fn app(name: &str) -> Folder {
     // A busy machine may need long to start an interpreter; none of these is about that.
-    let patient = json!({ "period_seconds": 1, "timeout_seconds": 1, "failure_threshold": 60 });
+    let patient = json!({ "period_seconds": 1, "timeout_seconds": 1, "failure_threshold": 50 });
     Folder::service(name)
         .setting("health_check", patient)
         .with("requirements.txt", "")
