@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{DEADLINE, PROGRAMS, World, exited, signaled};
+use crate::world::{DEADLINE, PROGRAMS, World, exited, signaled, until};
 use mainstay_diagnosis::facts::{ExecFaultKind, StopReason, Termination};
 use mainstay_engine::{Engine, InstanceState, StartError};
 
@@ -89,8 +89,12 @@ async fn a_running_instance_is_listed_with_its_process() {
     assert_eq!(status.state, InstanceState::Running);
     world.printed(id, "up").await;
     let pid = status.pid.unwrap();
-    let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
-    assert_eq!(command, "sleep\x001000\0");
+    // It prints before it becomes another program.
+    until(async || {
+        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+        (command == "sleep\x001000\0").then_some(())
+    })
+    .await;
     // Starting what runs succeeds and starts nothing.
     let again = world.engine.start(spec).await.unwrap();
     assert_eq!(again.pid, Some(pid));
