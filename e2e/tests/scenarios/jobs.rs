@@ -126,7 +126,7 @@ fn taken_back_after_post_deploy(platform: &Platform) {
     let visiting = platform.visitors(APP, 20.0);
     let bad = platform.deploy(&all_kinds("version 3", "well", "4"));
     assert!(bad.message().contains("announce"), "{bad}");
-    assert!(bad.message().contains("exit code 4"), "{bad}");
+    assert!(bad.message().contains("exited with code 4"), "{bad}");
     let back = || {
         let page = platform.get(APP, "/");
         page.is_ok_and(|page| page.status == 200 && page.text.contains("version 1"))
