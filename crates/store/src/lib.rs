@@ -18,8 +18,10 @@ mod tokens;
 
 use std::path::Path;
 
+use sqlx::Connection;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 
 pub use apps::AppRow;
@@ -57,6 +59,7 @@ impl Store {
         // SQLite has one writer at a time; a handful of connections lets readers pass it.
         let pool = pool
             .max_connections(4)
+            .after_release(|connection, _| Box::pin(is_clean(connection)))
             .connect_with(options)
             .await
             .map_err(StoreError::during(format!(
@@ -71,4 +74,12 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Whether nothing is left of what a connection was used for; if not, it is closed instead of used again. A rollback that failed would leave
+/// its transaction open: the next user's writes would go into it and be lost, and nobody else could write.
+async fn is_clean(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    // Behind the rollback of a dropped transaction, which is under way by now.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
