@@ -156,16 +156,32 @@ impl Store {
         offset: u64,
         limit: u64,
     ) -> Result<(Vec<DeploymentRow>, u64), StoreError> {
-        let rows =
-            sqlx::query("SELECT * FROM deployments WHERE app = ? ORDER BY number DESC LIMIT ? OFFSET ?")
-                .bind(app.to_string())
-                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-                .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-                .fetch_all(&self.pool)
-                .await
-                .map_err(StoreError::during(format!("list the deployments of app {app}")))?;
-        let total: i64 = sqlx::query_scalar("SELECT count(*) FROM deployments WHERE app = ?")
+        self.deployments_of_kinds(app, &[], offset, limit).await
+    }
+
+    /// The same of these kinds of causes (`MANUAL`, …) alone; of all when none is named.
+    pub async fn deployments_of_kinds(
+        &self,
+        app: AppId,
+        kinds: &[String],
+        offset: u64,
+        limit: u64,
+    ) -> Result<(Vec<DeploymentRow>, u64), StoreError> {
+        const WANTED: &str = "FROM deployments WHERE app = ?1 AND (?2 = '[]' OR cause_kind IN (SELECT value FROM json_each(?2)))";
+        let kinds = serde_json::to_string(kinds).map_err(StoreError::damaged("kinds of causes", app))?;
+        let rows = format!("SELECT * {WANTED} ORDER BY number DESC LIMIT ?3 OFFSET ?4");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(rows))
             .bind(app.to_string())
+            .bind(&kinds)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during(format!("list the deployments of app {app}")))?;
+        let count = format!("SELECT count(*) {WANTED}");
+        let total: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count))
+            .bind(app.to_string())
+            .bind(&kinds)
             .fetch_one(&self.pool)
             .await
             .map_err(StoreError::during(format!("count the deployments of app {app}")))?;

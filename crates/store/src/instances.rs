@@ -29,6 +29,16 @@ impl InstanceRow {
     pub fn name(&self) -> String {
         format!("{}-{}", self.component, self.ordinal)
     }
+
+    /// A name that no other instance of the app has or had: `web-76b84c7f`.
+    pub fn unique_name(&self) -> String {
+        format!("{}-{}", self.component, self.id.short())
+    }
+
+    /// Whether somebody who says this means it: any of its names, or its id.
+    pub fn is_called(&self, name: &str) -> bool {
+        name == self.name() || name == self.unique_name() || name == self.id.to_string()
+    }
 }
 
 impl Store {

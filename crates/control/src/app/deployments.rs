@@ -169,16 +169,18 @@ impl Application {
         })
     }
 
+    /// Newest first; of all kinds of causes unless some are named.
     pub(crate) async fn deployments(
         &self,
         app: AppId,
+        kinds: &[String],
         page: Page,
     ) -> Result<(Vec<DeploymentView>, u64), Refusal> {
         self.app(app).await?;
         let (rows, total) = self
             .platform
             .store
-            .deployments(app, page.offset(), page.size)
+            .deployments_of_kinds(app, kinds, page.offset(), page.size)
             .await?;
         let mut views = Vec::with_capacity(rows.len());
         for row in rows {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use mainstay_engine::{ExecRequest, ExecSession, InstanceState};
-use mainstay_spec::ids::{AppId, InstanceId};
+use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
+use mainstay_store::InstanceRow;
 
 use super::{Application, Refusal};
 
@@ -11,25 +12,33 @@ use super::{Application, Refusal};
 const SHELL: &str = "command -v bash >/dev/null 2>&1 && exec bash -l; exec sh -l";
 
 impl Application {
-    /// The component's instance of that name (`web-0`), or its first running one.
+    /// The component's instance of that name, or its first running one; of the serving deployment unless another is named.
     pub(crate) async fn console_instance(
         &self,
         app: AppId,
+        deployment: Option<DeploymentId>,
         component: &str,
         name: Option<&str>,
     ) -> Result<InstanceId, Refusal> {
-        let instances = self.instances(app).await?;
-        let of_component = instances.into_iter().filter(|row| row.component == component);
-        for row in of_component
-            .filter(|row| name.is_none_or(|name| row.name() == name || row.id.to_string() == name))
-        {
+        let instances = match deployment {
+            Some(id) => {
+                let row = self.deployment(app, id).await?.row;
+                self.platform.store.instances_of_deployment(row.id).await?
+            }
+            None => self.instances(app).await?,
+        };
+        let fits = |row: &InstanceRow| {
+            !row.removed && row.component == component && name.is_none_or(|name| row.is_called(name))
+        };
+        for row in instances.into_iter().filter(fits) {
             let status = self.platform.engine.status(row.id).await?;
             if status.is_some_and(|status| status.state == InstanceState::Running) {
                 return Ok(row.id);
             }
         }
+        let which = name.map(|name| format!(" called {name:?}")).unwrap_or_default();
         Err(Refusal::BadRequest(format!(
-            "component {component:?} has no running instance to open a console in"
+            "component {component:?} has no running instance{which} to open a console in"
         )))
     }
 

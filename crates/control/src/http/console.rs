@@ -13,7 +13,7 @@ use futures_util::{SinkExt, StreamExt};
 use mainstay_api::ExecResponse;
 use mainstay_diagnosis::facts::Termination;
 use mainstay_engine::{ExecInput, ExecOutput, ExecSession};
-use mainstay_spec::ids::{AppId, InstanceId};
+use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -65,24 +65,37 @@ pub(crate) async fn link(
     Query(query): Query<LinkQuery>,
     headers: HeaderMap,
 ) -> Result<Json<ExecResponse>, ApiError> {
+    make_link(&application, app, None, &component, &query, &headers).await
+}
+
+pub(crate) async fn link_of_deployment(
+    State(application): State<Application>,
+    Path((app, deployment, component)): Path<(AppId, DeploymentId, String)>,
+    Query(query): Query<LinkQuery>,
+    headers: HeaderMap,
+) -> Result<Json<ExecResponse>, ApiError> {
+    make_link(&application, app, Some(deployment), &component, &query, &headers).await
+}
+
+async fn make_link(
+    application: &Application,
+    app: AppId,
+    deployment: Option<DeploymentId>,
+    component: &str,
+    query: &LinkQuery,
+    headers: &HeaderMap,
+) -> Result<Json<ExecResponse>, ApiError> {
+    // Clients send an empty name for none.
+    let name = query.instance_name.as_deref().filter(|name| !name.is_empty());
     let instance = application
-        .console_instance(app, &component, query.instance_name.as_deref())
+        .console_instance(app, deployment, component, name)
         .await?;
     let secret = application.links.make(Link::Exec { instance });
     let url = format!(
         "{}/v2/mainstay/links/{secret}",
-        base_url(&headers).replacen("http", "ws", 1)
+        base_url(headers).replacen("http", "ws", 1)
     );
     Ok(Json(ExecResponse { url }))
-}
-
-pub(crate) async fn link_of_deployment(
-    application: State<Application>,
-    Path((app, _deployment, component)): Path<(AppId, mainstay_spec::ids::DeploymentId, String)>,
-    query: Query<LinkQuery>,
-    headers: HeaderMap,
-) -> Result<Json<ExecResponse>, ApiError> {
-    link(application, Path((app, component)), query, headers).await
 }
 
 /// Upgrades to the console of the instance.

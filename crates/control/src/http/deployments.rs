@@ -10,7 +10,7 @@ use mainstay_spec::ids::{AppId, DeploymentId};
 
 use super::{
     ApiError,
-    extract::{base_url, page},
+    extract::{list_url, page, words},
     wire,
 };
 use crate::app::Application;
@@ -21,17 +21,16 @@ pub(crate) async fn list(
     State(application): State<Application>,
     Path(app): Path<AppId>,
     Query(query): Query<PageQuery>,
+    Query(pairs): Query<Vec<(String, String)>>,
     headers: HeaderMap,
 ) -> Result<Json<DeploymentsResponse>, ApiError> {
-    let (views, total) = application.deployments(app, page(query)?).await?;
-    let links = query.links(
-        &format!("{}/v2/apps/{app}/deployments", base_url(&headers)),
-        total,
-    );
+    let kinds = words(&pairs, "deployment_types");
+    let (views, total) = application.deployments(app, &kinds, page(query)?).await?;
+    let url = list_url(&headers, &format!("/v2/apps/{app}/deployments"), &pairs);
     let deployments = views.into_iter().map(wire::deployment).collect();
     Ok(Json(DeploymentsResponse {
         deployments,
-        links,
+        links: query.links(&url, total),
         meta: Meta { total },
     }))
 }

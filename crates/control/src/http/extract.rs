@@ -75,6 +75,31 @@ impl SpecRequest {
     }
 }
 
+/// The words of a list in a query: given several times, with or without brackets, or with commas between them.
+pub(crate) fn words(pairs: &[(String, String)], name: &str) -> Vec<String> {
+    let of_name = pairs
+        .iter()
+        .filter(|(key, _)| key.strip_suffix("[]").unwrap_or(key) == name);
+    let words = of_name.flat_map(|(_, value)| value.split(','));
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// A list's own address with all that it was asked for, but for the page.
+pub(crate) fn list_url(headers: &HeaderMap, path: &str, pairs: &[(String, String)]) -> String {
+    let url = format!("{}{path}", base_url(headers));
+    let kept: Vec<_> = pairs
+        .iter()
+        .filter(|(key, _)| key != "page" && key != "per_page")
+        .collect();
+    if kept.is_empty() {
+        return url;
+    }
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(kept)
+        .finish();
+    format!("{url}?{query}")
+}
+
 /// The API's address as the client reached it: links lead back the same way.
 pub(crate) fn base_url(headers: &HeaderMap) -> String {
     let host = headers
@@ -82,4 +107,41 @@ pub(crate) fn base_url(headers: &HeaderMap) -> String {
         .and_then(|value| value.to_str().ok())
         .unwrap_or("localhost");
     format!("http://{host}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        pairs.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn a_list_in_a_query_may_be_written_in_three_ways() {
+        let pairs = pairs(&[
+            ("job_names", "a"),
+            ("page", "2"),
+            ("job_names[]", "b,c"),
+            ("job_names", ""),
+        ]);
+        assert_eq!(words(&pairs, "job_names"), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn links_to_other_pages_keep_the_filter() {
+        let headers = HeaderMap::from_iter([(axum::http::header::HOST, "h:1".parse().unwrap())]);
+        let asked = pairs(&[
+            ("page", "2"),
+            ("deployment_types", "MANUAL"),
+            ("per_page", "5"),
+            ("x", "a b"),
+        ]);
+        assert_eq!(
+            list_url(&headers, "/v2/apps", &asked),
+            "http://h:1/v2/apps?deployment_types=MANUAL&x=a+b"
+        );
+        assert_eq!(list_url(&headers, "/v2/apps", &[]), "http://h:1/v2/apps");
+    }
 }

@@ -17,7 +17,7 @@ use mainstay_store::{InvocationPhase, Trigger};
 
 use super::{
     ApiError,
-    extract::{base_url, page},
+    extract::{list_url, page, words},
     logs,
 };
 use crate::app::{Application, jobs::InvocationView};
@@ -35,10 +35,8 @@ pub(crate) async fn list(
     let (views, total) = application
         .invocations(app, &filter.jobs, filter.deployment, page(query)?)
         .await?;
-    let links = query.links(
-        &format!("{}/v2/apps/{app}/job-invocations", base_url(&headers)),
-        total,
-    );
+    let url = list_url(&headers, &format!("/v2/apps/{app}/job-invocations"), &pairs);
+    let links = query.links(&url, total);
     Ok(Json(JobInvocationsResponse {
         job_invocations: views.into_iter().map(invocation).collect(),
         links,
@@ -79,7 +77,6 @@ pub(crate) async fn logs(
     Ok(Json(logs::answer(&application, wish, &headers)))
 }
 
-/// `job_names` may be given several times, with or without brackets.
 #[derive(Debug, Default)]
 struct Filter {
     jobs: Vec<String>,
@@ -88,23 +85,19 @@ struct Filter {
 
 impl Filter {
     fn read(pairs: &[(String, String)]) -> Result<Self, ApiError> {
-        let mut filter = Self::default();
-        for (key, value) in pairs {
-            match key.as_str() {
-                "job_names" | "job_names[]" | "job_name" => {
-                    let names = value.split(',').filter(|name| !name.is_empty());
-                    filter.jobs.extend(names.map(str::to_owned));
-                }
-                "deployment_id" if !value.is_empty() => {
-                    let id = value.parse().map_err(|_| {
-                        ApiError::bad_request(format!("deployment_id is {value:?}, which is no id"))
-                    })?;
-                    filter.deployment = Some(id);
-                }
-                _ => {}
-            }
-        }
-        Ok(filter)
+        let deployment = pairs
+            .iter()
+            .find(|(key, value)| key == "deployment_id" && !value.is_empty())
+            .map(|(_, value)| {
+                value
+                    .parse()
+                    .map_err(|_| ApiError::bad_request(format!("deployment_id is {value:?}, which is no id")))
+            });
+        let jobs = [words(pairs, "job_names"), words(pairs, "job_name")].concat();
+        Ok(Self {
+            jobs,
+            deployment: deployment.transpose()?,
+        })
     }
 }
 

@@ -334,7 +334,7 @@ pub(crate) fn instance(
             Some(ComponentKind::Job) => InstanceComponentType::Job,
             _ => InstanceComponentType::Service,
         },
-        instance_name: format!("{}-{}", row.component, row.id.short()),
+        instance_name: row.unique_name(),
         instance_alias: row.name(),
         instance_id: row.id.to_string(),
         deployment_id: row.deployment.to_string(),
