@@ -14,11 +14,13 @@
 #![allow(clippy::print_stderr, reason = "a test says on standard error how far it is")]
 
 pub mod bench;
+mod cache;
 mod deployment;
 pub mod faults;
 mod flask;
 mod folder;
 mod platform;
+mod python_clients;
 mod registry;
 mod run;
 mod visit;
@@ -28,6 +30,7 @@ pub use deployment::{Deployment, Leaf};
 pub use flask::flask_hello;
 pub use folder::{Folder, python_hello};
 pub use platform::{Platform, Programs};
+pub use python_clients::PythonClients;
 pub use registry::Registry;
 pub use run::Answer;
 pub use visit::{Page, Visiting};

@@ -137,10 +137,8 @@ impl Platform {
     /// Runs `mainstay`; one that takes longer is killed.
     pub fn cli(&self, arguments: &[&str], within: Duration) -> Answer {
         let mut command = Command::new(self.programs.path("mainstay"));
-        command.arg("--api-url").arg(format!("http://{}", self.setup.api));
-        command
-            .arg("--token-file")
-            .arg(self.setup.data_dir().join("token"));
+        command.arg("--api-url").arg(self.api_url());
+        command.arg("--token-file").arg(self.token_file());
         command.args(arguments).env_remove("MAINSTAY_TOKEN");
         run(&mut command, within)
     }
@@ -255,7 +253,7 @@ impl Platform {
 
     /// Asks the API itself: quicker than the command line.
     pub(crate) fn api(&self, path: &str) -> io::Result<Value> {
-        let token = fs::read_to_string(self.setup.data_dir().join("token"))?;
+        let token = fs::read_to_string(self.token_file())?;
         let authorization = format!("Authorization: Bearer {}\r\n", token.trim());
         let page = visit::get_with(self.setup.api, "localhost", path, &authorization)?;
         let body = page.text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
@@ -320,6 +318,16 @@ impl Platform {
     /// Where the server keeps what survives it.
     pub fn data_dir(&self) -> PathBuf {
         self.setup.data_dir()
+    }
+
+    /// The API's base address.
+    pub fn api_url(&self) -> String {
+        format!("http://{}", self.setup.api)
+    }
+
+    /// Where the first token was written.
+    pub fn token_file(&self) -> PathBuf {
+        self.setup.data_dir().join("token")
     }
 
     pub fn router(&self) -> SocketAddr {

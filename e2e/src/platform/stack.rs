@@ -1,29 +1,24 @@
 //! The stack image is made once and kept between runs: making it takes the better part of a minute.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use mainstay_images::{ImageStore, settings::OperatorSettings, stack};
-use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use crate::run::run;
+use crate::{cache, run::run};
 
-const CACHE: &str = "/var/cache/mainstay-tests";
 const COPIES_WITHIN: Duration = Duration::from_mins(2);
-const OTHERS_KEPT: Duration = Duration::from_hours(24);
 
 /// Gives an image store that has the stack to a platform that has none yet.
 pub(super) fn provide(images: &Path) {
-    fs::create_dir_all(CACHE).expect("root may");
-    let lock = File::create(Path::new(CACHE).join("lock")).expect("root may");
     // Several test processes may come here at once: one makes it, and none takes it away while another links it.
-    flock(&lock, FlockOperation::LockExclusive).expect("a lock can be waited for");
+    let _lock = cache::lock("lock");
     let cached = cached();
     let mut command = Command::new("cp");
     // Files of layers and records are never changed in place, so that links will do.
@@ -39,15 +34,15 @@ pub(super) fn provide(images: &Path) {
 /// A store with nothing but the stack, made by the code under test.
 fn cached() -> PathBuf {
     let name = format!("images-{}", fingerprint());
-    forget_others(&name);
-    let store_path = Path::new(CACHE).join(name);
+    // Stores of earlier sources, which nobody used for long; another checkout may still be at them.
+    cache::forget_others("images-", &name);
+    let store_path = cache::path(&name);
     let store = ImageStore::open(&store_path).unwrap_or_else(|error| panic!("the kept image store: {error}"));
     let settings = OperatorSettings::from_environment();
     let runtime = tokio::runtime::Runtime::new().expect("threads can be made");
     let made = runtime.block_on(stack::ensure(&store, &settings, |line| eprintln!("{line}")));
     made.unwrap_or_else(|error| panic!("the stack image cannot be made: {error:?}"));
-    let used = File::open(&store_path).and_then(|directory| directory.set_modified(SystemTime::now()));
-    used.expect("our own directory");
+    cache::note_use(&store_path);
     store_path
 }
 
@@ -65,17 +60,4 @@ fn fingerprint() -> String {
         }
     }
     data_encoding::HEXLOWER.encode(&hash.finalize()[..6])
-}
-
-/// Stores of earlier sources, which nobody used for long; another checkout may still be at them.
-fn forget_others(name: &str) {
-    for entry in fs::read_dir(CACHE).into_iter().flatten().filter_map(Result::ok) {
-        let other = entry.file_name() != name && entry.file_name().to_string_lossy().starts_with("images-");
-        let used = entry.metadata().and_then(|metadata| metadata.modified());
-        let age = used.map(|used| used.elapsed().unwrap_or_default());
-        if other && age.is_ok_and(|age| age > OTHERS_KEPT) {
-            // What stays now goes the next time.
-            drop(fs::remove_dir_all(entry.path()));
-        }
-    }
 }

@@ -1,0 +1,305 @@
+"""Runs the whole life of an app with pydo, the original's own client, and checks every answer against the contract.
+
+Says each step on standard output; ends with a traceback at the first thing that is wrong.
+"""
+
+import argparse
+import json
+import time
+import traceback
+import urllib.parse
+import urllib.request
+
+import websocket
+from azure.core.exceptions import HttpResponseError
+from azure.core.pipeline.policies import SansIOHTTPPolicy
+from pydo import Client
+
+from contract import Contract
+
+POLL_EVERY = 0.3
+DEPLOYS_WITHIN = 240
+SETTLES_WITHIN = 60
+FINAL = ("ACTIVE", "ERROR", "CANCELED", "SUPERSEDED")
+
+
+class Checking(SansIOHTTPPolicy):
+    """Sees every answer. The API is on the loopback here, so that the token may travel without TLS."""
+
+    def __init__(self, contract):
+        self.contract = contract
+        self.wrong = []
+        self.last = None
+
+    def on_request(self, request):
+        request.context.options.setdefault("enforce_https", False)
+
+    def on_response(self, request, response):
+        answer = response.http_response
+        url = urllib.parse.urlsplit(request.http_request.url)
+        self.last = answer
+        self.wrong += self.contract.check(
+            request.http_request.method, url.path, answer.status_code, answer.headers.get("content-type"), answer.body()
+        )
+
+
+class Life:
+    """One app from its creation to its end."""
+
+    def __init__(self, arguments):
+        with open(arguments.token_file, encoding="utf-8") as file:
+            token = file.read().strip()
+        self.contract = Contract(arguments.contract)
+        self.checking = Checking(self.contract)
+        # A 500 would be hidden by another try.
+        client = Client(token, endpoint=arguments.endpoint, per_call_policies=[self.checking], retry_total=0)
+        self.apps, self.account = client.apps, client.account
+        self.source = {"repo_clone_url": arguments.source, "branch": "main"}
+        self.id = None
+
+    def spec(self, greeting="first", **web):
+        service = {
+            "name": "web",
+            "git": self.source,
+            "http_port": 8080,
+            "instance_count": 1,
+            "instance_size_slug": "apps-s-1vcpu-1gb",
+            "health_check": {"period_seconds": 1, "failure_threshold": 20},
+            "termination": {"grace_period_seconds": 5},
+            "envs": [{"key": "GREETING", "value": greeting, "scope": "RUN_TIME"}],
+            **web,
+        }
+        job = {"name": "announce", "kind": "POST_DEPLOY", "git": self.source, "run_command": "echo announced"}
+        return {"name": "pydo-life", "services": [service], "jobs": [job]}
+
+    def wait(self, deployment):
+        """Polls as clients do; progress must never go back."""
+        deadline = time.monotonic() + DEPLOYS_WITHIN
+        done = 0
+        while time.monotonic() < deadline:
+            found = self.apps.get_deployment(self.id, deployment)["deployment"]
+            progress = found["progress"]
+            assert progress["total_steps"] > 0, progress
+            assert progress.get("success_steps", 0) >= done, f"{done} steps were done already: {progress}"
+            done = progress.get("success_steps", 0)
+            if found["phase"] in FINAL:
+                return found
+            time.sleep(POLL_EVERY)
+        raise AssertionError(f"deployment {deployment} does not end: {json.dumps(found['progress'])}")
+
+    def await_active(self, deployment):
+        found = self.wait(deployment)
+        assert found["phase"] == "ACTIVE", json.dumps(found)[:4000]
+        progress = found["progress"]
+        assert progress["success_steps"] == progress["total_steps"], progress
+        assert progress.get("error_steps", 0) == 0, progress
+        assert all(step["status"] == "SUCCESS" for step in progress["steps"]), progress
+        return found
+
+    def logs(self, answer):
+        assert answer.get("historic_urls"), answer
+        return "".join(urllib.request.urlopen(url, timeout=20).read().decode() for url in answer["historic_urls"])
+
+    def await_log(self, ask, words):
+        deadline = time.monotonic() + SETTLES_WITHIN
+        while words not in (text := self.logs(ask())):
+            assert time.monotonic() < deadline, f"the log never says {words!r}:\n{text}"
+            time.sleep(POLL_EVERY)
+        return text
+
+    # === the steps, in order ===
+
+    def creates(self):
+        assert self.account.get()["account"]["status"] == "active"
+        assert any(region.get("default") for region in self.apps.list_regions()["regions"])
+        sizes = self.apps.list_instance_sizes()["instance_sizes"]
+        slug = sizes[0]["slug"]
+        assert self.apps.get_instance_size(slug)["instance_size"]["slug"] == slug
+        proposal = self.apps.validate_app_spec({"spec": self.spec()})
+        assert proposal["app_name_available"] is True, proposal
+        app = self.apps.create({"spec": self.spec()})["app"]
+        self.id = app["id"]
+        assert app["pending_deployment"]["id"], app
+        self.first = self.await_active(app["pending_deployment"]["id"])
+        app = self.apps.get(self.id)["app"]
+        assert app["live_url"].startswith("http"), app
+        assert app["active_deployment"]["id"] == self.first["id"], app
+        assert len(self.first["services"][0]["source_commit_hash"]) == 40, self.first
+        taken = self.apps.validate_app_spec({"spec": self.spec()})
+        assert not taken.get("app_name_available"), taken
+
+    def reads_logs(self):
+        of_deployment = lambda kind: lambda: self.apps.get_logs(self.id, self.first["id"], "web", type=kind)
+        assert "build complete" in self.logs(of_deployment("BUILD")())
+        assert "listening" in self.logs(of_deployment("DEPLOY")())
+        run = self.await_log(lambda: self.apps.get_logs_active_deployment(self.id, "web", type="RUN"), "listening")
+        assert all(line.split(" ", 2)[0] == "web" for line in run.splitlines()), run
+        assert "announced" in self.logs(self.apps.get_logs_aggregate(self.id, self.first["id"], type="DEPLOY"))
+        assert "listening" in self.logs(self.apps.get_logs_active_deployment_aggregate(self.id, type="RUN"))
+        live = self.apps.get_logs_active_deployment(self.id, "web", type="RUN", follow=True)["live_url"]
+        socket = websocket.create_connection(live.replace("http", "ws", 1), timeout=20)
+        while "listening" not in json.loads(socket.recv())["data"]:
+            pass
+        socket.close()
+        invocations = self.apps.list_job_invocations(self.id, job_names=["announce"])["job_invocations"]
+        assert [run["phase"] for run in invocations] == ["SUCCEEDED"], invocations
+        one = self.apps.get_job_invocation(self.id, invocations[0]["id"])["job_invocation"]
+        assert one["job_name"] == "announce", one
+        log = self.apps.get_job_invocation_logs(self.id, "announce", one["id"], type="JOB_INVOCATION")
+        assert "announced" in self.logs(log)
+
+    def opens_a_console(self):
+        (instance,) = self.apps.get_instances(self.id)["instances"]
+        assert (instance["component_name"], instance["component_type"]) == ("web", "SERVICE"), instance
+        url = self.apps.get_exec_active_deployment(self.id, "web", instance_name=instance["instance_name"])["url"]
+        socket = websocket.create_connection(url, timeout=20)
+        send = lambda **operation: socket.send(json.dumps(operation))
+        send(op="resize", width=100, height=30)
+        # The answer is not what was typed: the terminal echoes that.
+        send(op="stdin", data="echo sum $((40 + 2)); stty size\n")
+        seen = ""
+        while "sum 42" not in seen or "30 100" not in seen:
+            seen += json.loads(socket.recv())["data"]
+        by_deployment = self.apps.get_exec(self.id, self.first["id"], "web")
+        assert by_deployment["url"] != url
+        # The instance ends, and its console with it.
+        send(op="stdin", data="kill -9 $(cat /tmp/server.pid)\n")
+        try:
+            while socket.recv():
+                pass
+        except websocket.WebSocketException:
+            pass
+        restarted = lambda: self.apps.get_logs_active_deployment(self.id, "web", type="RUN_RESTARTED")
+        self.await_log(restarted, "listening")
+
+    def updates(self):
+        app = self.apps.update(self.id, {"spec": self.spec("second")})["app"]
+        updated = self.await_active(app["pending_deployment"]["id"])
+        assert updated["cause"] == "app spec updated", updated["cause"]
+        assert updated["previous_deployment_id"] == self.first["id"]
+        reasons = [step.get("reason", {}).get("code") for step in leaves(updated["progress"]["steps"])]
+        assert "PreviousBuildReused" in reasons, reasons
+        deployment = self.apps.create_deployment(self.id, {"force_build": True})["deployment"]
+        self.await_active(deployment["id"])
+
+    def fails_on_purpose(self):
+        before = self.apps.get(self.id)["app"]["active_deployment"]["id"]
+        broken = self.spec("third", run_command="echo these are my last words; exit 3")
+        app = self.apps.update(self.id, {"spec": broken})["app"]
+        failed = self.wait(app["pending_deployment"]["id"])
+        assert failed["phase"] == "ERROR", failed["phase"]
+        (leaf,) = [step for step in leaves(failed["progress"]["steps"]) if step["status"] == "ERROR"]
+        assert leaf["component_name"] == "web", leaf
+        assert "ContainerExitNonZero" in leaf["reason"]["code"], leaf
+        assert "3" in leaf["reason"]["message"], leaf
+        assert any(step.get("reason") for step in failed["progress"]["summary_steps"]), failed["progress"]
+        log = self.apps.get_logs(self.id, failed["id"], "web", type="DEPLOY")
+        assert "these are my last words" in self.logs(log)
+        self.failed = failed
+        self.before_failure = before
+
+    def cancels(self):
+        stuck = self.spec("fourth", run_command="sleep 600")
+        stuck["services"][0]["health_check"]["failure_threshold"] = 50
+        deployment = self.apps.update(self.id, {"spec": stuck})["app"]["pending_deployment"]["id"]
+        deadline = time.monotonic() + SETTLES_WITHIN
+        while self.apps.get_deployment(self.id, deployment)["deployment"]["phase"] != "DEPLOYING":
+            assert time.monotonic() < deadline, "it never deploys"
+            time.sleep(POLL_EVERY)
+        self.apps.cancel_deployment(self.id, deployment)
+        assert self.wait(deployment)["phase"] == "CANCELED"
+        try:
+            self.apps.cancel_deployment(self.id, deployment)
+        except HttpResponseError as error:
+            assert error.status_code == 400, error
+        else:
+            raise AssertionError("what has ended can be canceled")
+
+    def restarts(self):
+        deployment = self.apps.restart(self.id, {"components": ["web"]})["deployment"]
+        found = self.await_active(deployment["id"])
+        assert found["cause_details"]["digitalocean_user_action"]["name"] == "RESTART", found["cause_details"]
+
+    def lists_pages(self):
+        seen = []
+        page = 1
+        while True:
+            answer = self.apps.list_deployments(self.id, page=page, per_page=2)
+            seen += [deployment["id"] for deployment in answer["deployments"]]
+            following = answer.get("links", {}).get("pages", {}).get("next")
+            assert (following is None) == (len(seen) >= answer["meta"]["total"]), answer["links"]
+            if following is None:
+                break
+            page += 1
+        assert len(seen) == len(set(seen)) == answer["meta"]["total"] >= 5, seen
+        manual = self.apps.list_deployments(self.id, deployment_types=["MANUAL"])
+        assert manual["meta"]["total"] >= 5, manual["meta"]
+        pushed = self.apps.list_deployments(self.id, deployment_types=["DEPLOY_ON_PUSH"])
+        assert pushed["meta"]["total"] == 0, pushed["meta"]
+        assert self.id in [app["id"] for app in self.apps.list(per_page=1)["apps"]]
+
+    def is_told_what_is_wrong(self):
+        missing = self.apps.get("00000000-0000-4000-8000-000000000000")
+        assert missing["id"] == "not_found" and missing["request_id"], missing
+        try:
+            self.apps.create({"spec": {"name": "bad-spec", "services": [{"name": "web", "http_port": 0}]}})
+        except HttpResponseError as error:
+            assert error.status_code == 400 and "services.0" in error.response.text(), error.response.text()
+        else:
+            raise AssertionError("a bad spec is accepted")
+
+    def deletes(self):
+        assert self.apps.delete(self.id)["id"] == self.id
+        assert self.apps.get(self.id)["id"] == "not_found"
+
+
+def leaves(steps):
+    for step in steps:
+        below = step.get("steps") or []
+        yield from leaves(below) if below else [step]
+
+
+STEPS = [
+    Life.creates,
+    Life.reads_logs,
+    Life.opens_a_console,
+    Life.updates,
+    Life.fails_on_purpose,
+    Life.cancels,
+    Life.restarts,
+    Life.lists_pages,
+    Life.is_told_what_is_wrong,
+    Life.deletes,
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--endpoint", required=True)
+    parser.add_argument("--token-file", required=True)
+    parser.add_argument("--contract", required=True)
+    parser.add_argument("--source", required=True, help="a git repository with the app")
+    life = Life(parser.parse_args())
+    failed = False
+    for step in STEPS:
+        began = time.monotonic()
+        try:
+            step(life)
+        except Exception:  # noqa: BLE001: whatever it is, the answers so far are told as well
+            traceback.print_exc()
+            failed = True
+        print(f"{'✘' if failed else '✔'} {step.__name__} ({time.monotonic() - began:.1f} s)", flush=True)
+        if failed:
+            if life.checking.last is not None:
+                print(f"the last answer: {life.checking.last.status_code} {life.checking.last.text()[:4000]}")
+            break
+    for line in sorted(set(life.checking.wrong)):
+        print(f"✘ {line}")
+    called = life.contract.called
+    print(f"{len(called)} of {len(life.contract.names())} operations were called")
+    if failed or life.checking.wrong:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
