@@ -297,7 +297,16 @@ impl Engine for LocalEngine {
 
     async fn stats(&self, id: InstanceId) -> Result<InstanceStats, EngineError> {
         let failed = || EngineError::during(format!("read the usage of the instance {id}"));
-        match self.inner.ask(id, &Request::Stats).await.map_err(failed())? {
+        let instance = self.inner.get(id)?;
+        instance.running()?;
+        // A shim that takes back what the instance had listens no more, and hangs up only when it is done.
+        let reply = tokio::select! {
+            reply = self.inner.ask(id, &Request::Stats) => reply.map_err(failed())?,
+            _ = instance.ended() => {
+                return Err(EngineError::plain(format!("the instance {id} ended")));
+            }
+        };
+        match reply {
             Reply::Stats(stats) => Ok(InstanceStats {
                 at: stats.at,
                 memory_bytes: stats.memory_bytes,

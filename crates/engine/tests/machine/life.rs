@@ -35,6 +35,23 @@ async fn every_signal_is_told_exactly() {
     }
 }
 
+/// Its shim takes back what it had, and answers nobody any more.
+#[tokio::test]
+async fn what_has_ended_is_not_asked_for_its_usage() {
+    if !mainstay_testkit::can_run(&PROGRAMS) {
+        return;
+    }
+    let world = World::new().await;
+    let spec = world.shell("exit 3");
+    let id = spec.id;
+    let (_, _) = world.run(spec).await;
+    let error = world.engine.stats(id).await.unwrap_err();
+    assert!(
+        error.to_string().contains("is not running"),
+        "the shim was asked: {error}"
+    );
+}
+
 #[tokio::test]
 async fn output_is_kept_line_by_line_and_nothing_else_is_left() {
     if !mainstay_testkit::can_run(&PROGRAMS) {

@@ -12,6 +12,9 @@ use super::{LINE_BYTES_MAX, LogError, LogLine, format};
 /// How much is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
+/// So much holds a whole line wherever it begins.
+const WINDOW_BYTES: u64 = 2 * (LINE_BYTES_MAX as u64 + 64);
+
 /// Whether there is a log.
 pub fn has_log(directory: &Path) -> bool {
     directory.is_dir()
@@ -24,7 +27,7 @@ pub struct LogReader {
     /// Lines up to this one are not delivered (again).
     after: u64,
     open: Option<OpenSegment>,
-    /// Lines found by looking for a tail, not yet delivered.
+    /// Lines that were read while a segment was left, not yet delivered.
     ready: VecDeque<LogLine>,
 }
 
@@ -40,16 +43,19 @@ struct OpenSegment {
 impl LogReader {
     /// Starts after the line `after`, and of what is there now delivers only the last `tail` lines.
     pub fn open(directory: &Path, tail: Option<usize>, after: Option<u64>) -> Result<Self, LogError> {
-        let mut reader = Self {
+        let mut after = after.unwrap_or(0);
+        if let Some(tail) = tail {
+            // Lines are numbered without gaps.
+            let last = Self::last_sequence(directory)?.unwrap_or(0);
+            let tail = u64::try_from(tail).unwrap_or(u64::MAX);
+            after = after.max(last.saturating_sub(tail));
+        }
+        Ok(Self {
             directory: directory.to_owned(),
-            after: after.unwrap_or(0),
+            after,
             open: None,
             ready: VecDeque::new(),
-        };
-        if let Some(tail) = tail {
-            reader.skip_to_tail(tail)?;
-        }
-        Ok(reader)
+        })
     }
 
     /// The number of the last whole line, if there is any.
@@ -87,22 +93,6 @@ impl LogReader {
         }
     }
 
-    /// Reads everything there is and keeps the last lines: a log is at most a few segments long.
-    fn skip_to_tail(&mut self, tail: usize) -> Result<(), LogError> {
-        let mut kept = VecDeque::new();
-        loop {
-            let lines = self.read()?;
-            if lines.is_empty() {
-                self.ready = kept;
-                return Ok(());
-            }
-            kept.extend(lines);
-            while kept.len() > tail {
-                kept.pop_front();
-            }
-        }
-    }
-
     /// Opens the segment that holds the next line; false when there is none.
     fn open_next(&mut self) -> Result<bool, LogError> {
         loop {
@@ -112,7 +102,8 @@ impl LogReader {
                 return Ok(false);
             };
             match File::open(&segment.path) {
-                Ok(file) => {
+                Ok(mut file) => {
+                    go_to(&mut file, self.after).map_err(LogError::on("read", &segment.path))?;
                     self.open = Some(OpenSegment {
                         first: segment.first,
                         path: segment.path,
@@ -184,14 +175,44 @@ impl LogReader {
     }
 }
 
+/// Goes to the start of a line that is not far before the one that follows `after`: a long log is not read to skip it.
+fn go_to(file: &mut File, after: u64) -> std::io::Result<()> {
+    let (mut low, mut high) = (0, file.metadata()?.len());
+    // The line at `low` is the first of the file or not wanted.
+    while after > 0 && high - low > CHUNK_BYTES as u64 {
+        let middle = low + (high - low) / 2;
+        match first_line_after(file, middle)? {
+            Some((start, sequence)) if sequence <= after && start < high => low = start,
+            _ => high = middle,
+        }
+    }
+    file.seek(SeekFrom::Start(low)).map(drop)
+}
+
+/// Where the first line that begins behind `offset` begins, and its number.
+fn first_line_after(file: &mut File, offset: u64) -> std::io::Result<Option<(u64, u64)>> {
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = Vec::new();
+    file.take(WINDOW_BYTES).read_to_end(&mut bytes)?;
+    let mut start = offset;
+    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    start += lines.next().map_or(0, <[u8]>::len) as u64;
+    for line in lines {
+        if let Some(line) = line.strip_suffix(b"\n").and_then(format::parse) {
+            return Ok(Some((start, line.sequence)));
+        }
+        start += line.len() as u64;
+    }
+    Ok(None)
+}
+
 /// The last whole line of a file.
 fn last_line(file: &mut File) -> std::io::Result<Option<LogLine>> {
-    // The last whole line and one torn one fit into this.
-    let window = 2 * (LINE_BYTES_MAX as u64 + 64);
+    // The last whole line and one torn one fit into the window.
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(window)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(WINDOW_BYTES)))?;
     let mut bytes = Vec::new();
-    file.take(window).read_to_end(&mut bytes)?;
+    file.take(WINDOW_BYTES).read_to_end(&mut bytes)?;
     let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else {
         return Ok(None);
     };
@@ -266,6 +287,43 @@ mod tests {
         assert_eq!(place(Some(3), Some(3)), [4, 5]);
         assert_eq!(place(Some(0), None), [0_u64; 0]);
         assert_eq!(place(None, Some(99)), [0_u64; 0]);
+    }
+
+    /// Of a log of some chunks, so that its lines are looked for and not read one by one.
+    #[test]
+    fn every_place_of_a_long_segment_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = LogWriter::open(directory.path(), LogLimits::default()).unwrap();
+        let lines: u64 = 3000;
+        for number in 0..lines {
+            let text = vec![b'x'; usize::try_from(number * 7919 % 900).unwrap()];
+            writer.line(LogSource::Stdout, Timestamp::UNIX_EPOCH, &text);
+        }
+        writer.flush().unwrap();
+        for after in (0..lines).step_by(97).chain([lines - 1, lines]) {
+            let expected: Vec<u64> = (after + 1..=lines).collect();
+            let mut reader = LogReader::open(directory.path(), None, Some(after)).unwrap();
+            assert!(read_all(&mut reader) == expected, "after {after}");
+            let path = format::Segment::starting_at(directory.path(), 1).path;
+            let mut file = File::open(path).unwrap();
+            go_to(&mut file, after).unwrap();
+            let skipped = file.stream_position().unwrap();
+            let near = read_through(directory.path(), after).saturating_sub(skipped);
+            assert!(
+                near <= 2 * CHUNK_BYTES as u64,
+                "after {after}: {near} bytes too early"
+            );
+        }
+        let mut reader = LogReader::open(directory.path(), Some(5), None).unwrap();
+        assert_eq!(read_all(&mut reader), (lines - 4..=lines).collect::<Vec<u64>>());
+    }
+
+    /// The offset behind the line.
+    fn read_through(directory: &Path, line: u64) -> u64 {
+        let text = std::fs::read(format::Segment::starting_at(directory, 1).path).unwrap();
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        let whole = lines.take(usize::try_from(line).unwrap());
+        whole.map(|line| line.len() as u64).sum()
     }
 
     #[test]
