@@ -23,5 +23,5 @@ pub use self::{
     fault::{Fault, chosen},
     report::{heading, line, summary, too_slow},
     suite::{Outcome, run},
-    told::{Delay, Since, Told},
+    told::{Delay, Since},
 };

@@ -1,4 +1,4 @@
-//! The table of faults, the confusion matrix, and how quickly reasons were told.
+//! The table of faults, the confusion matrix, and how quickly reasons were stored.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -146,7 +146,7 @@ fn other_causes(outcomes: &[Outcome]) -> String {
 }
 
 fn delays(outcomes: &[Outcome]) -> String {
-    let mut text = String::from("\nfrom the fact to the reason that a client can read, in seconds\n");
+    let mut text = String::from("\nfrom the fact to the reason that is stored, in seconds\n");
     for (since, seconds) in by_fact(outcomes) {
         let _ = writeln!(
             text,

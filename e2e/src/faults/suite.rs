@@ -23,8 +23,6 @@ const LANES: usize = 6;
 const GREETING: &str = "the version before";
 const SERVE_PAGES: &str = r#"["httpd", "-f", "-p", "8080", "-h", "/pages"]"#;
 const VISITS_PER_SECOND: f64 = 5.0;
-const LOOK_EVERY_TOGETHER: Duration = Duration::from_millis(50);
-const LOOK_EVERY_ALONE: Duration = Duration::from_millis(10);
 const FALLS_WITHIN: Duration = Duration::from_mins(1);
 /// Retired instances go in the background.
 const TIDY_WITHIN: Duration = Duration::from_secs(30);
@@ -44,7 +42,6 @@ pub struct Outcome {
 struct Lane<'a> {
     platform: &'a Platform,
     name: String,
-    look_every: Duration,
     visiting: Option<Visiting>,
     /// Deployments that failed, to be read again at the end.
     past: Vec<(Fault, String)>,
@@ -66,7 +63,7 @@ pub fn run(platform: &Platform, faults: &[Fault], tell: &(dyn Fn(&Outcome) + Syn
             let (queue, outcomes) = (&queue, &outcomes);
             scope.spawn(move || {
                 let name = format!("lane-{number}");
-                let done = work_off(platform, &name, LOOK_EVERY_TOGETHER, queue, tell);
+                let done = work_off(platform, &name, queue, tell);
                 lock(outcomes).extend(done);
             });
         }
@@ -74,7 +71,7 @@ pub fn run(platform: &Platform, faults: &[Fault], tell: &(dyn Fn(&Outcome) + Syn
     let queue = Mutex::new(VecDeque::from(alone));
     let mut all = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
     if !lock(&queue).is_empty() {
-        all.extend(work_off(platform, "lane-alone", LOOK_EVERY_ALONE, &queue, tell));
+        all.extend(work_off(platform, "lane-alone", &queue, tell));
     }
     all
 }
@@ -87,14 +84,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn work_off(
     platform: &Platform,
     name: &str,
-    look_every: Duration,
     queue: &Mutex<VecDeque<Fault>>,
     tell: &(dyn Fn(&Outcome) + Sync),
 ) -> Vec<Outcome> {
     let mut lane = Lane {
         platform,
         name: name.to_owned(),
-        look_every,
         visiting: None,
         past: Vec::new(),
     };
@@ -155,10 +150,10 @@ impl Lane<'_> {
         let before = platform.instances(app);
         let id = platform.app_id(app);
         let folder = outcome.fault.folder(app);
-        let (deployment, told) = told::deploy(platform, &id, folder.path(), self.look_every);
+        let deployment = platform.deploy_directory(folder.path());
         let expect = &outcome.fault.expect;
         outcome.got = Some(Got::of(&deployment));
-        outcome.delay = told::delay(&deployment, &told);
+        outcome.delay = told::delay(&deployment, &platform.server_log());
         let differences = &mut outcome.differences;
         differences.extend(check::failure(expect, &deployment));
         differences.extend(check::readable(platform, expect, app, deployment.id()));
@@ -211,7 +206,7 @@ impl Lane<'_> {
         if expect.after_active {
             // The answer says nothing: the app may die of the question.
             drop(expect.visit.is_some().then(|| platform.get(app, path)));
-            self.fall(outcome, app);
+            self.fall(outcome, app, deployment.id());
         } else {
             if let Some(words) = &expect.page {
                 platform.expect_page(app, path, words);
@@ -229,12 +224,10 @@ impl Lane<'_> {
     }
 
     /// Waits for the reason of an instance that serves no more.
-    fn fall(&self, outcome: &mut Outcome, app: &str) {
+    fn fall(&self, outcome: &mut Outcome, app: &str, deployment: &str) {
         let mut reason = serde_json::Value::Null;
-        let mut at = jiff::Timestamp::now();
         wait_until(FALLS_WITHIN, || {
             let instances = self.platform.instance_list(app);
-            at = jiff::Timestamp::now();
             let told = instances
                 .iter()
                 .find(|instance| instance["reason"]["code"].is_string());
@@ -250,6 +243,7 @@ impl Lane<'_> {
             return;
         }
         outcome.got = Some(Got::of_reason(&reason));
+        outcome.delay = told::delay_of_fall(deployment, &reason, &self.platform.server_log());
         outcome
             .differences
             .extend(check::reason(&outcome.fault.expect, &reason));

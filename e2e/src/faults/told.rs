@@ -1,27 +1,24 @@
-//! When the platform told a reason: seen from outside, through the API, while the deployment goes on.
-
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
+//! When the platform had stored a reason: its log says so as soon as the database has it.
 
 use jiff::Timestamp;
 use mainstay_diagnosis::{Cause, Code};
 use serde_json::Value;
 
-use crate::{Deployment, Platform, deployment::Leaf};
+use crate::{Deployment, deployment::Leaf};
 
-/// A reason, and when a client could read it first.
-#[derive(Debug, Clone)]
-pub struct Told {
-    pub at: Timestamp,
-    pub deployment: String,
-    pub code: Code,
-    pub cause: Cause,
+/// What the server's log says of a reason that is on disk.
+const STORED: &str = ": stored a reason ";
+
+/// A reason, and when it was stored first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    at: Timestamp,
+    deployment: String,
+    code: Code,
+    cause: Cause,
 }
 
-/// From the observable fact to the reason that can be read.
+/// From the observable fact to the reason that is stored.
 #[derive(Debug, Clone, Copy)]
 pub struct Delay {
     pub since: Since,
@@ -57,82 +54,51 @@ impl Since {
     }
 }
 
-/// Deploys the folder and notes everything that is told meanwhile, looking this often.
-pub(super) fn deploy(
-    platform: &Platform,
-    app: &str,
-    directory: &std::path::Path,
-    look_every: Duration,
-) -> (Deployment, Vec<Told>) {
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let watching = scope.spawn(|| watch(platform, app, &over, look_every));
-        let deployment = {
-            let _over = SetOnDrop(&over);
-            platform.deploy_directory(directory)
-        };
-        (deployment, watching.join().unwrap_or_default())
-    })
-}
-
-/// The watcher ends also when the deploying thread panics.
-struct SetOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for SetOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-fn watch(platform: &Platform, app: &str, over: &AtomicBool, look_every: Duration) -> Vec<Told> {
-    let path = format!("/v2/apps/{app}/deployments?per_page=1");
-    let mut told: Vec<Told> = Vec::new();
-    loop {
-        let last_look = over.load(Ordering::Relaxed);
-        if let Ok(list) = platform.api(&path) {
-            note(&list["deployments"][0], &mut told);
-        }
-        if last_look {
-            return told;
-        }
-        thread::sleep(look_every);
-    }
-}
-
-fn note(json: &Value, told: &mut Vec<Told>) {
-    let at = Timestamp::now();
-    let deployment = Deployment { json: json.clone() };
-    for (code, cause) in deployment.leaves().iter().filter_map(Leaf::code_and_cause) {
-        let known = told
-            .iter()
-            .any(|old| old.deployment == deployment.id() && (old.code, old.cause) == (code, cause));
-        if !known {
-            told.push(Told {
-                at,
-                deployment: deployment.id().to_owned(),
-                code,
-                cause,
-            });
-        }
-    }
-}
-
-/// How long after its fact the deployment's reason was told; `None` where the fact has no time, or none is promised.
-pub(super) fn delay(deployment: &Deployment, told: &[Told]) -> Option<Delay> {
+/// How long after its fact the deployment's reason was stored; `None` where the fact has no time, or none is promised.
+pub(super) fn delay(deployment: &Deployment, server_log: &str) -> Option<Delay> {
     let leaf = deployment.failed_leaf()?;
     let (code, cause) = leaf.code_and_cause()?;
-    let told = told
-        .iter()
-        .find(|told| told.deployment == deployment.id() && (told.code, told.cause) == (code, cause))?;
     let (since, fact) = fact(&leaf, code, cause)?;
-    Some(Delay {
+    between(
         since,
-        seconds: seconds_between(fact, told.at),
+        fact,
+        first_stored(server_log, deployment.id(), code, cause)?,
+    )
+}
+
+/// The same for an instance of a deployment that serves.
+pub(super) fn delay_of_fall(deployment: &str, reason: &Value, server_log: &str) -> Option<Delay> {
+    let code = reason["code"].as_str()?.parse().ok()?;
+    let cause = reason["cause"].as_str()?.parse().ok()?;
+    let stored = first_stored(server_log, deployment, code, cause)?;
+    between(Since::Ended, ended_at(reason)?, stored)
+}
+
+fn first_stored(server_log: &str, deployment: &str, code: Code, cause: Cause) -> Option<Timestamp> {
+    let mut told = server_log.lines().filter_map(told);
+    let first = told.find(|told| told.deployment == deployment && (told.code, told.cause) == (code, cause));
+    first.map(|told| told.at)
+}
+
+/// `2026-11-26T10:00:00.000001Z  INFO …: stored a reason deployment=… component="web" code="…" cause="…"`
+fn told(line: &str) -> Option<Told> {
+    let (start, fields) = line.split_once(STORED)?;
+    let field = |name: &str| {
+        let mut words = fields.split(' ');
+        words.find_map(|word| Some(word.strip_prefix(name)?.trim_matches('"')))
+    };
+    Some(Told {
+        at: start.split(' ').next()?.parse().ok()?,
+        deployment: field("deployment=")?.to_owned(),
+        code: field("code=")?.parse().ok()?,
+        cause: field("cause=")?.parse().ok()?,
     })
 }
 
-pub(super) fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
-    to.duration_since(from).as_secs_f64().max(0.0)
+/// `None` where what is stored is of an earlier fact: nothing was measured.
+fn between(since: Since, fact: Timestamp, stored: Timestamp) -> Option<Delay> {
+    let seconds = stored.duration_since(fact).as_secs_f64();
+    (seconds >= 0.0).then_some(Delay { since, seconds })
 }
 
 fn fact(leaf: &Leaf, code: Code, cause: Cause) -> Option<(Since, Timestamp)> {
@@ -148,7 +114,7 @@ fn fact(leaf: &Leaf, code: Code, cause: Cause) -> Option<(Since, Timestamp)> {
 }
 
 /// When the decisive instance ended.
-pub(super) fn ended_at(reason: &Value) -> Option<Timestamp> {
+fn ended_at(reason: &Value) -> Option<Timestamp> {
     let evidence = reason["evidence"].as_array()?;
     let exit = evidence.iter().find(|piece| piece["type"] == "exit")?;
     exit["ended_at"].as_str()?.parse().ok()
@@ -170,32 +136,18 @@ mod tests {
         }
     }
 
-    fn told(code: Code, cause: Cause, at: &str) -> Told {
-        Told {
-            at: at.parse().unwrap(),
-            deployment: "d".into(),
-            code,
-            cause,
-        }
-    }
-
     #[test]
     fn an_exit_counts_from_its_record() {
         let deployment = failed(&json!({
             "code": "ContainerExitNonZero", "cause": "exited_with_error",
             "evidence": [{ "type": "exit", "ended_at": "2026-11-26T10:00:01Z" }],
         }));
-        let other = told(
-            Code::InternalError,
-            Cause::PlatformFault,
-            "2026-11-26T10:00:00.5Z",
-        );
-        let right = told(
-            Code::ContainerExitNonZero,
-            Cause::ExitedWithError,
-            "2026-11-26T10:00:01.05Z",
-        );
-        let delay = delay(&deployment, &[other, right]).unwrap();
+        let log = "\
+            2026-11-26T10:00:00.500000Z  INFO server::reasons: stored a reason deployment=other component=\"web\" code=\"ContainerExitNonZero\" cause=\"exited_with_error\"\n\
+            2026-11-26T10:00:01.010000Z  INFO server::reasons: stored a reason deployment=d component=\"web\" code=\"InternalError\" cause=\"platform_fault\"\n\
+            2026-11-26T10:00:01.050000Z  INFO server::reasons: stored a reason deployment=d component=\"web\" code=\"ContainerExitNonZero\" cause=\"exited_with_error\"\n\
+            2026-11-26T10:00:03.000000Z  INFO server::reasons: stored a reason deployment=d component=\"web\" code=\"ContainerExitNonZero\" cause=\"exited_with_error\"\n";
+        let delay = delay(&deployment, log).unwrap();
         assert_eq!(delay.since, Since::Ended);
         assert!((delay.seconds - 0.05).abs() < 1e-6, "{delay:?}");
     }
@@ -203,12 +155,9 @@ mod tests {
     #[test]
     fn a_wrong_port_counts_from_the_start() {
         let reason = json!({ "code": "ContainerHealthChecksFailed", "cause": "listens_on_other_port" });
-        let right = told(
-            Code::ContainerHealthChecksFailed,
-            Cause::ListensOnOtherPort,
-            "2026-11-26T10:00:01.5Z",
-        );
-        let delay = delay(&failed(&reason), &[right]).unwrap();
+        let log = "2026-11-26T10:00:01.5Z  INFO server::reasons: stored a reason deployment=d component=\"web\" \
+            code=\"ContainerHealthChecksFailed\" cause=\"listens_on_other_port\"\n";
+        let delay = delay(&failed(&reason), log).unwrap();
         assert_eq!(delay.since, Since::Started);
         assert!((delay.seconds - 1.5).abs() < 1e-6, "{delay:?}");
     }

@@ -251,15 +251,6 @@ impl Platform {
         id.expect("an app has an id")
     }
 
-    /// Asks the API itself: quicker than the command line.
-    pub(crate) fn api(&self, path: &str) -> io::Result<Value> {
-        let token = fs::read_to_string(self.token_file())?;
-        let authorization = format!("Authorization: Bearer {}\r\n", token.trim());
-        let page = visit::get_with(self.setup.api, "localhost", path, &authorization)?;
-        let body = page.text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        Ok(serde_json::from_str(body)?)
-    }
-
     /// What there is of the app's instances but for those that may run.
     pub(crate) fn left_of_app(&self, id: &str, running: &[String]) -> Vec<String> {
         leftovers::of_app(&self.setup, id, running)

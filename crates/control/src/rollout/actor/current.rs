@@ -9,7 +9,7 @@ use mainstay_spec::{AppSpec, ids::DeploymentId};
 use mainstay_store::DeploymentRow;
 use tokio::{sync::watch, time::Instant};
 
-use super::{Actor, Message, STORE_PAUSE, jobs};
+use super::{Actor, Message, STORE_PAUSE, jobs, reasons::note_stored};
 use crate::{
     platform::{Platform, PlatformError},
     rollout::{
@@ -82,6 +82,9 @@ impl Actor {
             event,
         };
         commit(&self.platform, current.row.id, current.sequence, &recorded, &next).await;
+        if let Event::ComponentFailed { failure } = &recorded.event {
+            note_stored(current.row.id, failure.component.as_deref(), &failure.reason);
+        }
         if next.phase.kind() != current.state.phase.kind() {
             tracing::info!(deployment = %current.row.id, phase = ?next.phase.kind(), "deployment");
             current.deadline = deadline(&next, &current.row.spec);

@@ -30,8 +30,11 @@ impl Actor {
             reason: *reason,
             resolved_at: None,
         };
-        if let Err(error) = self.platform.store.put_reason(&row).await {
-            tracing::error!(%deployment, error = &error as &dyn std::error::Error, "could not store a reason");
+        match self.platform.store.put_reason(&row).await {
+            Ok(()) => note_stored(deployment, Some(component), &row.reason),
+            Err(error) => {
+                tracing::error!(%deployment, error = &error as &dyn std::error::Error, "could not store a reason");
+            }
         }
     }
 
@@ -69,6 +72,12 @@ impl Actor {
             tracing::error!(%deployment, error = &error as &dyn std::error::Error, "could not resolve a reason");
         }
     }
+}
+
+/// Once it is on disk: the time of the log's line is when the reason was stored, and the suite of faults reads it.
+pub(super) fn note_stored(deployment: DeploymentId, component: Option<&str>, reason: &Reason) {
+    let (component, code, cause) = (component.unwrap_or_default(), reason.code, reason.cause);
+    tracing::info!(%deployment, component, code = code.as_str(), cause = cause.as_str(), "stored a reason");
 }
 
 /// A new reason, given the one before it of the same component.

@@ -24,19 +24,25 @@ const SAME_DEATHS_MAX: u32 = 3;
 impl Replica {
     /// False when the deployment has to give up on it.
     pub(super) async fn after_exit(&mut self, instance: &InstanceStatus, record: ExitRecord) -> bool {
-        if let Err(error) = self.platform.store.set_instance_exit(instance.id, &record).await {
-            tracing::error!(instance = %instance.id, error = &error as &dyn std::error::Error, "could not store an exit");
-        }
         let asked_by_user = record
             .stop
             .as_ref()
             .is_some_and(|stop| stop.reason == StopReason::Requested);
         self.history.note_exit(record.clone(), self.answered);
-        let reason = if asked_by_user {
-            None
-        } else {
-            self.reason(instance, None).await
+        let explain = async {
+            if asked_by_user {
+                None
+            } else {
+                self.reason(instance, None).await
+            }
         };
+        let (stored, reason) = tokio::join!(
+            self.platform.store.set_instance_exit(instance.id, &record),
+            explain
+        );
+        if let Err(error) = stored {
+            tracing::error!(instance = %instance.id, error = &error as &dyn std::error::Error, "could not store an exit");
+        }
         let gives_up = !self.was_ready && self.same_deaths() >= SAME_DEATHS_MAX;
         let news = match reason.clone() {
             Some(reason) if gives_up => News::Failed { reason },

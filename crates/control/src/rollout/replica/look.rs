@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{ProbeOutcome, StopReason};
+use mainstay_diagnosis::facts::{ProbeAttempt, ProbeOutcome, StopReason};
 use mainstay_engine::InstanceStatus;
 use mainstay_store::InstanceEvent;
 use tokio::time::Instant;
@@ -21,9 +21,14 @@ use crate::{
 const BELIEVE_SOCKETS_AFTER: Duration = Duration::from_secs(1);
 
 impl Replica {
-    pub(super) async fn probe(&mut self, instance: &InstanceStatus, watch: &mut Watch) -> Option<Watched> {
-        let counts = watch.probe_counts();
-        let mut attempt = probe(&watch.target(&self.plan, instance)).await;
+    /// Judges what came of a probe; `counts` unless it was one between those of the definition.
+    pub(super) async fn judge(
+        &mut self,
+        instance: &InstanceStatus,
+        watch: &mut Watch,
+        mut attempt: ProbeAttempt,
+        counts: bool,
+    ) -> Option<Watched> {
         mask(&self.plan, &mut attempt.outcome);
         if counts && !attempt.outcome.is_healthy() {
             self.say(&format!("{}: {}", attempt.target, outcome_text(&attempt.outcome)));

@@ -25,7 +25,7 @@ use self::{
     watching::Watch,
 };
 use super::{evidence::History, instance_plan::InstancePlan, starts::Gate};
-use crate::platform::Platform;
+use crate::{platform::Platform, probe::probe};
 
 const RESTART_DELAY_FIRST: Duration = Duration::from_secs(1);
 const RESTART_DELAY_MAX: Duration = Duration::from_mins(5);
@@ -271,7 +271,16 @@ impl Replica {
                 record = &mut ended => return Watched::Exited(Box::new(exit_of(instance, record))),
                 () = until_true(&mut released) => return Watched::Released,
                 () = sleep_until(watch.next_probe), if watch.readiness.is_some() => {
-                    if let Some(watched) = self.probe(instance, &mut watch).await {
+                    let counts = watch.probe_counts();
+                    let target = watch.target(&self.plan, instance);
+                    // Nobody waits for the answer of what has ended.
+                    let attempt = tokio::select! {
+                        biased;
+                        record = &mut ended => return Watched::Exited(Box::new(exit_of(instance, record))),
+                        () = until_true(&mut released) => return Watched::Released,
+                        attempt = probe(&target) => attempt,
+                    };
+                    if let Some(watched) = self.judge(instance, &mut watch, attempt, counts).await {
                         return watched;
                     }
                 }
