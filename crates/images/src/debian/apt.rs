@@ -120,6 +120,8 @@ impl AptRoot {
             ("Acquire::http::Timeout", "30".to_owned()),
             ("Acquire::https::Timeout", "30".to_owned()),
             ("DPkg::Use-Pty", "false".to_owned()),
+            // All state is in directories of ours, but for the list of what a stack has, which several read at once.
+            ("Debug::NoLocking", "true".to_owned()),
         ];
         options.extend(ca.map(|path| ("Acquire::https::CAInfo", path)));
         if self.sources.is_snapshot() {
