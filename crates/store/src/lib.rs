@@ -4,6 +4,7 @@
 
 mod apps;
 mod builds;
+mod databases;
 mod deployments;
 mod error;
 #[cfg(feature = "faults")]
@@ -16,7 +17,11 @@ mod reasons;
 mod schema;
 mod tokens;
 
-use std::path::Path;
+use std::{
+    fs::{File, Permissions},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
 
 use sqlx::Connection;
 use sqlx::sqlite::{
@@ -26,6 +31,7 @@ use sqlx::sqlite::{
 
 pub use apps::AppRow;
 pub use builds::BuildRow;
+pub use databases::DatabaseRow;
 pub use deployments::{DeploymentRow, NewDeployment};
 pub use error::StoreError;
 #[cfg(feature = "faults")]
@@ -35,6 +41,19 @@ pub use instances::InstanceRow;
 pub use invocations::{InvocationPhase, InvocationRow, NewInvocation, Trigger};
 pub use keeping::{PastDeployment, PastInstance};
 pub use reasons::ReasonRow;
+
+const MODE: u32 = 0o600;
+
+/// Specs and databases have secrets: only the server's user may read them. SQLite gives the files beside the database its mode.
+fn keep_private(path: &Path) -> Result<(), StoreError> {
+    let open = || -> std::io::Result<()> {
+        let file = File::options().append(true).create(true).mode(MODE).open(path)?;
+        file.set_permissions(Permissions::from_mode(MODE))
+    };
+    open().map_err(|error| {
+        StoreError::during(format!("open the database {}", path.display()))(sqlx::Error::Io(error))
+    })
+}
 
 /// The platform's memory.
 #[derive(Debug, Clone)]
@@ -49,9 +68,9 @@ impl Store {
     }
 
     async fn open_in(path: &Path, pool: SqlitePoolOptions) -> Result<Self, StoreError> {
+        keep_private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
