@@ -22,6 +22,7 @@ pub mod process;
 pub mod protocol;
 pub mod socket_table;
 pub mod spec;
+pub mod volume;
 
 /// Makes the shim only say whether the kernel maps file owners: followed by a scratch directory, the directory in question, and the
 /// first id of a block.

@@ -112,6 +112,8 @@ pub enum MountKind {
         upper: PathBuf,
         work: PathBuf,
     },
+    /// The file system in an image file, writable, by one instance at a time. It must be the volume of that `id` ([`crate::volume`]).
+    Volume { image: PathBuf, id: String },
 }
 
 /// Hard limits, all enforced by the kernel.

@@ -176,7 +176,7 @@ fn format(image: &Path) -> Result<(), CreateError> {
 }
 
 /// The loop device, and a descriptor that keeps it until it is mounted.
-fn attach(image: &File) -> Result<(PathBuf, File), CreateError> {
+pub(super) fn attach(image: &File) -> Result<(PathBuf, File), CreateError> {
     let failed = || CreateError::on("get a loop device");
     let control = File::open("/dev/loop-control").map_err(failed())?;
     let mut attempts = 0;

@@ -50,6 +50,11 @@ impl Owners {
         Ok(mount)
     }
 
+    /// False when the files have on disk the host's ids.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.namespace.is_some()
+    }
+
     /// The host's id of the owner of what is made for the instance outside of a mapped mount.
     pub(super) fn on_disk(&self) -> u32 {
         match self.namespace {

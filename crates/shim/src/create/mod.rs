@@ -10,6 +10,7 @@ mod overlay;
 mod platform_files;
 pub(crate) mod probe;
 mod scratch;
+mod volume_image;
 mod volumes;
 
 use std::{
@@ -116,14 +117,14 @@ impl Places {
 
 pub(crate) fn create(spec: &ShimSpec, places: &Places) -> Result<Created, CreateError> {
     enter_private_namespace()?;
-    let held = hold(&spec.held)?;
+    let mut held = hold(&spec.held)?;
     let owners = idmap::Owners::new(spec.owners, spec.id_base)?;
     move_in(spec)?;
     scratch::prepare(&places.mounts())?;
     let writable = disk::prepare(spec, &places.mounts(), owners.on_disk())?;
     overlay::mount_root(spec, places, &owners, &writable)?;
     let root = inside::Root::open(&places.root())?;
-    volumes::mount_all(spec, places, &owners, &root)?;
+    held.extend(volumes::mount_all(spec, places, &owners, &root)?);
     platform_files::mount_all(spec, places, &root)?;
     place_init(spec, places)?;
     bundle::write(spec, places).map_err(CreateError::Bundle)?;

@@ -1,6 +1,9 @@
 //! The spec's mounts.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    path::Path,
+};
 
 use mainstay_shim::spec::{Mount, MountKind, ShimSpec};
 
@@ -9,22 +12,24 @@ use super::{
     idmap::{self, Owners},
     inside::{PointKind, Root},
     overlay::{self, Writable},
+    volume_image,
 };
 
 /// No file of a volume may give more rights or be a device of the host.
 const HARMLESS: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 
-/// Mounts all in the order given, so that a later one may lie inside an earlier one.
+/// Mounts all in the order given, so that a later one may lie inside an earlier one. The locks of volumes, for as long as the instance lives.
 pub(super) fn mount_all(
     spec: &ShimSpec,
     places: &Places,
     owners: &Owners,
     root: &Root,
-) -> Result<(), CreateError> {
+) -> Result<Vec<File>, CreateError> {
+    let mut locks = Vec::new();
     for (number, volume) in spec.mounts.iter().enumerate() {
-        mount(volume, number, places, owners, root)?;
+        locks.extend(mount(volume, number, places, owners, root)?);
     }
-    Ok(())
+    Ok(locks)
 }
 
 fn mount(
@@ -33,7 +38,8 @@ fn mount(
     places: &Places,
     owners: &Owners,
     root: &Root,
-) -> Result<(), CreateError> {
+) -> Result<Option<File>, CreateError> {
+    let mut lock = None;
     let (mount, kind) = match &volume.kind {
         MountKind::ReadOnly { source } => (
             owners.map(source, HARMLESS | libc::MOUNT_ATTR_RDONLY)?,
@@ -46,8 +52,15 @@ fn mount(
             overlay::mount(places, owners, lower, &Writable { upper, work }, &assembled, "")?;
             (idmap::clone_mount(&assembled)?, PointKind::Directory)
         }
+        MountKind::Volume { image, id } => {
+            let assembled = places.mounts().join(format!("volume{number}"));
+            fs::create_dir(&assembled).map_err(CreateError::on_path("create", &assembled))?;
+            lock = Some(volume_image::mount(image, id, owners, &assembled)?);
+            (owners.map(&assembled, HARMLESS)?, PointKind::Directory)
+        }
     };
-    root.attach(&mount, &volume.target, kind, owners.base)
+    root.attach(&mount, &volume.target, kind, owners.base)?;
+    Ok(lock)
 }
 
 fn kind_of(source: &Path) -> Result<PointKind, CreateError> {

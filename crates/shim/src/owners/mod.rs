@@ -53,7 +53,8 @@ pub fn writable_trees(spec: &ShimSpec) -> Vec<PathBuf> {
     let trees = spec.mounts.iter().filter_map(|mount| match &mount.kind {
         MountKind::Writable { source } => Some(source.clone()),
         MountKind::Overlay { upper, .. } => Some(upper.clone()),
-        MountKind::ReadOnly { .. } => None,
+        // The owners of a volume are settled each time it is mounted.
+        MountKind::ReadOnly { .. } | MountKind::Volume { .. } => None,
     });
     trees.collect()
 }

@@ -106,6 +106,8 @@ fn sources(spec: &InstanceSpec) -> Vec<&Path> {
             .chain(std::iter::once(upper))
             .map(PathBuf::as_path)
             .collect(),
+        // Its file system is only there when the shim has mounted it.
+        MountKind::Volume { .. } => Vec::new(),
     });
     spec.layers.iter().map(PathBuf::as_path).chain(mounts).collect()
 }
@@ -137,7 +139,7 @@ impl Copier {
                     work: work.clone(),
                 },
                 // The instance's alone: its owners are changed in place, see `mainstay_shim::owners`.
-                writable @ MountKind::Writable { .. } => writable.clone(),
+                own @ (MountKind::Writable { .. } | MountKind::Volume { .. }) => own.clone(),
             };
             mounts.push(Mount {
                 target: mount.target.clone(),
