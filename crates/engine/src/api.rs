@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use mainstay_diagnosis::facts::{Course, ExecFault, ExitRecord, ListeningSocket, MemoryRecord, StopReason};
 use mainstay_shim::log::LogLine;
 pub use mainstay_shim::spec::{Limits, Mount, MountKind};
-use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
+use mainstay_spec::ids::{AppId, DatabaseId, DeploymentId, InstanceId};
 use serde::{Deserialize, Serialize};
 
 /// Runs instances. All methods are safe to repeat: starting what runs, stopping what ended and removing what is gone succeed.
@@ -27,10 +27,12 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Removes the app's network; its instances must be gone.
     async fn remove_network(&self, app: AppId) -> Result<(), EngineError>;
 
-    /// Replaces what the app's component names lead to: every instance of the app resolves them. Atomic; no connection is cut.
+    /// Replaces what the names of one group lead to: every instance of the app resolves them. Atomic; no connection is cut, and the names of
+    /// other groups stay.
     async fn set_internal_services(
         &self,
         app: AppId,
+        group: NameGroup,
         services: &[InternalService],
     ) -> Result<(), EngineError>;
 
@@ -123,6 +125,20 @@ pub enum InstanceOwner {
         app: AppId,
         build: String,
     },
+    /// The server of a database of the app, or a tool that works for one. Outlives deployments.
+    Database {
+        app: AppId,
+        database: DatabaseId,
+    },
+}
+
+/// Who decides what a name inside the app leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameGroup {
+    /// The services of the deployment that serves.
+    Services,
+    /// The app's databases, whatever deployment serves.
+    Databases,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -56,4 +56,6 @@ ids! {
     InstanceId,
     /// One run of a job.
     InvocationId,
+    /// A database of an app, with its volume.
+    DatabaseId,
 }

@@ -14,7 +14,7 @@ use mainstay_diagnosis::{
     Reason,
     facts::{ProbeAttempt, ProbeFacts, ProbeOutcome},
 };
-use mainstay_engine::InternalService;
+use mainstay_engine::{InternalService, NameGroup};
 use mainstay_router::snapshot::{Endpoint, Host, Route, Target, Unavailable};
 use mainstay_spec::{AppSpec, Service, ids::InstanceId};
 use mainstay_store::DeploymentRow;
@@ -125,7 +125,7 @@ pub(crate) async fn announce(
 ) -> Result<(), PlatformError> {
     Ok(platform
         .engine
-        .set_internal_services(row.app, &services(&row.spec, ready))
+        .set_internal_services(row.app, NameGroup::Services, &services(&row.spec, ready))
         .await?)
 }
 
@@ -143,7 +143,10 @@ pub(crate) async fn reserve_names(
             known.push(service);
         }
     }
-    Ok(platform.engine.set_internal_services(row.app, &known).await?)
+    let engine = &platform.engine;
+    Ok(engine
+        .set_internal_services(row.app, NameGroup::Services, &known)
+        .await?)
 }
 
 fn services(spec: &AppSpec, ready: &ReadyInstances) -> Vec<InternalService> {

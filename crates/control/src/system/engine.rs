@@ -18,7 +18,8 @@ use mainstay_diagnosis::facts::{
 };
 use mainstay_engine::{
     Engine, EngineError, ExecRequest, ExecSession, InstanceSpec, InstanceState, InstanceStats,
-    InstanceStatus, InternalService, LogQuery, LogStream, PreflightError, Remains, StartError, SweepReport,
+    InstanceStatus, InternalService, LogQuery, LogStream, NameGroup, PreflightError, Remains, StartError,
+    SweepReport,
 };
 use mainstay_spec::ids::{AppId, InstanceId};
 use tokio::sync::watch;
@@ -187,6 +188,7 @@ impl Engine for Machine {
     async fn set_internal_services(
         &self,
         _app: AppId,
+        _group: NameGroup,
         _services: &[InternalService],
     ) -> Result<(), EngineError> {
         self.ask("set_internal_services", |_| ()).await

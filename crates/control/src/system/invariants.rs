@@ -139,7 +139,9 @@ async fn of_instances(server: &Server<'_>, app: &AppRow) -> Result<Vec<String>, 
 fn owner(status: &InstanceStatus) -> (AppId, DeploymentId) {
     match &status.owner {
         InstanceOwner::Component { app, deployment, .. } => (*app, *deployment),
-        owner @ InstanceOwner::BuildStep { .. } => panic!("nobody starts such an instance: {owner:?}"),
+        owner @ (InstanceOwner::BuildStep { .. } | InstanceOwner::Database { .. }) => {
+            panic!("nobody starts such an instance: {owner:?}")
+        }
     }
 }
 

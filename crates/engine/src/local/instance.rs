@@ -30,7 +30,9 @@ pub(super) struct Identity {
 impl Identity {
     pub(super) fn app(&self) -> AppId {
         match &self.owner {
-            InstanceOwner::Component { app, .. } | InstanceOwner::BuildStep { app, .. } => *app,
+            InstanceOwner::Component { app, .. }
+            | InstanceOwner::BuildStep { app, .. }
+            | InstanceOwner::Database { app, .. } => *app,
         }
     }
 }

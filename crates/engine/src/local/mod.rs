@@ -47,7 +47,7 @@ use mainstay_spec::ids::{AppId, InstanceId};
 
 use crate::api::{
     Engine, EngineError, ExecRequest, ExecSession, InstanceSpec, InstanceStats, InstanceStatus,
-    InternalService, LogQuery, LogStream, PreflightError, Remains, StartError, SweepReport,
+    InternalService, LogQuery, LogStream, NameGroup, PreflightError, Remains, StartError, SweepReport,
 };
 
 pub use config::{IDS_PER_APP, LayerOwner, LocalConfig};
@@ -194,9 +194,10 @@ impl Engine for LocalEngine {
     async fn set_internal_services(
         &self,
         app: AppId,
+        group: NameGroup,
         services: &[InternalService],
     ) -> Result<(), EngineError> {
-        let set = self.inner.networks()?.set_services(app, services).await;
+        let set = self.inner.networks()?.set_services(app, group, services).await;
         set.map_err(EngineError::during(format!(
             "publish the component names of the app {app}"
         )))

@@ -12,7 +12,7 @@ use std::{
 };
 
 use mainstay_engine::{
-    InternalService,
+    InternalService, NameGroup,
     local::network::{Networks, Tenant},
 };
 use mainstay_spec::ids::AppId;
@@ -77,7 +77,7 @@ fn a_name_leads_to_the_ready_instances_in_turn() {
             serving(&networks, app, "two").await,
         );
         networks
-            .set_services(app, &[service("api", &[&one, &two])])
+            .set_services(app, NameGroup::Services, &[service("api", &[&one, &two])])
             .await
             .unwrap();
         let api = address_of(&networks, app, "api");
@@ -89,7 +89,7 @@ fn a_name_leads_to_the_ready_instances_in_turn() {
             "the caller's address is kept"
         );
         networks
-            .set_services(app, &[service("api", &[&two])])
+            .set_services(app, NameGroup::Services, &[service("api", &[&two])])
             .await
             .unwrap();
         assert_eq!(tally(&web, api, 80, 3).await, counts(&[("two", 3)]));
@@ -103,7 +103,7 @@ fn an_instance_can_be_led_to_itself() {
         let app = new_app();
         let web = serving(&networks, app, "web").await;
         networks
-            .set_services(app, &[service("web", &[&web])])
+            .set_services(app, NameGroup::Services, &[service("web", &[&web])])
             .await
             .unwrap();
         let own = address_of(&networks, app, "web");
@@ -118,7 +118,11 @@ fn a_name_without_a_ready_instance_refuses_at_once() {
         let app = new_app();
         let web = serving(&networks, app, "web").await;
         networks
-            .set_services(app, &[service("api", &[]), service("web", &[&web])])
+            .set_services(
+                app,
+                NameGroup::Services,
+                &[service("api", &[]), service("web", &[&web])],
+            )
             .await
             .unwrap();
         let started = Instant::now();
@@ -148,11 +152,11 @@ fn names_of_another_app_are_refused() {
         let web = serving(&networks, shop, "web").await;
         let stranger = serving(&networks, blog, "stranger").await;
         networks
-            .set_services(shop, &[service("web", &[&web])])
+            .set_services(shop, NameGroup::Services, &[service("web", &[&web])])
             .await
             .unwrap();
         networks
-            .set_services(blog, &[service("web", &[&stranger])])
+            .set_services(blog, NameGroup::Services, &[service("web", &[&stranger])])
             .await
             .unwrap();
         let (of_shop, of_blog) = (
@@ -162,7 +166,7 @@ fn names_of_another_app_are_refused() {
         assert_eq!(tally(&stranger, of_blog, 80, 1).await, counts(&[("stranger", 1)]));
         assert_eq!(stranger.get(of_shop, 80).await, Err(ErrorKind::ConnectionRefused));
         let error = networks
-            .set_services(blog, &[service("web", &[&web])])
+            .set_services(blog, NameGroup::Services, &[service("web", &[&web])])
             .await
             .unwrap_err();
         assert!(
@@ -183,14 +187,14 @@ fn who_is_detached_is_out_of_its_names() {
             serving(&networks, app, "two").await,
         );
         networks
-            .set_services(app, &[service("api", &[&one, &two])])
+            .set_services(app, NameGroup::Services, &[service("api", &[&one, &two])])
             .await
             .unwrap();
         networks.detach(two.id).await.unwrap();
         let api = address_of(&networks, app, "api");
         assert_eq!(tally(&web, api, 80, 4).await, counts(&[("one", 4)]));
         networks
-            .set_services(app, &[service("api", &[&one, &two])])
+            .set_services(app, NameGroup::Services, &[service("api", &[&one, &two])])
             .await
             .unwrap();
         assert_eq!(
@@ -230,7 +234,7 @@ fn changing_a_name_under_load_fails_no_connect_and_cuts_no_connection() {
             serving(&networks, app, "two").await,
         );
         networks
-            .set_services(app, &[service("api", &[&one])])
+            .set_services(app, NameGroup::Services, &[service("api", &[&one])])
             .await
             .unwrap();
         let api = address_of(&networks, app, "api");
@@ -250,14 +254,14 @@ fn changing_a_name_under_load_fails_no_connect_and_cuts_no_connection() {
             for round in 0..60 {
                 let ready = &sets[round % 3];
                 networks
-                    .set_services(app, &[service("api", ready)])
+                    .set_services(app, NameGroup::Services, &[service("api", ready)])
                     .await
                     .unwrap();
                 // Another app comes and goes meanwhile.
                 networks.ensure_app(new_app()).await.unwrap();
             }
             networks
-                .set_services(app, &[service("api", &[&two])])
+                .set_services(app, NameGroup::Services, &[service("api", &[&two])])
                 .await
                 .unwrap();
             stop.store(true, Ordering::Relaxed);
@@ -286,7 +290,10 @@ fn names_work_while_no_server_runs_and_stay_the_same_after() {
             serving(&networks, app, "api").await,
         );
         let services = [service("api", &[&api]), service("web", &[&web])];
-        networks.set_services(app, &services).await.unwrap();
+        networks
+            .set_services(app, NameGroup::Services, &services)
+            .await
+            .unwrap();
         let address = address_of(&networks, app, "api");
         drop(networks);
         assert_eq!(tally(&web, address, 80, 2).await, counts(&[("api", 2)]));

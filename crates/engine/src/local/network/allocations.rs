@@ -10,7 +10,7 @@ use mainstay_spec::ids::AppId;
 use serde::{Deserialize, Serialize};
 
 use super::{config::NetworkConfig, error::NetworkError};
-use crate::api::InternalService;
+use crate::api::{InternalService, NameGroup};
 
 /// Place of the gateway's subnet in the pool.
 const GATEWAY_PLACE: u32 = 0;
@@ -35,6 +35,9 @@ pub(super) struct AppNetwork {
     pub(super) names: BTreeMap<String, u32>,
     /// What the names lead to now.
     pub(super) services: Vec<InternalService>,
+    /// The same for the names of databases.
+    #[serde(default)]
+    pub(super) databases: Vec<InternalService>,
 }
 
 impl Allocations {
@@ -56,6 +59,7 @@ impl Allocations {
                 place,
                 names: BTreeMap::new(),
                 services: Vec::new(),
+                databases: Vec::new(),
             },
         );
         Ok(true)
@@ -65,10 +69,11 @@ impl Allocations {
         self.apps.get(&app).ok_or(NetworkError::UnknownApp { app })
     }
 
-    /// Replaces the app's services; new names get an address.
+    /// Replaces the group's names; new ones get an address.
     pub(super) fn set_services(
         &mut self,
         app: AppId,
+        group: NameGroup,
         services: &[InternalService],
         config: &NetworkConfig,
     ) -> Result<(), NetworkError> {
@@ -77,7 +82,7 @@ impl Allocations {
             check_service(service, network.subnet(config))?;
             network.ensure_name(&service.component, config)?;
         }
-        network.services = services.to_vec();
+        *network.group_mut(group) = services.to_vec();
         Ok(())
     }
 
@@ -89,7 +94,9 @@ impl Allocations {
     /// Takes every address out of the services for which `keep` is false. True if that changed anything.
     pub(super) fn retain_addresses(&mut self, keep: impl Fn(Ipv4Addr) -> bool) -> bool {
         let mut changed = false;
-        for service in self.apps.values_mut().flat_map(|network| &mut network.services) {
+        let networks = self.apps.values_mut();
+        for service in networks.flat_map(|network| network.services.iter_mut().chain(&mut network.databases))
+        {
             let before = service.addresses.len();
             service.addresses.retain(|address| keep(*address));
             changed |= service.addresses.len() != before;
@@ -113,6 +120,18 @@ impl AppNetwork {
     pub(super) fn service_address(&self, component: &str, config: &NetworkConfig) -> Option<Ipv4Addr> {
         let place = self.names.get(component)?;
         Some(host(self.service_subnet(config), *place))
+    }
+
+    /// The names of all groups.
+    pub(super) fn named(&self) -> impl Iterator<Item = &InternalService> {
+        self.services.iter().chain(&self.databases)
+    }
+
+    fn group_mut(&mut self, group: NameGroup) -> &mut Vec<InternalService> {
+        match group {
+            NameGroup::Services => &mut self.services,
+            NameGroup::Databases => &mut self.databases,
+        }
     }
 
     fn ensure_name(&mut self, component: &str, config: &NetworkConfig) -> Result<(), NetworkError> {
@@ -249,11 +268,15 @@ mod tests {
         let mut allocations = Allocations::default();
         allocations.ensure_app(app(1), &config).unwrap();
         let web_and_api = [service("web", &["10.210.2.2"]), service("api", &[])];
-        allocations.set_services(app(1), &web_and_api, &config).unwrap();
         allocations
-            .set_services(app(1), &[service("api", &[])], &config)
+            .set_services(app(1), NameGroup::Services, &web_and_api, &config)
             .unwrap();
-        allocations.set_services(app(1), &web_and_api, &config).unwrap();
+        allocations
+            .set_services(app(1), NameGroup::Services, &[service("api", &[])], &config)
+            .unwrap();
+        allocations
+            .set_services(app(1), NameGroup::Services, &web_and_api, &config)
+            .unwrap();
         let address = |name| allocations.app(app(1)).unwrap().service_address(name, &config);
         assert_eq!(address("web"), Some(Ipv4Addr::new(10, 211, 2, 2)));
         assert_eq!(address("api"), Some(Ipv4Addr::new(10, 211, 2, 3)));
@@ -267,7 +290,7 @@ mod tests {
         allocations.ensure_app(app(1), &config).unwrap();
         let mut set = |service| {
             allocations
-                .set_services(app(1), &[service], &config)
+                .set_services(app(1), NameGroup::Services, &[service], &config)
                 .unwrap_err()
                 .to_string()
         };

@@ -50,7 +50,7 @@ use self::{
     rules::RuleInputs,
 };
 pub use self::{config::NetworkConfig, error::NetworkError, leases::Tenant, upkeep::Recheck};
-use crate::api::InternalService;
+use crate::api::{InternalService, NameGroup};
 
 /// Netlink answers in microseconds; a device that is being removed can hold others up for some tens of milliseconds.
 const ATTACH_DEADLINE: Duration = Duration::from_secs(15);
@@ -191,15 +191,20 @@ impl Networks {
         Ok(())
     }
 
-    /// Replaces what the app's component names lead to. Atomic: a connect meets either the old or the new, and established
+    /// Replaces what the names of a group of the app lead to. Atomic: a connect meets either the old or the new, and established
     /// connections stay. Addresses that no instance has (any more) are left out; a service without any refuses at once.
     ///
     /// A component's name is known to instances ([`Networks::hosts`]) that start after it was named here, ready or not.
-    pub async fn set_services(&self, app: AppId, services: &[InternalService]) -> Result<(), NetworkError> {
+    pub async fn set_services(
+        &self,
+        app: AppId,
+        group: NameGroup,
+        services: &[InternalService],
+    ) -> Result<(), NetworkError> {
         self.ensure_app(app).await?;
         let policy = self.policy.lock().await;
         let mut allocations = self.current().as_ref().clone();
-        allocations.set_services(app, services, &self.config)?;
+        allocations.set_services(app, group, services, &self.config)?;
         {
             let leases = self.leases();
             allocations.retain_addresses(|address| leases.has(address));

@@ -17,7 +17,7 @@ pub(super) fn hosts(
 ) -> String {
     let mut text = String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
     let _ = writeln!(text, "{address} {hostname}");
-    for service in &network.services {
+    for service in network.named() {
         // The first line of a name wins: an instance must find itself under its own name.
         let component = service.component.as_str();
         if component == hostname {
@@ -158,6 +158,7 @@ mod tests {
             place: 3,
             names: [("web".to_owned(), 2), ("api".to_owned(), 5)].into(),
             services: vec![service("web"), service("api")],
+            databases: Vec::new(),
         };
         let head = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n10.210.3.9 ";
         let address = Ipv4Addr::new(10, 210, 3, 9);

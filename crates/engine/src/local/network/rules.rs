@@ -148,7 +148,7 @@ impl RuleInputs<'_> {
 
     fn service_rules(&self, network: &AppNetwork) -> Vec<String> {
         let mut rules = Vec::new();
-        for service in &network.services {
+        for service in network.named() {
             let Some(stable) = network.service_address(&service.component, self.config) else {
                 continue;
             };
@@ -199,8 +199,7 @@ impl RuleInputs<'_> {
         let mut outward = Vec::new();
         for network in self.allocations.apps.values() {
             let addresses: BTreeSet<Ipv4Addr> = network
-                .services
-                .iter()
+                .named()
                 .flat_map(|service| service.addresses.iter().copied())
                 .collect();
             if !addresses.is_empty() {
@@ -245,6 +244,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::api::NameGroup;
 
     fn golden(name: &str, text: &str) {
         insta::with_settings!({ snapshot_path => "../../../tests/golden", prepend_module_to_snapshot => false }, {
@@ -292,7 +292,9 @@ mod tests {
             service("api", &[(80, 3000)], &[5]),
             service("cache", &[(6379, 6379)], &[]),
         ];
-        allocations.set_services(shop, &services, &config).unwrap();
+        allocations
+            .set_services(shop, NameGroup::Services, &services, &config)
+            .unwrap();
         let resolvers = BTreeSet::from([Ipv4Addr::new(192, 168, 1, 1)]);
         let inputs = RuleInputs {
             config: &config,

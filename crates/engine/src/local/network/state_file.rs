@@ -90,7 +90,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{api::InternalService, local::network::NetworkConfig};
+    use crate::{
+        api::{InternalService, NameGroup},
+        local::network::NetworkConfig,
+    };
 
     #[test]
     fn what_is_saved_is_loaded() {
@@ -106,7 +109,9 @@ mod tests {
             ports: vec![(80, 8080)],
             addresses: Vec::new(),
         };
-        allocations.set_services(app, &[service], &config).unwrap();
+        allocations
+            .set_services(app, NameGroup::Services, &[service], &config)
+            .unwrap();
         save(&path, &allocations).unwrap();
         assert_eq!(load(&path).unwrap(), allocations);
         remove(&path).unwrap();
