@@ -126,6 +126,8 @@ closed_enum! {
         DatabaseReadOnly = "database_read_only",
         DatabaseStorageFull = "database_storage_full",
         DatabaseQuota = "database_quota",
+        DatabaseServerEnded = "database_server_ended",
+        DatabaseVolumeLost = "database_volume_lost",
         MigrationBlocked = "migration_blocked",
 
         // Alive, but no probe succeeded.

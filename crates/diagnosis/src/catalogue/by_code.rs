@@ -155,6 +155,8 @@ const DATABASE_NOT_AVAILABLE: &[Cause] = &[
     Cause::DatabaseStarting,
     Cause::DatabaseReadOnly,
     Cause::DatabaseStorageFull,
+    Cause::DatabaseServerEnded,
+    Cause::DatabaseVolumeLost,
     Cause::NotDetermined,
 ];
 

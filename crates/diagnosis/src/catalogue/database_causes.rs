@@ -99,6 +99,19 @@ fn using(cause: Cause) -> Option<CausePage> {
             "The server's own error (SQLSTATE 53100).",
             "Free space or give the database more.",
         ),
+        Cause::DatabaseServerEnded => upstream(
+            "The database's server does not run",
+            "The server that the platform runs for the app ended, or could not be started; it is started again, with pauses.",
+            "The end of its process, or the refusal to start it.",
+            "Read what the server said last; if its memory or its disk is full, give it more.",
+        ),
+        Cause::DatabaseVolumeLost => upstream(
+            "The database's data is not where it was",
+            "The volume is missing, empty, or not the one that the database's data was on. The server is not started, so that nothing is \
+             overwritten.",
+            "The identity and the content of the volume, compared with what is stored of the database.",
+            "Put the volume back, or restore a backup.",
+        ),
         Cause::DatabaseQuota => app(
             "No more databases are allowed",
             "The account has as many databases as it may.",

@@ -59,11 +59,15 @@ pub enum DatabaseProblem {
     Starting,
     ReadOnly,
     StorageFull,
+    /// The server that the platform runs ended, or could not be started.
+    Ended,
+    /// The volume of a server that the platform runs is not the one that holds its data.
+    VolumeLost,
     Other,
 }
 
 impl DatabaseProblem {
-    /// The layer that failed: "name lookup", "TCP", "TLS", "login", "query".
+    /// The layer that failed: "name lookup", "TCP", "TLS", "login", "query"; of a server of the platform's also "process" and "volume".
     pub fn layer(self) -> &'static str {
         match self {
             Self::HostNotFound => "name lookup",
@@ -71,6 +75,8 @@ impl DatabaseProblem {
             Self::CertificateUntrusted => "TLS",
             Self::LoginRefused | Self::Starting => "login",
             Self::ReadOnly | Self::StorageFull | Self::Other => "query",
+            Self::Ended => "process",
+            Self::VolumeLost => "volume",
         }
     }
 }

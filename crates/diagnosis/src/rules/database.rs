@@ -84,6 +84,8 @@ fn problem_cause(problem: DatabaseProblem) -> Cause {
         DatabaseProblem::Starting => Cause::DatabaseStarting,
         DatabaseProblem::ReadOnly => Cause::DatabaseReadOnly,
         DatabaseProblem::StorageFull => Cause::DatabaseStorageFull,
+        DatabaseProblem::Ended => Cause::DatabaseServerEnded,
+        DatabaseProblem::VolumeLost => Cause::DatabaseVolumeLost,
         DatabaseProblem::Other => Cause::NotDetermined,
     }
 }
@@ -99,6 +101,8 @@ fn problem_words(problem: DatabaseProblem) -> &'static str {
         DatabaseProblem::Starting => "is still starting",
         DatabaseProblem::ReadOnly => "is read-only",
         DatabaseProblem::StorageFull => "has no space left",
+        DatabaseProblem::Ended => "does not run",
+        DatabaseProblem::VolumeLost => "is not started, for its data is not where it was",
         DatabaseProblem::Other => "answers with an error",
     }
 }
