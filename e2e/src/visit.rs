@@ -35,6 +35,23 @@ pub(crate) fn get_with(address: SocketAddr, host: &str, path: &str, headers: &st
         stream,
         "GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n"
     )?;
+    read_page(stream)
+}
+
+/// Sends a form.
+pub(crate) fn post(address: SocketAddr, host: &str, path: &str, form: &str) -> io::Result<Page> {
+    let mut stream = TcpStream::connect_timeout(&address, CONNECT_WITHIN)?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{form}",
+        form.len()
+    )?;
+    read_page(stream)
+}
+
+fn read_page(mut stream: TcpStream) -> io::Result<Page> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -116,6 +116,9 @@ pub(crate) enum Apps {
         /// Do not ask.
         #[arg(long, short)]
         force: bool,
+        /// Delete the data of its databases, too. Without it, an app with databases is not deleted.
+        #[arg(long)]
+        delete_databases: bool,
     },
     /// Replace the instances by new ones of the same build.
     Restart {

@@ -90,9 +90,18 @@ impl Client {
         self.send(Method::PUT, &format!("/v2/apps/{app}"), &body).await
     }
 
-    pub(crate) async fn delete_app(&self, app: &str) -> Result<Value, CliError> {
-        self.send(Method::DELETE, &format!("/v2/apps/{app}"), &Value::Null)
-            .await
+    pub(crate) async fn delete_app(&self, app: &str, with_databases: bool) -> Result<Value, CliError> {
+        let databases = if with_databases {
+            "?delete_databases=true"
+        } else {
+            ""
+        };
+        self.send(
+            Method::DELETE,
+            &format!("/v2/apps/{app}{databases}"),
+            &Value::Null,
+        )
+        .await
     }
 
     pub(crate) async fn restart_app(&self, app: &str) -> Result<Deployment, CliError> {

@@ -1,8 +1,11 @@
 //! A component's variables at build and at run time, with what only the platform knows filled in.
 
+use std::collections::BTreeMap;
+
 use mainstay_diagnosis::facts::RunTimeVariable;
 use mainstay_spec::{
     ComponentRef,
+    database_binding::DatabaseBinding,
     environment::{self, Bindables, Binding, When, environment},
 };
 use mainstay_store::DeploymentRow;
@@ -19,7 +22,7 @@ pub(crate) fn build_variables(
         &deployment.spec,
         component,
         When::Build,
-        &bindables(platform, deployment, &[]),
+        &bindables(platform, deployment, &[], BTreeMap::new()),
     )
 }
 
@@ -29,12 +32,13 @@ pub(crate) fn run_variables(
     deployment: &DeploymentRow,
     component: ComponentRef<'_>,
     builds: &[BuildRow],
+    databases: &BTreeMap<String, DatabaseBinding>,
 ) -> Vec<Binding> {
     environment(
         &deployment.spec,
         component,
         When::Run,
-        &bindables(platform, deployment, builds),
+        &bindables(platform, deployment, builds, databases.clone()),
     )
 }
 
@@ -50,7 +54,12 @@ pub(crate) fn run_time_only(deployment: &DeploymentRow, component: ComponentRef<
         .collect()
 }
 
-fn bindables(platform: &Platform, deployment: &DeploymentRow, builds: &[BuildRow]) -> Bindables {
+fn bindables(
+    platform: &Platform,
+    deployment: &DeploymentRow,
+    builds: &[BuildRow],
+    databases: BTreeMap<String, DatabaseBinding>,
+) -> Bindables {
     let domain = platform.config.app_domain(&deployment.spec);
     Bindables {
         app_id: Some(deployment.app.to_string()),
@@ -60,5 +69,6 @@ fn bindables(platform: &Platform, deployment: &DeploymentRow, builds: &[BuildRow
             .iter()
             .map(|row| (row.component.clone(), row.source.revision.clone()))
             .collect(),
+        databases,
     }
 }

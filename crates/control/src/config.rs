@@ -7,7 +7,7 @@ use std::{
 };
 
 use mainstay_engine::local::LayerOwner;
-use mainstay_images::settings::RegistrySettings;
+use mainstay_images::{OperatorSettings, settings::RegistrySettings};
 use mainstay_spec::AppSpec;
 use serde::Deserialize;
 
@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub network: NetworkConfig,
     pub engine: EngineConfig,
     pub build: BuildConfig,
+    pub databases: DatabasesConfig,
     pub sources: SourcesConfig,
     pub registries: RegistrySettings,
     pub keep: KeepConfig,
@@ -86,6 +87,17 @@ pub(crate) struct BuildConfig {
     pub env: BTreeMap<String, String>,
     /// Trusted by every tool of every build, instead of the image's own certificates.
     pub ca_bundle: Option<PathBuf>,
+}
+
+/// What each database gets that the platform runs for an app.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DatabasesConfig {
+    pub memory_bytes: u64,
+    pub cpu_millis: u32,
+    pub pids: u32,
+    /// Size of the volume's file system. On disk it takes what is used of it.
+    pub disk_bytes: u64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -161,6 +173,7 @@ impl Default for Config {
             network: NetworkConfig::default(),
             engine: EngineConfig::default(),
             build: BuildConfig::default(),
+            databases: DatabasesConfig::default(),
             sources: SourcesConfig::default(),
             registries: RegistrySettings::default(),
             keep: KeepConfig::default(),
@@ -231,6 +244,40 @@ impl Default for BuildConfig {
     }
 }
 
+impl Default for DatabasesConfig {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 512 * MIB,
+            cpu_millis: 1000,
+            pids: 256,
+            disk_bytes: 10 * GIB,
+        }
+    }
+}
+
+impl DatabasesConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let fields = [
+            ("databases.memory_bytes", self.memory_bytes, 128 * MIB),
+            ("databases.cpu_millis", u64::from(self.cpu_millis), 100),
+            // PostgreSQL has a process per session.
+            ("databases.pids", u64::from(self.pids), 64),
+            ("databases.disk_bytes", self.disk_bytes, 512 * MIB),
+        ];
+        at_least(&fields)
+    }
+}
+
+/// Each field with its value and the least that it may be.
+fn at_least(fields: &[(&'static str, u64, u64)]) -> Result<(), ConfigError> {
+    for &(field, value, least) in fields {
+        if value < least {
+            return Err(ConfigError::TooSmall { field, value, least });
+        }
+    }
+    Ok(())
+}
+
 impl KeepConfig {
     fn check(&self) -> Result<(), ConfigError> {
         let fields = [
@@ -239,12 +286,7 @@ impl KeepConfig {
             ("keep.unused_seconds", self.unused_seconds, 1),
             ("keep.every_seconds", self.every_seconds, 1),
         ];
-        for (field, value, least) in fields {
-            if value < least {
-                return Err(ConfigError::TooSmall { field, value, least });
-            }
-        }
-        Ok(())
+        at_least(&fields)
     }
 }
 
@@ -278,6 +320,7 @@ impl Config {
         }
         debug_assert!(self.build.memory_bytes >= MIB);
         self.keep.check()?;
+        self.databases.check()?;
         Ok(self)
     }
 
@@ -289,6 +332,17 @@ impl Config {
             .or_else(beside)
             .unwrap_or_default()
             .join(name)
+    }
+
+    /// The operator's settings for tools: those of the server's environment, and over them those of the configuration.
+    pub(crate) fn operator_settings(&self) -> OperatorSettings {
+        let mut settings = OperatorSettings::from_environment();
+        settings.variables.extend(self.build.env.clone());
+        settings.registries.clone_from(&self.registries);
+        if let Some(bundle) = &self.build.ca_bundle {
+            settings.ca_bundle = Some(bundle.clone());
+        }
+        settings
     }
 
     pub(crate) fn uploads_dir(&self) -> PathBuf {

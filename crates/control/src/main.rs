@@ -8,6 +8,7 @@
 mod app;
 mod bindings;
 mod config;
+mod databases;
 mod http;
 mod keep;
 mod logs;

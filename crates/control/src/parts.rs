@@ -14,7 +14,7 @@ use mainstay_engine::{
         network::{NetworkConfig, Networks},
     },
 };
-use mainstay_images::{ImageStore, OperatorSettings};
+use mainstay_images::ImageStore;
 
 use crate::{config::Config, platform::PlatformError};
 
@@ -49,20 +49,9 @@ pub(crate) async fn open(config: &Config) -> Result<Parts, PlatformError> {
 fn builder_config(config: &Config) -> BuilderConfig {
     BuilderConfig {
         state_dir: config.data_dir.join("build"),
-        settings: operator_settings(config),
+        settings: config.operator_settings(),
         local_paths: LocalPaths::Anywhere,
     }
-}
-
-/// The operator's settings: those of the server's environment, and over them those of the configuration.
-fn operator_settings(config: &Config) -> OperatorSettings {
-    let mut settings = OperatorSettings::from_environment();
-    settings.variables.extend(config.build.env.clone());
-    settings.registries.clone_from(&config.registries);
-    if let Some(bundle) = &config.build.ca_bundle {
-        settings.ca_bundle = Some(bundle.clone());
-    }
-    settings
 }
 
 fn dockerfile_config(config: &Config, networks: Option<Arc<Networks>>) -> DockerfileConfig {
@@ -76,7 +65,7 @@ fn dockerfile_config(config: &Config, networks: Option<Arc<Networks>>) -> Docker
         network,
     );
     dockerfile.cgroup_prefix = format!("/{}/build", config.name);
-    dockerfile.operator = operator_settings(config);
+    dockerfile.operator = config.operator_settings();
     dockerfile
 }
 

@@ -9,6 +9,7 @@ use mainstay_store::{Store, StoreError};
 
 use crate::{
     config::Config,
+    databases::{AuthorityError, Databases},
     keep::Nudge,
     logs::Logs,
     rollout::BuildQueue,
@@ -24,6 +25,7 @@ pub(crate) struct Platform {
     pub engine: Arc<dyn Engine>,
     pub builder: Arc<dyn Builder>,
     pub images: ImageStore,
+    pub databases: Databases,
     pub routes: Routes,
     pub build_queue: BuildQueue,
     pub logs: Logs,
@@ -53,6 +55,10 @@ pub(crate) enum PlatformError {
     Missing { what: String },
     #[error(transparent)]
     Images(#[from] mainstay_images::store::StoreError),
+    #[error(transparent)]
+    Debian(#[from] mainstay_images::debian::DebianError),
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     #[error(transparent)]
     Builder(#[from] mainstay_build::BuilderError),
     #[error(transparent)]

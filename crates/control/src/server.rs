@@ -22,6 +22,7 @@ use tokio::{
 use crate::{
     app::Application,
     config::Config,
+    databases::{self, Authority, Databases},
     http,
     keep::{Nudge, keep_house, pins},
     logs::Logs,
@@ -83,6 +84,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServerError> {
         );
     }
     forget_stale_routes(&platform).await?;
+    databases::wake_up(&platform).await?;
     application.wake_up().await?;
     platform.tasks.spawn(look_after(router));
     platform.tasks.spawn(keep_house(Arc::clone(&platform)));
@@ -142,13 +144,18 @@ pub(crate) async fn down(config: Config) -> Result<(), ServerError> {
             "the router does not run"
         );
     }
-    for app in platform.store.all_apps().await.map_err(PlatformError::from)? {
+    let apps = platform.store.all_apps().await.map_err(PlatformError::from)?;
+    for app in &apps {
         let present = platform
             .store
             .present_instances(app.id)
             .await
             .map_err(PlatformError::from)?;
         retire(&platform, present, StopReason::Shutdown).await;
+    }
+    // After the apps, which may still write.
+    databases::stop_all(&platform).await?;
+    for app in apps {
         platform
             .engine
             .remove_network(app.id)
@@ -197,6 +204,8 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
         .await
         .map_err(PlatformError::from)?;
     let parts = parts::open(&config).await?;
+    let authority = Authority::open(&databases::directory(&config.data_dir).join("authority"))
+        .map_err(PlatformError::from)?;
     let router_dir = config.run_dir.join("router");
     std::fs::create_dir_all(&router_dir).map_err(ServerError::io("create the router's directory"))?;
     // On a disk: after a reboot the router starts with the routes that it had.
@@ -219,6 +228,7 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
         engine: parts.engine,
         builder: parts.builder,
         images: parts.images,
+        databases: Databases::new(authority),
         routes,
         config,
     };
@@ -261,8 +271,10 @@ pub(crate) async fn take_up(platform: &Arc<Platform>) -> Result<(), PlatformErro
         let rows = platform.store.present_instances(*app).await?;
         present.extend(rows.into_iter().map(|row| row.id));
     }
+    let mut kept = present.clone();
+    kept.extend(databases::present_instances(&platform.store).await?);
     let apps = apps.into_iter().collect();
-    report(platform.engine.sweep(&present, &apps).await?.removed);
+    report(platform.engine.sweep(&kept, &apps).await?.removed);
     forget_unstarted(platform, present).await
 }
 

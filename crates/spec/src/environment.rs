@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    database_binding::DatabaseBinding,
     ingress,
     model::{AppSpec, ComponentRef, Scope, Variable},
 };
@@ -24,6 +25,8 @@ pub struct Bindables {
     pub app_domain: Option<String>,
     /// Component name → commit that it was built from.
     pub commit_hashes: BTreeMap<String, String>,
+    /// Component name → how the app reaches that database. Empty for builds.
+    pub databases: BTreeMap<String, DatabaseBinding>,
 }
 
 /// One variable as a process sees it.
@@ -43,8 +46,26 @@ impl std::fmt::Debug for Binding {
     }
 }
 
+/// What a text became when its references were filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Value {
+    pub(crate) text: String,
+    /// Part of it must not be seen.
+    pub(crate) secret: bool,
+}
+
+impl Value {
+    pub(crate) fn open(text: String) -> Self {
+        Self { text, secret: false }
+    }
+
+    pub(crate) fn secret(text: String) -> Self {
+        Self { text, secret: true }
+    }
+}
+
 /// The variables of a component, in the order of the spec, the app's first; a component's own wins over the app's of the same name. Services also
-/// get `PORT` at run time, unless they set it.
+/// get `PORT` at run time, and every component `DATABASE_URL` of the app's first development database, unless the spec sets it.
 pub fn environment(
     spec: &AppSpec,
     component: ComponentRef<'_>,
@@ -65,8 +86,8 @@ pub fn environment(
         let value = scope.filled_in(variable.value.reveal());
         let binding = Binding {
             key: variable.key.clone(),
-            value,
-            secret: variable.is_secret(),
+            value: value.text,
+            secret: variable.is_secret() || value.secret,
         };
         match bindings.iter_mut().find(|other| other.key == binding.key) {
             Some(other) => *other = binding,
@@ -80,6 +101,17 @@ pub fn environment(
             key: "PORT".into(),
             value: service.main_port().to_string(),
             secret: false,
+        });
+    }
+    if when == When::Run
+        && !bindings.iter().any(|binding| binding.key == "DATABASE_URL")
+        && let Some(database) = spec.databases.iter().find(|database| !database.production)
+        && let Some(bound) = bindables.databases.get(&database.name)
+    {
+        bindings.push(Binding {
+            key: "DATABASE_URL".into(),
+            value: bound.url(),
+            secret: true,
         });
     }
     bindings
@@ -134,26 +166,32 @@ struct References<'a> {
 }
 
 impl References<'_> {
-    fn filled_in(&self, text: &str) -> String {
+    fn filled_in(&self, text: &str) -> Value {
         let mut parts = text.split("${");
-        let mut out = parts.next().unwrap_or_default().to_owned();
+        let mut out = Value::open(parts.next().unwrap_or_default().to_owned());
         for part in parts {
             match part
                 .split_once('}')
                 .and_then(|(inside, rest)| Some((self.value(inside)?, rest)))
             {
-                Some((value, rest)) => out = out + &value + rest,
-                None => out = out + "${" + part,
+                Some((value, rest)) => {
+                    out.text = out.text + &value.text + rest;
+                    out.secret |= value.secret;
+                }
+                None => out.text = out.text + "${" + part,
             }
         }
         out
     }
 
-    fn value(&self, reference: &str) -> Option<String> {
+    fn value(&self, reference: &str) -> Option<Value> {
         match reference.split_once('.') {
-            None => self.of_app(reference),
-            Some(("_self", variable)) => self.of_component(self.component, variable),
-            Some((name, variable)) => self.of_component(self.spec.component(name)?, variable),
+            None => self.of_app(reference).map(Value::open),
+            Some(("_self", variable)) => self.of_component(self.component, variable).map(Value::open),
+            Some((name, variable)) => match self.spec.component(name)? {
+                ComponentRef::Database(_) => self.bindables.databases.get(name)?.value(variable),
+                component => self.of_component(component, variable).map(Value::open),
+            },
         }
     }
 
@@ -286,6 +324,52 @@ services:
             [
                 ("TOKEN", "RUN_TIME", None),
                 ("URL", "RUN_AND_BUILD_TIME", Some("db"))
+            ]
+        );
+    }
+
+    #[test]
+    fn databases_are_filled_in_at_run_time_and_what_tells_their_password_is_secret() {
+        const YAML: &str = r"
+name: shop
+databases: [{name: db, engine: PG}]
+services:
+- name: web
+  git: {repo_clone_url: https://example.com/a.git}
+  envs:
+  - {key: HOST, value: '${db.HOSTNAME}:${db.PORT}'}
+  - {key: OWN_URL, value: '${db.DATABASE_URL}&application_name=web'}
+  - {key: ODD, value: '${db.REDIS_URL} ${db.pool.PORT}'}
+";
+        let spec = parse(YAML, Format::Yaml)
+            .unwrap_or_else(|errors| panic!("{errors}"))
+            .spec;
+        let bound = DatabaseBinding {
+            hostname: "db".into(),
+            port: 5432,
+            username: "db".into(),
+            password: "hunter2".into(),
+            database: "db".into(),
+            ca_certificate: String::new(),
+        };
+        let bindables = Bindables {
+            databases: [("db".to_owned(), bound)].into(),
+            ..Bindables::default()
+        };
+        let bindings = environment(&spec, spec.component("web").unwrap(), When::Run, &bindables);
+        let seen: Vec<_> = bindings
+            .iter()
+            .map(|binding| (binding.key.as_str(), binding.value.as_str(), binding.secret))
+            .collect();
+        let url = "postgresql://db:hunter2@db:5432/db?sslmode=require";
+        assert_eq!(
+            seen,
+            [
+                ("HOST", "db:5432", false),
+                ("OWN_URL", &*format!("{url}&application_name=web"), true),
+                ("ODD", "${db.REDIS_URL} ${db.pool.PORT}", false),
+                ("PORT", "8080", false),
+                ("DATABASE_URL", url, true),
             ]
         );
     }

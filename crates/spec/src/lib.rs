@@ -14,6 +14,7 @@
 //! a missing field means is answered by methods ([`Service::http_port`], [`Service::readiness`]), by [`ingress::resolve`] for routing and by
 //! [`environment`] for variables. [`unsupported`] names what a spec may ask for but this version cannot run.
 
+pub mod database_binding;
 mod decode;
 pub mod duration;
 pub mod environment;

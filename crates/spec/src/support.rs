@@ -5,7 +5,7 @@ use crate::{
     environment,
     error::{Problem, SpecError},
     ingress::{self, HostMatch},
-    model::{AppSpec, ComponentRef, EgressType, JobKind, Variable},
+    model::{AppSpec, ComponentRef, Database, DatabaseEngine, EgressType, JobKind, Variable},
 };
 
 /// Everything in the spec that this version cannot run, by path. An app with any of it must be refused.
@@ -25,9 +25,7 @@ fn of_component(component: ComponentRef<'_>, at: &str) -> Vec<(String, &'static 
         ComponentRef::Functions(_) => {
             Some("functions cannot be run by this version: there is no functions runtime yet")
         }
-        ComponentRef::Database(_) => Some(
-            "databases cannot be provided by this version yet; pass the URL of your own in an environment variable",
-        ),
+        ComponentRef::Database(database) => of_database(database),
         ComponentRef::Job(job) if job.kind() == JobKind::Scheduled => {
             Some("scheduled jobs cannot be run by this version yet")
         }
@@ -68,6 +66,20 @@ fn of_component(component: ComponentRef<'_>, at: &str) -> Vec<(String, &'static 
         .into_iter()
         .chain(fields)
         .collect()
+}
+
+/// PostgreSQL for development is what this version runs itself.
+fn of_database(database: &Database) -> Option<&'static str> {
+    let engine = database.engine.unwrap_or(DatabaseEngine::Unset);
+    match engine {
+        DatabaseEngine::Unset | DatabaseEngine::Pg if database.production => Some(
+            "databases of one's own (`production: true`) cannot be attached by this version yet; pass the URL in an environment variable",
+        ),
+        DatabaseEngine::Unset | DatabaseEngine::Pg => None,
+        _ => Some(
+            "only PostgreSQL databases (`engine: PG`) can be provided by this version yet; pass the URL of your own in an environment variable",
+        ),
+    }
 }
 
 const CORS: &str =

@@ -138,6 +138,27 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE instances ADD COLUMN invocation TEXT;
     CREATE INDEX instances_of_invocation ON instances (invocation) WHERE invocation IS NOT NULL;
     ",
+    // The app is not deleted before its databases are: nothing cascades here.
+    "
+    CREATE TABLE databases (
+        id TEXT PRIMARY KEY,
+        app TEXT NOT NULL REFERENCES apps (id),
+        name TEXT NOT NULL,
+        engine TEXT NOT NULL,
+        version TEXT NOT NULL,
+        database_name TEXT NOT NULL,
+        user TEXT NOT NULL,
+        password TEXT NOT NULL,
+        admin_password TEXT NOT NULL,
+        image TEXT,
+        volume_bytes INTEGER NOT NULL,
+        volume_made INTEGER NOT NULL DEFAULT 0,
+        system_identifier TEXT,
+        instance TEXT,
+        created_at TEXT NOT NULL,
+        UNIQUE (app, name)
+    ) STRICT;
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

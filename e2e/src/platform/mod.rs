@@ -267,6 +267,11 @@ impl Platform {
         visit::get(self.setup.router, &self.host(app), path)
     }
 
+    /// Sends a form to an app through the router.
+    pub fn post(&self, app: &str, path: &str, form: &str) -> io::Result<Page> {
+        visit::post(self.setup.router, &self.host(app), path, form)
+    }
+
     /// Asks an app through the router until it answers 200 with what is wanted; within the time that a deployment may take.
     pub(crate) fn wait_for_page(&self, app: &str, wanted: &(dyn Fn(&str) -> bool + Sync)) -> Page {
         let host = self.host(app);
@@ -348,6 +353,40 @@ impl Platform {
         }
     }
 
+    /// `kill -9` to the shims of the apps' processes whose command line begins so.
+    pub fn kill_shims_of(&self, command: &str) {
+        let processes = self.processes();
+        let shims: Vec<u32> = processes
+            .iter()
+            .filter(|(_, line)| line.starts_with(command))
+            .filter_map(|(pid, _)| shim_above(*pid, &processes))
+            .collect();
+        assert!(
+            !shims.is_empty(),
+            "no shim has a process {command}: {processes:?}"
+        );
+        for pid in shims {
+            let pid = Pid::from_raw(pid.cast_signed()).expect("a process has a number");
+            // The same shim may have several of these processes.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
+    /// The value of a variable in the environment of a process of the apps whose command line holds these words.
+    pub fn variable_of(&self, words: &str, name: &str) -> Option<String> {
+        let (pid, _) = self
+            .processes()
+            .into_iter()
+            .find(|(_, line)| line.contains(words))?;
+        let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let environment = String::from_utf8_lossy(&environment).into_owned();
+        let prefix = format!("{name}=");
+        let value = environment
+            .split('\0')
+            .find_map(|variable| variable.strip_prefix(&prefix));
+        value.map(str::to_owned)
+    }
+
     /// Command lines of the platform and its apps that hold these words.
     pub fn commands_with(&self, words: &str) -> Vec<String> {
         let commands = self.processes().into_iter().map(|(_, command)| command);
@@ -391,6 +430,23 @@ impl Platform {
         if let Err(error) = fs::copy(self.log_path(), Path::new(&path)) {
             eprintln!("could not keep the server's log: {error}");
         }
+    }
+}
+
+/// The nearest shim among the processes that the process comes from.
+fn shim_above(mut pid: u32, processes: &[(u32, String)]) -> Option<u32> {
+    loop {
+        let (_, line) = processes.iter().find(|(known, _)| *known == pid)?;
+        if line.split(' ').next()?.ends_with("mainstay-shim") {
+            return Some(pid);
+        }
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        pid = status
+            .lines()
+            .find_map(|line| line.strip_prefix("PPid:"))?
+            .trim()
+            .parse()
+            .ok()?;
     }
 }
 

@@ -1,4 +1,4 @@
-//! The stack image is made once and kept between runs: making it takes the better part of a minute.
+//! The stack image and PostgreSQL over it are made once and kept between runs: making it takes the better part of a minute.
 
 use std::{
     fs,
@@ -7,7 +7,12 @@ use std::{
     time::Duration,
 };
 
-use mainstay_images::{ImageStore, settings::OperatorSettings, stack};
+use mainstay_images::{
+    ImageStore,
+    debian::{DebianError, packages_layer, postgresql_version},
+    settings::OperatorSettings,
+    stack,
+};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
@@ -31,7 +36,7 @@ pub(super) fn provide(images: &Path) {
     fs::remove_file(images.join("lock")).expect("an image store has a lock");
 }
 
-/// A store with nothing but the stack, made by the code under test.
+/// A store with nothing but those two, made by the code under test.
 fn cached() -> PathBuf {
     let name = format!("images-{}", fingerprint());
     // Stores of earlier sources, which nobody used for long; another checkout may still be at them.
@@ -40,7 +45,15 @@ fn cached() -> PathBuf {
     let store = ImageStore::open(&store_path).unwrap_or_else(|error| panic!("the kept image store: {error}"));
     let settings = OperatorSettings::from_environment();
     let runtime = tokio::runtime::Runtime::new().expect("threads can be made");
-    let made = runtime.block_on(stack::ensure(&store, &settings, |line| eprintln!("{line}")));
+    let made = runtime.block_on(async {
+        let stack = stack::ensure(&store, &settings, |line| eprintln!("{line}")).await?;
+        // As the server asks for it.
+        if let Some(version) = postgresql_version(&stack.suite) {
+            let package = format!("postgresql-{version}");
+            packages_layer(&store, &settings, &stack, &[&package]).await?;
+        }
+        Ok::<_, DebianError>(())
+    });
     made.unwrap_or_else(|error| panic!("the stack image cannot be made: {error:?}"));
     cache::note_use(&store_path);
     store_path

@@ -5,6 +5,7 @@
 
 mod apps;
 mod broken;
+mod databases;
 mod images;
 mod jobs;
 mod killed;
@@ -69,6 +70,11 @@ const SCENARIOS: &[Scenario] = &[
     (
         "a_job_runs_once_although_the_server_was_killed",
         jobs::a_job_runs_once_although_the_server_was_killed,
+    ),
+    ("a_database_keeps_its_data", databases::a_database_keeps_its_data),
+    (
+        "a_lost_volume_is_not_replaced_by_an_empty_one",
+        databases::a_lost_volume_is_not_replaced_by_an_empty_one,
     ),
     ("redeploys_lose_no_request", load::redeploys_lose_no_request),
     (

@@ -56,7 +56,11 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
             output.data(&[&app], || describe(&app));
             Ok(ExitCode::SUCCESS)
         }
-        Apps::Delete { app, force } => delete(client, output, &app, force).await,
+        Apps::Delete {
+            app,
+            force,
+            delete_databases,
+        } => delete(client, output, &app, force, delete_databases).await,
         Apps::Restart { app, wait } => {
             let app = client.app(&app).await?;
             let deployment = client.restart_app(&app.id).await?;
@@ -163,17 +167,23 @@ fn describe(app: &App) -> String {
         .collect()
 }
 
-async fn delete(client: &Client, output: &Output, app: &str, force: bool) -> Result<ExitCode, CliError> {
+async fn delete(
+    client: &Client,
+    output: &Output,
+    app: &str,
+    force: bool,
+    with_databases: bool,
+) -> Result<ExitCode, CliError> {
     let app = client.app(app).await?;
-    if !force
-        && !confirmed(&format!(
-            "Delete app {} with all its deployments and logs?",
-            app.spec.name
-        ))?
-    {
+    let what = if with_databases {
+        "its deployments, its logs and the data of its databases"
+    } else {
+        "all its deployments and logs"
+    };
+    if !force && !confirmed(&format!("Delete app {} with {what}?", app.spec.name))? {
         return Err(CliError::Usage("nothing was deleted".into()));
     }
-    let answer = client.delete_app(&app.id).await?;
+    let answer = client.delete_app(&app.id, with_databases).await?;
     output.data(&answer, || format!("{} is being deleted", app.spec.name));
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use mainstay_spec::{
 use mainstay_store::{AppRow, DeploymentRow};
 
 use super::{Application, Refusal, answer, deployments::Wish};
-use crate::rollout::Command;
+use crate::{databases, rollout::Command};
 
 /// An app with the deployments that clients ask for along with it.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ impl Page {
 impl Application {
     /// Creates the app and its first deployment.
     pub(crate) async fn create_app(&self, spec: &AppSpec) -> Result<AppView, Refusal> {
-        Self::check(spec)?;
+        self.check(spec, None).await?;
         let id = AppId::from_uuid(uuid::Uuid::new_v4());
         let first = Wish::initial(spec.clone()).into_deployment(new_deployment_id(), id, None);
         self.platform.store.create_app(&first).await?;
@@ -87,7 +87,7 @@ impl Application {
         spec: &AppSpec,
         update_sources: bool,
     ) -> Result<AppView, Refusal> {
-        Self::check(spec)?;
+        self.check(spec, Some(id)).await?;
         let before = self.app(id).await?;
         let pinned = if update_sources {
             BTreeMap::new()
@@ -98,9 +98,18 @@ impl Application {
         self.app(id).await
     }
 
-    /// Returns at once; what runs is drained and stopped in the background.
-    pub(crate) async fn delete_app(&self, id: AppId) -> Result<(), Refusal> {
+    /// Returns at once; what runs is drained and stopped in the background. An app with databases is only deleted `with_databases`: their data
+    /// goes with them.
+    pub(crate) async fn delete_app(&self, id: AppId, with_databases: bool) -> Result<(), Refusal> {
         self.app(id).await?;
+        let databases = self.platform.store.databases_of_app(id).await?;
+        if !databases.is_empty() && !with_databases {
+            let names: Vec<String> = databases.iter().map(|row| format!("`{}`", row.name)).collect();
+            return Err(Refusal::Conflict(format!(
+                "the app has databases, whose data would be deleted for good: {}; to delete them with it, set delete_databases=true (`mainstay apps delete --delete-databases`)",
+                names.join(", ")
+            )));
+        }
         self.platform.store.mark_app_deleting(id).await?;
         let (gone, _) = tokio::sync::oneshot::channel();
         drop(self.actor(id).send(Command::Delete { gone }).await);
@@ -108,8 +117,9 @@ impl Application {
     }
 
     /// What this version cannot run is refused by name.
-    fn check(spec: &AppSpec) -> Result<(), Refusal> {
-        let unsupported = mainstay_spec::unsupported(spec);
+    async fn check(&self, spec: &AppSpec, app: Option<AppId>) -> Result<(), Refusal> {
+        let mut unsupported = mainstay_spec::unsupported(spec);
+        unsupported.extend(databases::check(&self.platform, spec, app).await?);
         if unsupported.is_empty() {
             Ok(())
         } else {
@@ -119,7 +129,7 @@ impl Application {
 
     /// The spec as it would be accepted, with its warnings.
     pub(crate) async fn propose(&self, parsed: &ParsedSpec, app: Option<AppId>) -> Result<bool, Refusal> {
-        Self::check(&parsed.spec)?;
+        self.check(&parsed.spec, app).await?;
         let taken = self.platform.store.app_by_name(&parsed.spec.name).await?;
         Ok(taken.is_none_or(|other| Some(other.id) == app))
     }

@@ -30,6 +30,13 @@ pub(crate) struct GetQuery {
     name: Option<String>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct DeleteQuery {
+    /// Addition: the data of the app's databases may go with it.
+    #[serde(default)]
+    delete_databases: bool,
+}
+
 pub(crate) async fn list(
     State(application): State<Application>,
     Query(query): Query<PageQuery>,
@@ -92,8 +99,9 @@ pub(crate) async fn update(
 pub(crate) async fn delete(
     State(application): State<Application>,
     Path(id): Path<AppId>,
+    Query(query): Query<DeleteQuery>,
 ) -> Result<Json<DeleteAppResponse>, ApiError> {
-    application.delete_app(id).await?;
+    application.delete_app(id, query.delete_databases).await?;
     Ok(Json(DeleteAppResponse { id: id.to_string() }))
 }
 

@@ -180,7 +180,12 @@ fn progress(view: &DeploymentView) -> Progress {
         ]
         .concat(),
     );
-    let deploys = view.row.spec.components().map(|component| {
+    let rolled_out = view
+        .row
+        .spec
+        .components()
+        .filter(|component| component.kind() != ComponentKind::Database);
+    let deploys = rolled_out.map(|component| {
         let name = component.name();
         let of_component = |leaf: &LeafName| {
             matches!(leaf, LeafName::Deploy { component } | LeafName::Wait { component } if component == name)

@@ -22,7 +22,7 @@ use super::{
     instance_plan::{InstancePlan, PlanInputs},
 };
 use crate::{
-    bindings,
+    bindings, databases,
     keep::pins,
     logs::BuildLogFile,
     platform::{Platform, PlatformError},
@@ -35,8 +35,18 @@ const LOG_TAIL_LINES: usize = 50;
 
 /// Pins every component's source to a commit or digest, and notes it.
 pub(crate) async fn resolve_sources(effects: &Effects) -> Result<Event, Obstacle> {
+    // First: they get ready while the components are built.
+    databases::ensure(
+        &effects.platform,
+        effects.deployment.app,
+        &effects.deployment.spec,
+    )
+    .await?;
     let known = builds_of(&effects.platform, &effects.deployment).await?;
     for component in effects.deployment.spec.components() {
+        if component.kind() == ComponentKind::Database {
+            continue;
+        }
         if known.iter().any(|row| row.component == component.name()) {
             continue;
         }
@@ -331,6 +341,7 @@ pub(crate) async fn instance_plans(
     changes: &[String],
 ) -> Result<Vec<InstancePlan>, PlatformError> {
     let builds = builds_of(platform, deployment).await?;
+    let databases = databases::bindings(platform, deployment.app).await?;
     let mut plans = Vec::new();
     for component in deployment
         .spec
@@ -359,7 +370,7 @@ pub(crate) async fn instance_plans(
             component,
             layers: platform.images.layer_paths(&record)?,
             image: &record.config,
-            variables: bindings::run_variables(platform, deployment, component, &builds),
+            variables: bindings::run_variables(platform, deployment, component, &builds, &databases),
             changes: changes.to_vec(),
             builder: build.facts.as_ref().and_then(|facts| facts.builder.clone()),
         }));

@@ -10,7 +10,10 @@ use mainstay_store::DeploymentRow;
 use tokio::sync::watch;
 
 use super::{builds, evidence, instance_plan::InstancePlan, switch};
-use crate::platform::{Platform, PlatformError};
+use crate::{
+    databases,
+    platform::{Platform, PlatformError},
+};
 
 /// A fault of the platform is tried this often before the deployment ends with it.
 const ATTEMPTS: u32 = 3;
@@ -139,6 +142,22 @@ impl Effects {
         }
     }
 
+    /// Nothing of the rollout begins before the databases can be used.
+    async fn wait_for_databases(&self) -> Result<(), Obstacle> {
+        let mut over = self.over.clone();
+        let ready = tokio::select! {
+            ready = databases::wait(&self.platform, &self.deployment, &self.changes) => ready?,
+            // A sender that is gone says the same.
+            _ = over.wait_for(|over| *over) => return Err(Obstacle::CalledOff),
+        };
+        ready.map_err(|missing| {
+            let logs = &self.platform.logs;
+            let text = &missing.reason.message;
+            logs.deploy_line(self.deployment.id, &missing.component, LogSource::Platform, text);
+            Obstacle::failed(&missing.component, missing.reason)
+        })
+    }
+
     /// Refuses a doomed deployment before anything changes.
     async fn check_commands(&self) -> Result<Event, Obstacle> {
         self.platform
@@ -146,6 +165,7 @@ impl Effects {
             .ensure_network(self.deployment.app)
             .await
             .map_err(|error| Obstacle::Platform(error.into()))?;
+        self.wait_for_databases().await?;
         for plan in builds::instance_plans(&self.platform, &self.deployment, &self.changes).await? {
             match self.platform.engine.preflight(&plan.template).await {
                 Ok(()) => {}

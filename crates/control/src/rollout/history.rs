@@ -17,9 +17,10 @@ use crate::{
     uploads,
 };
 
-/// The components of a spec, as the state machine knows them.
+/// The components of a spec, as the state machine knows them: databases live beside deployments.
 pub(crate) fn component_plans(spec: &AppSpec) -> Vec<ComponentPlan> {
     spec.components()
+        .filter(|component| !matches!(component, ComponentRef::Database(_)))
         .map(|component| ComponentPlan {
             name: component.name().to_owned(),
             kind: component.kind(),

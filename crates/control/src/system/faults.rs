@@ -47,7 +47,7 @@ impl Deed {
             Self::Redeploy => world.good("2"),
             Self::DeployWhatCrashes => world.spec("2", CRASHES, "build"),
             Self::DeployWhatCannotBeBuilt => world.spec("2", "serve", FAILS),
-            Self::Delete => return server.application.delete_app(app).await.is_ok(),
+            Self::Delete => return server.application.delete_app(app, false).await.is_ok(),
         };
         server.update(app, &spec).await.is_ok()
     }

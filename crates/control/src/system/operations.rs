@@ -99,7 +99,7 @@ impl History {
             }
             Operation::Delete => {
                 if let Some(app) = the_app(server).await {
-                    drop(server.application.delete_app(app).await);
+                    drop(server.application.delete_app(app, false).await);
                 }
             }
             Operation::CrashAnInstance => {

@@ -29,6 +29,7 @@ use super::{
 use crate::{
     app::{Application, Refusal},
     config::Config,
+    databases::{Authority, Databases},
     keep::{Nudge, keep_house},
     logs::Logs,
     platform::{Platform, PlatformError},
@@ -161,6 +162,7 @@ impl World {
             engine: Arc::clone(&self.machine) as _,
             builder: Arc::clone(&self.builder) as _,
             images: self.images.clone(),
+            databases: Databases::new(Authority::open(&self.config.data_dir.join("authority"))?),
             routes: Routes::open(self.router.snapshot.clone(), self.router.control.clone()),
             config: self.config.clone(),
         });

@@ -7,7 +7,7 @@ pub(crate) mod sources;
 
 use std::{io, path::PathBuf};
 
-pub use self::packages::packages_layer;
+pub use self::packages::{packages_layer, postgresql_version};
 use crate::{store::StoreError, unpack::UnpackError};
 
 /// Packages could not be fetched or installed.

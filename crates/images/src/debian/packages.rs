@@ -124,6 +124,14 @@ fn unpack_package(archive: &Path, layer: &Path) -> Result<(), DebianError> {
     Ok(())
 }
 
+/// The major version of PostgreSQL in a Debian suite ("bookworm" → "15"), whose server is the package `postgresql-<version>`. `None` for a
+/// suite that is not known.
+pub fn postgresql_version(suite: &str) -> Option<&'static str> {
+    const VERSIONS: [(&str, &str); 3] = [("bookworm", "15"), ("trixie", "17"), ("forky", "18")];
+    let known = VERSIONS.iter().find(|(known, _)| *known == suite);
+    known.map(|(_, version)| *version)
+}
+
 /// Debian policy 5.6.1: lower-case letters, digits, plus, minus and periods.
 fn is_package_name(name: &str) -> bool {
     let mut bytes = name.bytes();

@@ -44,6 +44,11 @@ pub struct StackImage {
 /// Receives one line for each step.
 type Progress = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// The Debian suite of the stack by the operator's settings: "bookworm".
+pub fn suite(settings: &OperatorSettings) -> String {
+    Sources::of_machine(&settings.debian).suite
+}
+
 /// The stack by the operator's settings, if it has been made.
 pub fn kept(store: &ImageStore, settings: &OperatorSettings) -> Result<Option<StackImage>, StoreError> {
     let path = record_path(store, &Sources::of_machine(&settings.debian).stack_name());

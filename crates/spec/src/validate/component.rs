@@ -196,4 +196,24 @@ fn database(database: &Database, at: &str, findings: &mut Findings) {
             rule,
         ));
     }
+    for (field, name) in [("db_name", &database.db_name), ("db_user", &database.db_user)] {
+        if let Some(name) = name {
+            identifier(name, &format!("{at}.{field}"), findings);
+        }
+    }
+    // What PostgreSQL keeps for itself.
+    let user = database.db_user.as_deref().unwrap_or_default();
+    if !database.production && (user == "postgres" || user.starts_with("pg_")) {
+        let rule = "is a name that PostgreSQL keeps for itself";
+        findings.add(SpecError::new(format!("{at}.db_user"), Problem::UnknownValue, rule).value(user));
+    }
+}
+
+/// Names of databases and roles: NAMEDATALEN of PostgreSQL is 64 bytes, its end included.
+fn identifier(name: &str, at: &str, findings: &mut Findings) {
+    const BYTES_MAX: usize = 63;
+    if name.is_empty() || name.len() > BYTES_MAX || name.contains(char::is_control) {
+        let rule = format!("must have 1 to {BYTES_MAX} bytes and no control characters");
+        findings.add(SpecError::new(at, Problem::Malformed, rule).value(name));
+    }
 }

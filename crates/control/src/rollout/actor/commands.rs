@@ -10,6 +10,7 @@ use mainstay_store::{DeploymentRow, NewDeployment};
 
 use super::{Actor, Command, STORE_PAUSE};
 use crate::{
+    databases,
     platform::PlatformError,
     rollout::{forget, history, retire::retire},
     tasks::Stage,
@@ -167,6 +168,8 @@ impl Actor {
                 what: format!("the end of instance {}", row.id),
             });
         }
+        // Whoever asked for the deletion said that their data may go.
+        databases::delete_all(&self.platform, self.app).await?;
         self.platform.engine.remove_network(self.app).await?;
         forget::forget(&self.platform, self.app).await?;
         Ok(self.platform.store.delete_app(self.app).await?)

@@ -375,7 +375,9 @@ async fn commit(
 fn deadline(state: &State, spec: &AppSpec) -> Instant {
     let minutes = match &state.phase {
         phase if phase.job_kind().is_some() => 10 + jobs::minutes_max(state, spec),
-        Phase::PendingBuild | Phase::Initializing | Phase::PendingDeploy | Phase::Switching => 10,
+        // The first database of a machine waits for its image.
+        Phase::PendingDeploy => 20,
+        Phase::PendingBuild | Phase::Initializing | Phase::Switching => 10,
         Phase::Building => 12 * 60,
         Phase::Starting => 40,
         _ => 24 * 60,

@@ -1,0 +1,177 @@
+//! The platform's own certificate authority: it vouches for the servers of databases, and apps get its certificate as `${db.CA_CERT}`.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use jiff::{Timestamp, tz::TimeZone};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+
+/// Apps keep the authority's certificate for as long as they run.
+const AUTHORITY_YEARS: i32 = 30;
+/// A server gets a new certificate each time it is started.
+const SERVER_YEARS: i32 = 10;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuthorityError {
+    #[error("cannot {operation} {}", path.display())]
+    File {
+        operation: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot make a certificate")]
+    Certificate(#[from] rcgen::Error),
+}
+
+/// Signs; its key never leaves this process and one file.
+pub(crate) struct Authority {
+    key: KeyPair,
+    /// PEM.
+    certificate: String,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
+}
+
+/// A server's certificate and its key, PEM.
+pub(super) struct ServerIdentity {
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+impl Authority {
+    /// The authority kept in `directory`; made there if there is none.
+    pub(crate) fn open(directory: &Path) -> Result<Self, AuthorityError> {
+        let (key_path, certificate_path) = (directory.join("ca.key"), directory.join("ca.crt"));
+        // The key is written last: with it, both are there.
+        match fs::read_to_string(&key_path) {
+            Ok(key) => Ok(Self {
+                key: KeyPair::from_pem(&key)?,
+                certificate: fs::read_to_string(&certificate_path)
+                    .map_err(failed("read", &certificate_path))?,
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(directory)
+                    .map_err(failed("create", directory))?;
+                let key = KeyPair::generate()?;
+                let certificate = params(AUTHORITY_YEARS)?.self_signed(&key)?.pem();
+                write(&certificate_path, &certificate)?;
+                write(&key_path, &key.serialize_pem())?;
+                Ok(Self { key, certificate })
+            }
+            Err(error) => Err(failed("read", &key_path)(error)),
+        }
+    }
+
+    /// PEM.
+    pub(crate) fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// For a server that is reached by this name.
+    pub(super) fn issue(&self, name: &str) -> Result<ServerIdentity, AuthorityError> {
+        let issuer = Issuer::new(params(AUTHORITY_YEARS)?, &self.key);
+        let mut server = CertificateParams::new(vec![name.to_owned()])?;
+        server.distinguished_name.push(DnType::CommonName, name);
+        server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        server.use_authority_key_identifier_extension = true;
+        let this_year = this_year();
+        server.not_before = date_time_ymd(this_year - 1, 1, 1);
+        server.not_after = date_time_ymd(this_year + SERVER_YEARS, 1, 1);
+        let key = KeyPair::generate()?;
+        Ok(ServerIdentity {
+            certificate: server.signed_by(&key, &issuer)?.pem(),
+            key: key.serialize_pem(),
+        })
+    }
+}
+
+/// Of the authority: what its certificate says must be what its signatures name as issuer.
+fn params(years: i32) -> Result<CertificateParams, AuthorityError> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Mainstay databases");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let this_year = this_year();
+    params.not_before = date_time_ymd(this_year - 1, 1, 1);
+    params.not_after = date_time_ymd(this_year + years, 1, 1);
+    Ok(params)
+}
+
+/// Clocks of apps' libraries may differ from ours: certificates begin a year before it.
+fn this_year() -> i32 {
+    i32::from(Timestamp::now().to_zoned(TimeZone::UTC).year())
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AuthorityError {
+    let path = path.to_owned();
+    move |source| AuthorityError::File {
+        operation,
+        path,
+        source,
+    }
+}
+
+/// Whole or absent.
+fn write(path: &Path, text: &str) -> Result<(), AuthorityError> {
+    let draft = path.with_extension("draft");
+    let written = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&draft, path));
+    written.map_err(failed("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_made_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Authority::open(directory.path()).unwrap();
+        let again = Authority::open(directory.path()).unwrap();
+        assert_eq!(first.certificate(), again.certificate());
+        assert!(
+            again
+                .issue("db")
+                .unwrap()
+                .certificate
+                .contains("BEGIN CERTIFICATE")
+        );
+    }
+
+    #[test]
+    fn its_key_is_for_root_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("authority");
+        Authority::open(&place).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&place), mode(&place.join("ca.key"))), (0o700, 0o600));
+    }
+}

@@ -1,0 +1,252 @@
+//! A session with a PostgreSQL server, and what kept one from being had: typed by the layer that failed.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use mainstay_diagnosis::facts::DatabaseProblem;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_postgres::{
+    Client, Config,
+    config::SslMode,
+    error::SqlState,
+    tls::{ChannelBinding, TlsConnect, TlsStream as PostgresTls},
+};
+
+/// Of everything up to the first query.
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Where to log in, and as whom.
+pub(super) struct Login<'a> {
+    pub(super) address: SocketAddr,
+    /// The name on the server's certificate.
+    pub(super) host: &'a str,
+    /// Who vouches for it, PEM.
+    pub(super) ca_certificate: &'a str,
+    pub(super) user: &'a str,
+    pub(super) password: &'a str,
+    pub(super) database: &'a str,
+}
+
+/// What kept a session from being had, or ended it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) problem: DatabaseProblem,
+    /// SQLSTATE.
+    pub(crate) server_code: Option<String>,
+    pub(crate) message: String,
+}
+
+impl Trouble {
+    pub(super) fn new(problem: DatabaseProblem, message: impl Into<String>) -> Self {
+        Self {
+            problem,
+            server_code: None,
+            message: message.into(),
+        }
+    }
+}
+
+/// An open session. Dropped, it ends.
+pub(super) struct Session {
+    pub(super) client: Client,
+    connection: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Session {
+    /// Logs in over TLS, within [`CONNECT_WITHIN`].
+    pub(super) async fn open(login: &Login<'_>) -> Result<Self, Trouble> {
+        let opened = timeout(CONNECT_WITHIN, Self::connect(login)).await;
+        opened.unwrap_or_else(|_| {
+            let message = format!("no session within {} s", CONNECT_WITHIN.as_secs());
+            Err(Trouble::new(DatabaseProblem::TimedOut, message))
+        })
+    }
+
+    async fn connect(login: &Login<'_>) -> Result<Self, Trouble> {
+        let tls = Tls::new(login)?;
+        let stream = TcpStream::connect(login.address)
+            .await
+            .map_err(|error| unreachable_by(&error))?;
+        let mut config = Config::new();
+        config
+            .user(login.user)
+            .password(login.password)
+            .dbname(login.database)
+            .application_name("mainstay")
+            .ssl_mode(SslMode::Require);
+        let (client, connection) = config
+            .connect_raw(stream, tls)
+            .await
+            .map_err(|error| trouble(&error))?;
+        let connection = tokio::spawn(async move {
+            // Its fault ends what the client waits for, and is told there.
+            drop(connection.await);
+        });
+        Ok(Self { client, connection })
+    }
+}
+
+fn unreachable_by(error: &io::Error) -> Trouble {
+    let problem = match error.kind() {
+        io::ErrorKind::ConnectionRefused => DatabaseProblem::Refused,
+        io::ErrorKind::TimedOut => DatabaseProblem::TimedOut,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => DatabaseProblem::Unreachable,
+        _ => DatabaseProblem::Other,
+    };
+    Trouble::new(problem, error.to_string())
+}
+
+/// Decided by the server's SQLSTATE where there is one; never by its words.
+pub(super) fn trouble(error: &tokio_postgres::Error) -> Trouble {
+    if let Some(server) = error.as_db_error() {
+        return Trouble {
+            problem: problem_of(server.code()),
+            server_code: Some(server.code().code().to_owned()),
+            message: server.message().to_owned(),
+        };
+    }
+    let chain: Vec<&(dyn std::error::Error + 'static)> =
+        std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| {
+            error.source()
+        })
+        .collect();
+    let mut tls = chain.iter().filter_map(|error| tls_error(*error));
+    let problem = if tls.any(is_untrusted) {
+        DatabaseProblem::CertificateUntrusted
+    } else {
+        DatabaseProblem::Other
+    };
+    let words: Vec<String> = chain.iter().map(ToString::to_string).collect();
+    Trouble::new(problem, words.join(": "))
+}
+
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let inner = error
+        .downcast_ref::<io::Error>()
+        .and_then(|error| error.get_ref()?.downcast_ref::<rustls::Error>());
+    inner.or_else(|| error.downcast_ref())
+}
+
+fn is_untrusted(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidCertificate(_))
+}
+
+/// PostgreSQL manual, appendix A.
+fn problem_of(code: &SqlState) -> DatabaseProblem {
+    if *code == SqlState::CANNOT_CONNECT_NOW {
+        DatabaseProblem::Starting
+    } else if code.code().starts_with("28") {
+        DatabaseProblem::LoginRefused
+    } else if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
+        DatabaseProblem::ReadOnly
+    } else if *code == SqlState::DISK_FULL {
+        DatabaseProblem::StorageFull
+    } else {
+        DatabaseProblem::Other
+    }
+}
+
+// === TLS ===
+
+/// Makes TLS out of a TCP connection.
+struct Tls {
+    config: Arc<ClientConfig>,
+    host: ServerName<'static>,
+}
+
+/// The connection inside TLS.
+struct Inside<S>(tokio_rustls::client::TlsStream<S>);
+
+impl Tls {
+    fn new(login: &Login<'_>) -> Result<Self, Trouble> {
+        let unusable = |what: &str| Trouble::new(DatabaseProblem::Other, format!("{what} cannot be used"));
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(login.ca_certificate.as_bytes()) {
+            let certificate = certificate.map_err(|_| unusable("the CA certificate"))?;
+            roots
+                .add(certificate)
+                .map_err(|_| unusable("the CA certificate"))?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|_| unusable("TLS"))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let host = ServerName::try_from(login.host.to_owned()).map_err(|_| unusable("the host name"))?;
+        Ok(Self {
+            config: Arc::new(config),
+            host,
+        })
+    }
+}
+
+impl<S> TlsConnect<S> for Tls
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Stream = Inside<S>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Inside<S>>> + Send>>;
+
+    fn connect(self, stream: S) -> Self::Future {
+        Box::pin(async move {
+            let connector = tokio_rustls::TlsConnector::from(self.config);
+            connector.connect(self.host, stream).await.map(Inside)
+        })
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> PostgresTls for Inside<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        ChannelBinding::none()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Inside<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inside<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,166 @@
+//! A database's volume: an ext4 in an image file, whose UUID is the database's id.
+//!
+//! Before a server is started on it, it is looked at: once data was made, a volume that is missing, empty or another's is a loss that a person
+//! has to see to, never a reason to begin anew.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use mainstay_shim::volume;
+use mainstay_spec::ids::DatabaseId;
+use tokio::{process::Command, time::timeout};
+
+use crate::platform::PlatformError;
+
+/// Both work on metadata only.
+const TOOL_DEADLINE: Duration = Duration::from_mins(2);
+/// What says that there is data, and of which major version. Relative to the volume.
+const VERSION_FILE: &str = "data/PG_VERSION";
+
+/// What a volume with data should be, and is not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum VolumeProblem {
+    #[error("its volume is missing: the image file is not there")]
+    Missing,
+    #[error("its volume is no volume: there is no ext4 file system in the image file")]
+    NoFileSystem,
+    #[error("its volume is another one: it carries the id {found}")]
+    Foreign { found: String },
+    #[error("its volume is empty: the data that was on it is gone")]
+    Empty,
+    #[error("its volume holds data of version {found}")]
+    OtherVersion { found: String },
+}
+
+/// Makes an empty volume whose root directory belongs to `owner`, in the place of whatever is there.
+pub(super) async fn make(image: &Path, id: DatabaseId, bytes: u64, owner: u32) -> Result<(), PlatformError> {
+    let draft = image.with_extension("draft");
+    let failed = |operation: &str| io_error(format!("{operation} the volume {}", image.display()));
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)
+        .and_then(|file| file.set_len(bytes))
+        .map_err(failed("create"))?;
+    let mut mkfs = Command::new("mkfs.ext4");
+    mkfs.args(["-q", "-F", "-m", "0", "-U", &id.to_string()])
+        .args([
+            "-E",
+            &format!("root_owner={owner}:{owner},lazy_itable_init=1,lazy_journal_init=1,nodiscard"),
+        ])
+        .arg(&draft);
+    let made = run(mkfs).await.map_err(failed("format"))?;
+    if !made.status.success() {
+        let said = String::from_utf8_lossy(&made.stderr).trim().to_owned();
+        return Err(failed("format")(io::Error::other(said)));
+    }
+    let (from, to) = (draft, image.to_owned());
+    let renamed = tokio::task::spawn_blocking(move || {
+        File::open(&from)?.sync_all()?;
+        std::fs::rename(&from, &to)?;
+        File::open(to.parent().unwrap_or(Path::new("/")))?.sync_all()
+    });
+    renamed
+        .await
+        .map_err(io::Error::other)
+        .and_then(|renamed| renamed)
+        .map_err(failed("keep"))
+}
+
+/// Looks at a volume that has to have data of this version. No instance may use it.
+pub(super) async fn look(
+    image: &Path,
+    id: DatabaseId,
+    version: &str,
+) -> Result<Result<(), VolumeProblem>, PlatformError> {
+    let failed = || io_error(format!("look at the volume {}", image.display()));
+    match volume::identity(image) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(VolumeProblem::Missing)),
+        Err(error) => return Err(failed()(error)),
+        Ok(None) => return Ok(Err(VolumeProblem::NoFileSystem)),
+        Ok(Some(found)) if found != id.to_string() => return Ok(Err(VolumeProblem::Foreign { found })),
+        Ok(Some(_)) => {}
+    }
+    let mut debugfs = Command::new("debugfs");
+    debugfs.args(["-R", &format!("cat {VERSION_FILE}")]).arg(image);
+    let output = run(debugfs).await.map_err(failed())?;
+    let found = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok(match found.as_str() {
+        "" => Err(VolumeProblem::Empty),
+        found if found == version => Ok(()),
+        _ => Err(VolumeProblem::OtherVersion { found }),
+    })
+}
+
+async fn run(mut tool: Command) -> io::Result<std::process::Output> {
+    tool.stdin(Stdio::null()).kill_on_drop(true);
+    timeout(TOOL_DEADLINE, tool.output())
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+fn io_error(operation: String) -> impl FnOnce(io::Error) -> PlatformError {
+    move |source| PlatformError::Io { operation, source }
+}
+
+/// Where the files of a database are.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    root: PathBuf,
+}
+
+impl Places {
+    pub(super) fn new(data_dir: &Path, id: DatabaseId) -> Self {
+        Self {
+            root: directory(data_dir).join(id.to_string()),
+        }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn volume(&self) -> PathBuf {
+        self.root.join("volume.img")
+    }
+
+    /// What the server reads at its start, mounted into its instance.
+    pub(super) fn settings(&self) -> PathBuf {
+        self.root.join("settings")
+    }
+}
+
+/// Where everything of databases is.
+pub(crate) fn directory(data_dir: &Path) -> PathBuf {
+    data_dir.join("databases")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_volume_is_told_from_a_missing_a_foreign_and_an_empty_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let image = directory.path().join("volume.img");
+        let id = DatabaseId::from_uuid(uuid::Uuid::new_v4());
+        let look = async || look(&image, id, "15").await.unwrap().unwrap_err();
+        assert_eq!(look().await, VolumeProblem::Missing);
+        std::fs::write(&image, vec![0; 1 << 20]).unwrap();
+        assert_eq!(look().await, VolumeProblem::NoFileSystem);
+        let other = DatabaseId::from_uuid(uuid::Uuid::new_v4());
+        make(&image, other, 16 << 20, 1000).await.unwrap();
+        let found = other.to_string();
+        assert_eq!(look().await, VolumeProblem::Foreign { found });
+        make(&image, id, 16 << 20, 1000).await.unwrap();
+        assert_eq!(look().await, VolumeProblem::Empty);
+    }
+}
