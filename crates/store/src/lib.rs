@@ -75,17 +75,20 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(std::time::Duration::from_secs(10));
+        // Before there is a pool: a connection that saw the schema before its last change would prepare statements for what was.
+        let opening = || StoreError::during(format!("open the database {}", path.display()));
+        let mut first = SqliteConnection::connect_with(&options)
+            .await
+            .map_err(opening())?;
+        schema::migrate(&mut first).await?;
+        first.close().await.map_err(opening())?;
         // SQLite has one writer at a time; a handful of connections lets readers pass it.
         let pool = pool
             .max_connections(4)
             .after_release(|connection, _| Box::pin(is_clean(connection)))
             .connect_with(options)
             .await
-            .map_err(StoreError::during(format!(
-                "open the database {}",
-                path.display()
-            )))?;
-        schema::migrate(&pool).await?;
+            .map_err(opening())?;
         Ok(Self { pool })
     }
 

@@ -1,6 +1,6 @@
 //! The tables, as a list of migrations that is only ever appended to.
 
-use sqlx::{Executor, Row, SqlitePool, sqlite::SqliteRow};
+use sqlx::{Connection, Executor, Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::StoreError;
 
@@ -162,9 +162,9 @@ const MIGRATIONS: &[&str] = &[
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.
-pub(crate) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
+pub(crate) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let row: SqliteRow = sqlx::query("PRAGMA user_version")
-        .fetch_one(pool)
+        .fetch_one(&mut *connection)
         .await
         .map_err(StoreError::during("read the schema version"))?;
     let version = usize::try_from(row.get::<i64, _>(0)).unwrap_or(0);
@@ -180,7 +180,7 @@ pub(crate) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
         });
     }
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
-        let mut transaction = pool
+        let mut transaction = connection
             .begin()
             .await
             .map_err(StoreError::during("begin a migration"))?;
@@ -206,7 +206,7 @@ pub(crate) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
 mod tests {
     use std::path::Path;
 
-    use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+    use sqlx::sqlite::SqliteConnectOptions;
 
     use super::*;
     use crate::Store;
