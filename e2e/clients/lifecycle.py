@@ -182,6 +182,36 @@ class Life:
         deployment = self.apps.create_deployment(self.id, {"force_build": True})["deployment"]
         self.await_active(deployment["id"])
 
+    def rolls_back(self):
+        latest = self.apps.get(self.id)["app"]["active_deployment"]["id"]
+        body = {"deployment_id": self.first["id"]}
+        assert self.apps.validate_rollback(self.id, body)["valid"] is True
+        rollback = self.apps.create_rollback(self.id, body)["deployment"]
+        rollback = self.await_active(rollback["id"])
+        assert rollback["cloned_from"] == self.first["id"], rollback
+        assert rollback["cause_details"]["type"] == "MANUAL_ROLLBACK", rollback["cause_details"]
+        assert rollback["spec"]["services"][0]["envs"][0]["value"] == "first", rollback["spec"]
+        app = self.apps.get(self.id)["app"]
+        assert app["pinned_deployment"]["id"] == rollback["id"], app
+        assert app["spec"]["services"][0]["envs"][0]["value"] == "second", app["spec"]
+        validation = self.apps.validate_rollback(self.id, {"deployment_id": latest})
+        assert not validation["valid"] and validation["error"]["code"] == "app_pinned", validation
+        try:
+            self.apps.create_deployment(self.id, {})
+        except HttpResponseError as error:
+            assert error.status_code == 409, error
+        else:
+            raise AssertionError("a pinned app is deployed")
+        revert = self.apps.revert_rollback(self.id)["deployment"]
+        revert = self.await_active(revert["id"])
+        assert revert["spec"]["services"][0]["envs"][0]["value"] == "second", revert["spec"]
+        again = self.apps.create_rollback(self.id, body)["deployment"]
+        self.await_active(again["id"])
+        self.apps.commit_rollback(self.id)
+        app = self.apps.get(self.id)["app"]
+        assert "pinned_deployment" not in app, app
+        assert app["spec"]["services"][0]["envs"][0]["value"] == "first", app["spec"]
+
     def fails_on_purpose(self):
         before = self.apps.get(self.id)["app"]["active_deployment"]["id"]
         broken = self.spec("third", run_command="echo these are my last words; exit 3")
@@ -264,6 +294,7 @@ STEPS = [
     Life.reads_logs,
     Life.opens_a_console,
     Life.updates,
+    Life.rolls_back,
     Life.fails_on_purpose,
     Life.cancels,
     Life.restarts,

@@ -126,6 +126,29 @@ pub(crate) enum Apps {
         #[arg(long)]
         wait: bool,
     },
+    /// Go back to a deployment that served. The app stays there until that is committed or reverted.
+    #[command(visible_alias = "rb")]
+    Rollback {
+        app: String,
+        /// The one before the serving one when none is named.
+        deployment: Option<String>,
+        /// Commit at once.
+        #[arg(long)]
+        skip_pin: bool,
+        /// Only say whether it can be done.
+        #[arg(long, conflicts_with_all = ["skip_pin", "wait"])]
+        validate: bool,
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Make a rollback final: its spec becomes the app's.
+    CommitRollback { app: String },
+    /// Undo a rollback: the app's spec is deployed as it was before.
+    RevertRollback {
+        app: String,
+        #[arg(long)]
+        wait: bool,
+    },
     /// List the running instances.
     Instances { app: String },
     /// List what happened to the instances, oldest first: starts, ends, restarts.

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use mainstay_api::{
     App, AppResponse, AppsResponse, Deployment, DeploymentResponse, DeploymentsResponse, ErrorBody,
     ExecResponse, Instance, InstanceEvent, InstanceEventsResponse, InstancesResponse, JobInvocation,
-    JobInvocationResponse, JobInvocationsResponse, LogsResponse,
+    JobInvocationResponse, JobInvocationsResponse, LogsResponse, RollbackValidationResponse,
 };
 use mainstay_spec::AppSpec;
 use reqwest::{Body, Method, RequestBuilder, Response};
@@ -108,6 +108,40 @@ impl Client {
         let answer: DeploymentResponse = self
             .send(Method::POST, &format!("/v2/apps/{app}/restart"), &json!({}))
             .await?;
+        Ok(answer.deployment)
+    }
+
+    pub(crate) async fn roll_back(
+        &self,
+        app: &str,
+        to: &str,
+        skip_pin: bool,
+    ) -> Result<Deployment, CliError> {
+        let body = json!({ "deployment_id": to, "skip_pin": skip_pin });
+        let path = format!("/v2/apps/{app}/rollback");
+        let answer: DeploymentResponse = self.send(Method::POST, &path, &body).await?;
+        Ok(answer.deployment)
+    }
+
+    pub(crate) async fn validate_rollback(
+        &self,
+        app: &str,
+        to: &str,
+    ) -> Result<RollbackValidationResponse, CliError> {
+        let body = json!({ "deployment_id": to });
+        let path = format!("/v2/apps/{app}/rollback/validate");
+        self.send(Method::POST, &path, &body).await
+    }
+
+    pub(crate) async fn commit_rollback(&self, app: &str) -> Result<(), CliError> {
+        let path = format!("/v2/apps/{app}/rollback/commit");
+        let _: Value = self.send(Method::POST, &path, &Value::Null).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn revert_rollback(&self, app: &str) -> Result<Deployment, CliError> {
+        let path = format!("/v2/apps/{app}/rollback/revert");
+        let answer: DeploymentResponse = self.send(Method::POST, &path, &Value::Null).await?;
         Ok(answer.deployment)
     }
 

@@ -19,6 +19,8 @@ pub struct AppRow {
     pub updated_at: Timestamp,
     /// The deployment that serves.
     pub active_deployment: Option<DeploymentId>,
+    /// The rollback that nothing may follow until it is committed or reverted.
+    pub pinned_deployment: Option<DeploymentId>,
     /// Its parts are being taken down.
     pub deleting: bool,
 }
@@ -137,7 +139,7 @@ async fn insert_app(
     }
 }
 
-async fn update_spec(
+pub(crate) async fn update_spec(
     connection: &mut SqliteConnection,
     id: AppId,
     spec: &AppSpec,
@@ -187,6 +189,11 @@ fn read(row: &SqliteRow) -> Result<AppRow, StoreError> {
             .map(str::parse)
             .transpose()
             .map_err(StoreError::damaged("active deployment", &id))?,
+        pinned_deployment: row
+            .get::<Option<&str>, _>("pinned_deployment")
+            .map(str::parse)
+            .transpose()
+            .map_err(StoreError::damaged("pinned deployment", &id))?,
         deleting: row.get("deleting"),
     })
 }

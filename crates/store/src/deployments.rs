@@ -25,6 +25,8 @@ pub struct NewDeployment {
     pub force_build: bool,
     /// Component → revision to keep (a spec update alone keeps the commit of the previous deployment).
     pub pinned_sources: BTreeMap<String, String>,
+    /// The deployment whose images it uses again.
+    pub cloned_from: Option<DeploymentId>,
     pub created_at: Timestamp,
 }
 
@@ -40,9 +42,12 @@ pub struct DeploymentRow {
     pub previous: Option<DeploymentId>,
     pub force_build: bool,
     pub pinned_sources: BTreeMap<String, String>,
+    pub cloned_from: Option<DeploymentId>,
     pub phase: PhaseKind,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    /// When it began to serve, if it ever did.
+    pub activated_at: Option<Timestamp>,
 }
 
 impl Store {
@@ -254,8 +259,8 @@ pub(crate) async fn insert(connection: &mut SqliteConnection, new: &NewDeploymen
         serde_json::to_string(&new.pinned_sources).map_err(StoreError::damaged("sources", new.id))?;
     sqlx::query(
         "INSERT INTO deployments (id, app, number, spec, cause, cause_kind, previous, force_build, pinned_sources,
-                                  phase, settled, created_at, updated_at)
-         SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?10
+                                  phase, settled, created_at, updated_at, cloned_from)
+         SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?10, ?11
          FROM deployments WHERE app = ?2",
     )
     .bind(new.id.to_string())
@@ -268,6 +273,7 @@ pub(crate) async fn insert(connection: &mut SqliteConnection, new: &NewDeploymen
     .bind(pinned)
     .bind(phase_text(PhaseKind::PendingBuild))
     .bind(new.created_at.to_string())
+    .bind(new.cloned_from.map(|id| id.to_string()))
     .execute(connection)
     .await
     .map_err(StoreError::during(format!("store deployment {}", new.id)))?;
@@ -301,6 +307,16 @@ fn read(row: &SqliteRow) -> Result<DeploymentRow, StoreError> {
         force_build: row.get("force_build"),
         pinned_sources: serde_json::from_str(row.get("pinned_sources"))
             .map_err(StoreError::damaged("sources", &id))?,
+        cloned_from: row
+            .get::<Option<&str>, _>("cloned_from")
+            .map(str::parse)
+            .transpose()
+            .map_err(StoreError::damaged("cloned deployment", &id))?,
+        activated_at: row
+            .get::<Option<&str>, _>("activated_at")
+            .map(str::parse)
+            .transpose()
+            .map_err(StoreError::damaged("time", &id))?,
         phase: serde_json::from_value(serde_json::Value::String(row.get("phase")))
             .map_err(StoreError::damaged("phase", &id))?,
         created_at: row

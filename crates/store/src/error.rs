@@ -1,6 +1,6 @@
 //! The store's one error: which operation failed, and SQLite's reason.
 
-use mainstay_spec::ids::AppId;
+use mainstay_spec::ids::{AppId, DeploymentId};
 
 /// A query failed, or a stored value could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,10 @@ pub enum StoreError {
     NameTaken { name: String },
     #[error("there is no app {app}, or it is being deleted")]
     NoApp { app: AppId },
+    #[error("app {app} stays at the rollback {deployment} until it is committed or reverted")]
+    Pinned { app: AppId, deployment: DeploymentId },
+    #[error("app {app} does not stay at a rollback")]
+    NotPinned { app: AppId },
 }
 
 impl StoreError {

@@ -2,6 +2,7 @@
 //!
 //! One file in WAL mode with `synchronous=FULL`: what a call returned from is on disk.
 
+mod accepting;
 mod apps;
 mod builds;
 mod databases;
@@ -29,6 +30,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 
+pub use accepting::AppChange;
 pub use apps::AppRow;
 pub use builds::BuildRow;
 pub use databases::DatabaseRow;

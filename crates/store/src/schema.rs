@@ -159,6 +159,11 @@ const MIGRATIONS: &[&str] = &[
         UNIQUE (app, name)
     ) STRICT;
     ",
+    // Going back: whose images a deployment uses again, and the rollback that an app stays at until somebody says how to go on.
+    "
+    ALTER TABLE deployments ADD COLUMN cloned_from TEXT;
+    ALTER TABLE apps ADD COLUMN pinned_deployment TEXT;
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

@@ -12,6 +12,7 @@ use mainstay_spec::{AppSpec, Sources};
 use super::{
     deploy::newest,
     follow,
+    rollback::{self, How},
     spec::{load, warn},
     troubles,
 };
@@ -70,6 +71,22 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
             output.data(&deployment, || deployment.id.clone());
             Ok(ExitCode::SUCCESS)
         }
+        Apps::Rollback {
+            app,
+            deployment,
+            skip_pin,
+            validate,
+            wait,
+        } => {
+            let how = if validate {
+                How::Validate
+            } else {
+                How::Deploy { skip_pin, wait }
+            };
+            rollback::roll_back(client, output, &app, deployment, how).await
+        }
+        Apps::CommitRollback { app } => rollback::commit(client, output, &app).await,
+        Apps::RevertRollback { app, wait } => rollback::revert(client, output, &app, wait).await,
         Apps::Instances { app } => instances(client, output, &app).await,
         Apps::Events {
             app,

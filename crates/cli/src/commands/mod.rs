@@ -7,6 +7,7 @@ mod exec;
 mod explain;
 mod jobs;
 mod logs;
+mod rollback;
 mod spec;
 
 use std::{os::unix::process::CommandExt, path::Path, process::ExitCode};

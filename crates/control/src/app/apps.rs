@@ -20,6 +20,8 @@ pub(crate) struct AppView {
     pub pending: Option<DeploymentRow>,
     /// Being built or deployed.
     pub in_progress: Option<DeploymentRow>,
+    /// The rollback that the app stays at.
+    pub pinned: Option<DeploymentRow>,
 }
 
 /// A page of a list.
@@ -139,6 +141,10 @@ impl Application {
             Some(id) => self.platform.store.deployment(id).await?,
             None => None,
         };
+        let pinned = match app.pinned_deployment {
+            Some(id) => self.platform.store.deployment(id).await?,
+            None => None,
+        };
         let unsettled = self.platform.store.unsettled_deployments(app.id).await?;
         let waits = |row: &&DeploymentRow| row.phase == mainstay_deploy::PhaseKind::PendingBuild;
         let pending = unsettled.iter().rev().find(waits).cloned();
@@ -150,20 +156,17 @@ impl Application {
             active,
             pending,
             in_progress,
+            pinned,
         })
     }
 
     pub(crate) async fn deploy(&self, app: AppId, wish: Wish) -> Result<DeploymentId, Refusal> {
         let before = self.platform.store.app(app).await?.ok_or(Refusal::NotFound)?;
         let id = new_deployment_id();
-        let updates_app = wish.updates_app();
+        let change = wish.change();
         let new = Box::new(wish.into_deployment(id, app, before.active_deployment));
         let (stored, answered) = tokio::sync::oneshot::channel();
-        let command = Command::Deploy {
-            new,
-            updates_app,
-            stored,
-        };
+        let command = Command::Deploy { new, change, stored };
         drop(self.actor(app).send(command).await);
         answer(answered).await??;
         Ok(id)

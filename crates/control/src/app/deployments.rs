@@ -8,7 +8,7 @@ use mainstay_spec::{
     AppSpec,
     ids::{AppId, DeploymentId},
 };
-use mainstay_store::{DeploymentRow, InstanceEventRow, InstanceRow, NewDeployment, ReasonRow};
+use mainstay_store::{AppChange, DeploymentRow, InstanceEventRow, InstanceRow, NewDeployment, ReasonRow};
 
 use super::{
     Application, Refusal, answer,
@@ -16,16 +16,23 @@ use super::{
 };
 use crate::rollout::{BuildRow, Command, builds_of, history::component_plans};
 
+pub(crate) const MANUAL_ROLLBACK: &str = "MANUAL_ROLLBACK";
+
 /// What somebody wants deployed, and why.
 #[derive(Debug, Clone)]
 pub(crate) struct Wish {
     spec: AppSpec,
-    cause: &'static str,
+    cause: String,
     cause_kind: &'static str,
     force_build: bool,
     pinned_sources: BTreeMap<String, String>,
-    updates_app: bool,
+    cloned_from: Option<DeploymentId>,
+    change: AppChange,
 }
+
+pub(crate) const RESTARTED: &str = "app restarted";
+pub(crate) const SPEC_UPDATED: &str = "app spec updated";
+pub(crate) const REVERTED: &str = "rollback reverted";
 
 /// A deployment with everything that is known of it.
 #[derive(Debug, Clone)]
@@ -46,8 +53,8 @@ impl Wish {
     pub(crate) fn update(spec: AppSpec, pinned_sources: BTreeMap<String, String>) -> Self {
         Self {
             pinned_sources,
-            updates_app: true,
-            ..Self::new(spec, "app spec updated")
+            change: AppChange::Spec,
+            ..Self::new(spec, SPEC_UPDATED)
         }
     }
 
@@ -61,24 +68,54 @@ impl Wish {
     pub(crate) fn restart(spec: AppSpec, pinned_sources: BTreeMap<String, String>) -> Self {
         Self {
             pinned_sources,
-            ..Self::new(spec, "app restarted")
+            ..Self::new(spec, RESTARTED)
         }
     }
 
-    fn new(spec: AppSpec, cause: &'static str) -> Self {
+    /// Back to a deployment that served: its spec, its sources and its images. `change` says whether the app stays there.
+    pub(crate) fn rollback(
+        to: &DeploymentRow,
+        pinned_sources: BTreeMap<String, String>,
+        change: AppChange,
+    ) -> Self {
+        Self {
+            cause_kind: MANUAL_ROLLBACK,
+            pinned_sources,
+            cloned_from: Some(to.id),
+            change,
+            ..Self::new(to.spec.clone(), format!("rollback to deployment \"{}\"", to.id))
+        }
+    }
+
+    /// To the app's spec as it was before a rollback; the images are those of `before` where that has the same spec.
+    pub(crate) fn revert(
+        spec: AppSpec,
+        pinned_sources: BTreeMap<String, String>,
+        before: Option<&DeploymentRow>,
+    ) -> Self {
+        Self {
+            pinned_sources,
+            cloned_from: before.filter(|row| row.spec == spec).map(|row| row.id),
+            change: AppChange::Unpin,
+            ..Self::new(spec, REVERTED)
+        }
+    }
+
+    fn new(spec: AppSpec, cause: impl Into<String>) -> Self {
         Self {
             spec,
-            cause,
+            cause: cause.into(),
             cause_kind: "MANUAL",
             force_build: false,
             pinned_sources: BTreeMap::new(),
-            updates_app: false,
+            cloned_from: None,
+            change: AppChange::Nothing,
         }
     }
 
-    /// Whether its spec becomes the app's.
-    pub(crate) fn updates_app(&self) -> bool {
-        self.updates_app
+    /// What it changes about the app.
+    pub(crate) fn change(&self) -> AppChange {
+        self.change
     }
 
     pub(crate) fn into_deployment(
@@ -91,11 +128,12 @@ impl Wish {
             id,
             app,
             spec: self.spec,
-            cause: self.cause.to_owned(),
+            cause: self.cause,
             cause_kind: self.cause_kind.to_owned(),
             previous,
             force_build: self.force_build,
             pinned_sources: self.pinned_sources,
+            cloned_from: self.cloned_from,
             created_at: Timestamp::now(),
         }
     }
@@ -241,9 +279,18 @@ impl Application {
         before: &AppView,
         spec: &AppSpec,
     ) -> Result<BTreeMap<String, String>, Refusal> {
-        let Some(active) = &before.active else {
-            return Ok(BTreeMap::new());
-        };
+        match &before.active {
+            Some(active) => self.revisions_kept(active, spec).await,
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// Of a deployment's revisions, those of components whose source the spec leaves as it is.
+    pub(super) async fn revisions_kept(
+        &self,
+        active: &DeploymentRow,
+        spec: &AppSpec,
+    ) -> Result<BTreeMap<String, String>, Refusal> {
         let builds = builds_of(&self.platform, active).await?;
         let unchanged = |row: &BuildRow| {
             let source = |spec: &AppSpec| {

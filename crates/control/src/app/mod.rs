@@ -6,6 +6,7 @@ pub(crate) mod exec;
 pub(crate) mod jobs;
 pub(crate) mod links;
 pub(crate) mod log_reading;
+pub(crate) mod rollbacks;
 pub(crate) mod tokens;
 
 use std::{
@@ -60,6 +61,12 @@ impl From<mainstay_store::StoreError> for Refusal {
                 Self::Conflict(format!("an app named {name:?} exists already"))
             }
             mainstay_store::StoreError::NoApp { .. } => Self::NotFound,
+            mainstay_store::StoreError::Pinned { deployment, .. } => Self::Conflict(format!(
+                "the app stays at the rollback {deployment}: commit or revert it before anything else is deployed"
+            )),
+            mainstay_store::StoreError::NotPinned { .. } => Self::BadRequest(
+                "the app does not stay at a rollback; there is nothing to commit or revert".into(),
+            ),
             other => Self::Platform(PlatformError::Store(other)),
         }
     }

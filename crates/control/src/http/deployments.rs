@@ -10,7 +10,7 @@ use mainstay_spec::ids::{AppId, DeploymentId};
 
 use super::{
     ApiError,
-    extract::{list_url, page, words},
+    extract::{body_of, list_url, page, words},
     wire,
 };
 use crate::app::Application;
@@ -41,11 +41,7 @@ pub(crate) async fn create(
     Path(app): Path<AppId>,
     body: String,
 ) -> Answer {
-    let request: CreateDeploymentRequest = match body.trim() {
-        "" => CreateDeploymentRequest::default(),
-        text => serde_json::from_str(text)
-            .map_err(|error| ApiError::bad_request(format!("the body is no valid JSON: {error}")))?,
-    };
+    let request: CreateDeploymentRequest = body_of(&body)?;
     let view = application.create_deployment(app, request.force_build).await?;
     Ok(Json(DeploymentResponse {
         deployment: wire::deployment(view),

@@ -75,6 +75,15 @@ impl SpecRequest {
     }
 }
 
+/// The body as JSON; an empty one asks for nothing special.
+pub(crate) fn body_of<T: Default + serde::de::DeserializeOwned>(body: &str) -> Result<T, ApiError> {
+    if body.trim().is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_str(body)
+        .map_err(|error| ApiError::bad_request(format!("the body is not what it should be: {error}")))
+}
+
 /// The words of a list in a query: given several times, with or without brackets, or with commas between them.
 pub(crate) fn words(pairs: &[(String, String)], name: &str) -> Vec<String> {
     let of_name = pairs

@@ -8,6 +8,7 @@ mod extract;
 mod jobs;
 mod logs;
 mod platform;
+mod rollbacks;
 mod wire;
 
 use axum::{
@@ -55,6 +56,10 @@ pub(crate) fn router(application: Application) -> Router {
             "/v2/apps/{app_id}/deployments/{deployment_id}/cancel",
             post(deployments::cancel),
         )
+        .route("/v2/apps/{app_id}/rollback", post(rollbacks::create))
+        .route("/v2/apps/{app_id}/rollback/validate", post(rollbacks::validate))
+        .route("/v2/apps/{app_id}/rollback/commit", post(rollbacks::commit))
+        .route("/v2/apps/{app_id}/rollback/revert", post(rollbacks::revert))
         .route("/v2/apps/{app_id}/logs", get(logs::of_app))
         .route(
             "/v2/apps/{app_id}/components/{component}/logs",

@@ -9,7 +9,11 @@ use mainstay_deploy::{Leaf, LeafName, LeafStatus, PhaseKind};
 use mainstay_spec::{AppSpec, ComponentRef, JobKind, kind::ComponentKind};
 use mainstay_store::{DeploymentRow, InstanceEventRow, InstanceRow, ReasonRow};
 
-use crate::app::{Application, Refusal, apps::AppView, deployments::DeploymentView};
+use crate::app::{
+    Application, Refusal,
+    apps::AppView,
+    deployments::{DeploymentView, MANUAL_ROLLBACK, RESTARTED, REVERTED, SPEC_UPDATED},
+};
 
 /// Events that are shown with an instance.
 const RECENT_EVENTS: usize = 10;
@@ -45,6 +49,7 @@ pub(crate) async fn app(application: &Application, view: AppView) -> Result<App,
         active_deployment: inline(view.active).await?,
         in_progress_deployment: inline(view.in_progress).await?,
         pending_deployment: inline(view.pending).await?,
+        pinned_deployment: inline(view.pinned).await?,
         domains,
         spec: view.app.spec,
         ..App::default()
@@ -102,6 +107,7 @@ pub(crate) fn deployment(view: DeploymentView) -> Deployment {
         updated_at: Some(view.row.updated_at),
         cause_details: Some(cause_details(&view.row)),
         cause: view.row.cause,
+        cloned_from: view.row.cloned_from.map(|id| id.to_string()).unwrap_or_default(),
         previous_deployment_id: view.row.previous.map(|id| id.to_string()).unwrap_or_default(),
         tier_slug: "basic".into(),
         spec: view.row.spec,
@@ -126,8 +132,10 @@ fn phase(kind: PhaseKind) -> Phase {
 
 fn cause_details(row: &DeploymentRow) -> CauseDetails {
     let name = match row.cause.as_str() {
-        "app spec updated" => UserActionName::UpdateSpec,
-        "app restarted" => UserActionName::Restart,
+        _ if row.cause_kind == MANUAL_ROLLBACK => UserActionName::RollbackApp,
+        SPEC_UPDATED => UserActionName::UpdateSpec,
+        RESTARTED => UserActionName::Restart,
+        REVERTED => UserActionName::RevertAppRollback,
         _ => UserActionName::CreateDeployment,
     };
     CauseDetails {

@@ -66,6 +66,7 @@ impl World {
             previous: None,
             force_build: false,
             pinned_sources: BTreeMap::new(),
+            cloned_from: None,
             created_at: Timestamp::now(),
         }
     }

@@ -17,6 +17,7 @@ use mainstay_store::{DeploymentRow, ReasonRow};
 
 use super::{
     build_queue::{Slot, Turn},
+    clones,
     effects::{Effects, Obstacle},
     evidence::reason_of,
     instance_plan::{InstancePlan, PlanInputs},
@@ -48,6 +49,10 @@ pub(crate) async fn resolve_sources(effects: &Effects) -> Result<Event, Obstacle
             continue;
         }
         if known.iter().any(|row| row.component == component.name()) {
+            continue;
+        }
+        if let Some(row) = clones::of(effects, component.name()).await? {
+            effects.platform.store.put_build(&row).await?;
             continue;
         }
         let source = resolve(effects, component).await?;
@@ -126,6 +131,13 @@ pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Event, O
         .spec
         .component(component)
         .ok_or_else(|| PlatformError::missing(format!("component {component} of the spec")))?;
+    if deployment.cloned_from.is_some() && row.output.is_some() {
+        let note = clones::note(effects, &row, written)?;
+        return Ok(Event::BuildFinished {
+            component: row.component,
+            note,
+        });
+    }
     let _slot = wait_for_slot(effects, written, row.created_at).await?;
     let log = Arc::new(platform.logs.build_writer(row.id)?);
     let request = request(effects, &row, written);
@@ -302,7 +314,12 @@ fn blank(started_at: Timestamp, outcome: BuildOutcome) -> BuildFacts {
     }
 }
 
-fn wrap(effects: &Effects, component: ComponentRef<'_>, facts: BuildFacts, log_tail: Vec<String>) -> Facts {
+pub(super) fn wrap(
+    effects: &Effects,
+    component: ComponentRef<'_>,
+    facts: BuildFacts,
+    log_tail: Vec<String>,
+) -> Facts {
     Facts {
         component: component.name().to_owned(),
         kind: component.kind(),

@@ -16,6 +16,7 @@
 pub(crate) mod actor;
 mod build_queue;
 mod builds;
+mod clones;
 mod effects;
 mod evidence;
 mod fleet;

@@ -28,6 +28,9 @@ enum Operation {
     DeployWhatCannotBeBuilt,
     Cancel,
     Restart,
+    RollBack,
+    CommitRollback,
+    RevertRollback,
     Delete,
     CrashAnInstance,
     FailACall,
@@ -40,13 +43,16 @@ enum Operation {
 }
 
 impl Operation {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 18] = [
         Self::Deploy,
         Self::DeploySlowly,
         Self::DeployWhatCrashes,
         Self::DeployWhatCannotBeBuilt,
         Self::Cancel,
         Self::Restart,
+        Self::RollBack,
+        Self::CommitRollback,
+        Self::RevertRollback,
         Self::Delete,
         Self::CrashAnInstance,
         Self::FailACall,
@@ -97,6 +103,17 @@ impl History {
                     drop(server.application.restart_app(app).await);
                 }
             }
+            Operation::RollBack => roll_back(server, number % 2 == 0).await,
+            Operation::CommitRollback => {
+                if let Some(app) = the_app(server).await {
+                    drop(server.application.commit_rollback(app).await);
+                }
+            }
+            Operation::RevertRollback => {
+                if let Some(app) = the_app(server).await {
+                    drop(server.application.revert_rollback(app).await);
+                }
+            }
             Operation::Delete => {
                 if let Some(app) = the_app(server).await {
                     drop(server.application.delete_app(app, false).await);
@@ -137,6 +154,18 @@ impl History {
 async fn the_app(server: &Server<'_>) -> Option<AppId> {
     let view = server.application.app_by_name("shop").await.ok()?;
     Some(view.app.id)
+}
+
+/// To the oldest deployment there is, if it ever served.
+async fn roll_back(server: &Server<'_>, skip_pin: bool) {
+    let Some(app) = the_app(server).await else { return };
+    let store = &server.application.platform.store;
+    let Ok((rows, _)) = store.deployments(app, 0, FAR as u64).await else {
+        return;
+    };
+    if let Some(row) = rows.last() {
+        drop(server.application.roll_back(app, row.id, skip_pin).await);
+    }
 }
 
 async fn cancel_newest(server: &Server<'_>) {

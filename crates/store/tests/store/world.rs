@@ -93,6 +93,7 @@ pub(crate) fn new(app: AppId, name: &str) -> NewDeployment {
         previous: None,
         force_build: false,
         pinned_sources: std::collections::BTreeMap::new(),
+        cloned_from: None,
         created_at: Timestamp::now(),
     }
 }

@@ -6,7 +6,7 @@ use mainstay_build::BuilderError;
 use mainstay_deploy::Event;
 use mainstay_diagnosis::facts::StopReason;
 use mainstay_spec::ids::DeploymentId;
-use mainstay_store::{DeploymentRow, NewDeployment};
+use mainstay_store::{AppChange, DeploymentRow, NewDeployment};
 
 use super::{Actor, Command, STORE_PAUSE};
 use crate::{
@@ -19,11 +19,7 @@ use crate::{
 impl Actor {
     pub(super) async fn obey(&mut self, command: Command) {
         match command {
-            Command::Deploy {
-                new,
-                updates_app,
-                stored,
-            } => drop(stored.send(self.accept(*new, updates_app).await)),
+            Command::Deploy { new, change, stored } => drop(stored.send(self.accept(*new, change).await)),
             Command::Cancel {
                 deployment,
                 by,
@@ -40,13 +36,9 @@ impl Actor {
     pub(super) async fn accept(
         &mut self,
         new: NewDeployment,
-        updates_app: bool,
+        change: AppChange,
     ) -> Result<(), PlatformError> {
-        if updates_app {
-            self.platform.store.update_app(&new).await?;
-        } else {
-            self.platform.store.insert_deployment(&new).await?;
-        }
+        self.platform.store.accept(&new, change).await?;
         // It is stored, and so accepted: what goes wrong from here on is made good later.
         self.take_up_accepted().await;
         Ok(())

@@ -16,7 +16,7 @@ use std::{
 use mainstay_deploy::Event;
 use mainstay_diagnosis::facts::StopReason;
 use mainstay_spec::ids::{AppId, DeploymentId, InstanceId, InvocationId};
-use mainstay_store::{DeploymentRow, NewDeployment};
+use mainstay_store::{AppChange, DeploymentRow, NewDeployment};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -45,10 +45,10 @@ pub(crate) type ReadyInstance = (InstanceId, Ipv4Addr);
 /// What the application layer asks of an app.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Store the deployment (and its spec as the app's) and make it live; answers once it is stored.
+    /// Store the deployment with what it changes about the app, and make it live; answers once it is stored.
     Deploy {
         new: Box<NewDeployment>,
-        updates_app: bool,
+        change: AppChange,
         stored: oneshot::Sender<Result<(), PlatformError>>,
     },
     /// Answers false when it is too late.
