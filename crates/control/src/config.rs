@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mainstay_build::source::LocalPaths;
 use mainstay_engine::local::LayerOwner;
 use mainstay_images::{OperatorSettings, settings::RegistrySettings};
 use mainstay_spec::AppSpec;
@@ -105,6 +106,9 @@ pub(crate) struct DatabasesConfig {
 pub(crate) struct SourcesConfig {
     /// Clone URLs that start with a key are fetched from its value instead: `"https://github.com/" = "/srv/git/"`.
     pub mirrors: BTreeMap<String, String>,
+    /// Directories of this machine below which repositories may lie that a clone URL names by their path. Whoever may create an app can
+    /// read every repository there.
+    pub local_paths: Vec<PathBuf>,
 }
 
 /// What is kept of the past, and for how long. What serves, what goes on and what explains an app's newest failure stays in any case.
@@ -377,6 +381,16 @@ impl Config {
         address
     }
 
+    /// Where clone URLs may lead on this machine: the listed directories, and the mirrors.
+    pub(crate) fn local_sources(&self) -> LocalPaths {
+        let mirrors = self.sources.mirrors.values();
+        let mirrors = mirrors
+            .map(|mirror| mirror.strip_prefix("file://").unwrap_or(mirror))
+            .filter(|mirror| mirror.starts_with('/'))
+            .map(PathBuf::from);
+        LocalPaths::Under(self.sources.local_paths.iter().cloned().chain(mirrors).collect())
+    }
+
     /// The URL to fetch instead of `url`; the longest matching prefix decides.
     pub(crate) fn mirrored(&self, url: &str) -> String {
         let matching = self
@@ -403,7 +417,10 @@ mod tests {
         ];
         let mirrors = mirrors.map(|(from, to)| (from.to_owned(), to.to_owned())).into();
         let config = Config {
-            sources: SourcesConfig { mirrors },
+            sources: SourcesConfig {
+                mirrors,
+                local_paths: vec!["/srv/code".into()],
+            },
             ..Config::default()
         };
         assert_eq!(
@@ -414,6 +431,10 @@ mod tests {
         assert_eq!(
             config.mirrored("https://other.example/x.git"),
             "https://other.example/x.git"
+        );
+        assert_eq!(
+            config.local_sources(),
+            LocalPaths::Under(vec!["/srv/code".into(), "/a/".into(), "/b/".into()])
         );
     }
 

@@ -5,7 +5,6 @@ use std::{path::PathBuf, sync::Arc};
 use mainstay_build::{
     Builder, BuilderConfig, LocalBuilder,
     dockerfile::{DockerfileConfig, DockerfileEngine, EngineBuildNetwork, StepNetwork},
-    source::LocalPaths,
 };
 use mainstay_engine::{
     Engine,
@@ -50,7 +49,7 @@ fn builder_config(config: &Config) -> BuilderConfig {
     BuilderConfig {
         state_dir: config.data_dir.join("build"),
         settings: config.operator_settings(),
-        local_paths: LocalPaths::Anywhere,
+        local_paths: config.local_sources(),
     }
 }
 

@@ -62,6 +62,7 @@ impl Setup {
              [api]\nlisten = '{api}'\n\
              [router]\nlisten = ['{router}']\n\
              [network]\npool = '{pool}'\nservice_pool = '{service_pool}'\nprefix = '{prefix}'\n\
+             [sources]\nlocal_paths = ['{repositories}']\n\
              [registries.mirrors]\n'docker.io' = '{registry}'\n",
             name = self.name,
             data = self.data_dir().display(),
@@ -72,6 +73,8 @@ impl Setup {
             service_pool = self.place.service_pool(),
             prefix = self.prefix,
             registry = self.registry,
+            // Where tests make their folders.
+            repositories = std::env::temp_dir().display(),
         )
     }
 

@@ -90,19 +90,12 @@ impl CloneUrl {
     }
 
     fn local(path: &str, local_paths: &LocalPaths) -> Result<Self, BuildFault> {
-        let allowed = match local_paths {
-            LocalPaths::Anywhere => true,
-            LocalPaths::Refused => false,
-            LocalPaths::Under(roots) => Path::new(path)
-                .canonicalize()
-                .is_ok_and(|real| roots.iter().any(|root| real.starts_with(root))),
-        };
-        if allowed {
+        if local_paths.allow(Path::new(path)) {
             Ok(Self::without_credentials(path, Transport::Local))
         } else {
             Err(refused(
                 path,
-                "this installation does not build from this path of its own machine",
+                "of its own machine, this installation builds only from below the directories that its operator lists in [sources] local_paths",
             ))
         }
     }
@@ -127,18 +120,19 @@ impl CloneUrl {
         self.credentials.as_ref()
     }
 
-    /// The URL of a submodule, which may be relative to this one. Only a local repository may have local submodules.
-    pub(crate) fn submodule(&self, text: &str) -> Result<Self, BuildFault> {
+    /// The URL of a submodule, which may be relative to this one. Only a local repository may have local submodules, and those under the
+    /// rule that holds for it.
+    pub(crate) fn submodule(&self, text: &str, local_paths: &LocalPaths) -> Result<Self, BuildFault> {
         let absolute = if text.starts_with("./") || text.starts_with("../") {
             join_relative(&self.location, text)
         } else {
             text.to_owned()
         };
         let local_paths = match self.transport {
-            Transport::Local => LocalPaths::Anywhere,
-            _ => LocalPaths::Refused,
+            Transport::Local => local_paths,
+            _ => &LocalPaths::Refused,
         };
-        let mut url = Self::parse(&absolute, &local_paths)?;
+        let mut url = Self::parse(&absolute, local_paths)?;
         if url.credentials.is_none() && url.host_prefix() == self.host_prefix() {
             url.credentials.clone_from(&self.credentials);
         }
@@ -270,17 +264,28 @@ mod tests {
         assert!(CloneUrl::parse(inside.to_str().unwrap(), &only).is_ok());
         assert!(CloneUrl::parse(&format!("{}/app/../../..", root.path().display()), &only).is_err());
         assert!(CloneUrl::parse("/etc", &only).is_err());
+        let url = CloneUrl::parse(inside.to_str().unwrap(), &only).unwrap();
+        assert!(url.submodule("../app", &only).is_ok());
+        assert!(url.submodule("/etc", &only).is_err());
+        assert!(url.submodule("../../../../../../etc", &only).is_err());
+        let link = root.path().join("link");
+        std::os::unix::fs::symlink("/etc", &link).unwrap();
+        assert!(CloneUrl::parse(link.to_str().unwrap(), &only).is_err());
+        // What is not there is git's to say, where one may look at all.
+        assert!(CloneUrl::parse(&format!("{}/none", root.path().display()), &only).is_ok());
+        assert!(CloneUrl::parse(&format!("{}/none/../../x", root.path().display()), &only).is_err());
         assert!(CloneUrl::parse("/etc", &LocalPaths::Refused).is_err());
     }
 
     #[test]
     fn submodules_keep_the_host_and_its_credentials() {
+        let anywhere = LocalPaths::Anywhere;
         let url = parse("https://me:token@host.example/owner/app.git").unwrap();
-        let theme = url.submodule("../theme.git").unwrap();
+        let theme = url.submodule("../theme.git", &anywhere).unwrap();
         assert_eq!(theme.location(), "https://host.example/owner/theme.git");
         assert!(theme.credentials().is_some());
-        let other = url.submodule("https://elsewhere.example/x").unwrap();
+        let other = url.submodule("https://elsewhere.example/x", &anywhere).unwrap();
         assert!(other.credentials().is_none());
-        assert!(url.submodule("/etc/secret").is_err());
+        assert!(url.submodule("/etc/secret", &anywhere).is_err());
     }
 }

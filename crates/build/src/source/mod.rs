@@ -21,7 +21,12 @@ mod source_dir;
 mod submodules;
 mod tree;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
 
 use mainstay_diagnosis::facts::BuildFault;
 
@@ -72,6 +77,27 @@ pub enum LocalPaths {
     /// Only below these directories.
     Under(Vec<PathBuf>),
     Refused,
+}
+
+impl LocalPaths {
+    /// Whether a repository may be here, wherever links lead. What does not exist is allowed where its directory would be: git says then
+    /// that it is missing.
+    fn allow(&self, path: &Path) -> bool {
+        let roots = match self {
+            Self::Anywhere => return true,
+            Self::Refused => return false,
+            Self::Under(roots) => roots,
+        };
+        let goes_up = path.components().any(|part| part == Component::ParentDir);
+        let real = match path.canonicalize() {
+            Ok(real) => real,
+            Err(error) if error.kind() == ErrorKind::NotFound && !goes_up => path.to_owned(),
+            Err(_) => return false,
+        };
+        roots.iter().any(|root| {
+            real.starts_with(root) || root.canonicalize().is_ok_and(|root| real.starts_with(root))
+        })
+    }
 }
 
 /// Git sources of this machine.
@@ -160,6 +186,10 @@ impl GitSources {
         if let Ok(url) = self.parse(url) {
             self.mirrors.remove_of(&url);
         }
+    }
+
+    fn local_paths(&self) -> &LocalPaths {
+        &self.settings.local_paths
     }
 
     fn parse(&self, url: &str) -> Result<CloneUrl, BuildFault> {

@@ -47,7 +47,7 @@ pub(super) async fn check_out_all(
                 "submodules are nested at most 5 deep, and at most 100 in number",
             ));
         }
-        let url = parent.submodule(&submodule.url)?;
+        let url = parent.submodule(&submodule.url, sources.local_paths())?;
         let mirror = sources
             .fetched(&url, submodule.branch.as_deref(), &submodule.commit)
             .await?;
