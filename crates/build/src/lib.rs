@@ -1,5 +1,6 @@
 //! Source → image: fetch, detect, plan, run the steps, keep what did not change.
 
+mod apart;
 pub mod api;
 mod assemble;
 mod builder;

@@ -50,6 +50,9 @@ pub struct Expect {
     /// Runs alone, after all others: it disturbs them, or what is measured would be disturbed.
     #[serde(default)]
     pub exclusive: bool,
+    /// Runs on a platform whose builds have small limits: 256 MiB of memory and of disk, 64 processes, 20 s.
+    #[serde(default)]
+    pub tight: bool,
     /// What files in a repository cannot express, by path.
     #[serde(default)]
     pub files: BTreeMap<String, Oddity>,

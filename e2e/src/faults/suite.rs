@@ -20,6 +20,11 @@ use crate::{Deployment, Folder, Platform, Visiting, wait_until};
 
 /// Faults wait more than they work: probes have periods, restarts have pauses.
 const LANES: usize = 6;
+/// Their builds take what a build may have: no more of them than are built at once.
+const LANES_TIGHT: usize = 2;
+/// Limits of a build that a fault reaches within seconds.
+const TIGHT: &str =
+    "[build]\nmemory_bytes = 268435456\npids = 64\ndisk_bytes = 268435456\ntime_seconds = 20\nat_once = 2\n";
 const GREETING: &str = "the version before";
 const SERVE_PAGES: &str = r#"["httpd", "-f", "-p", "8080", "-h", "/pages"]"#;
 const VISITS_PER_SECOND: f64 = 5.0;
@@ -47,15 +52,32 @@ struct Lane<'a> {
     past: Vec<(Fault, String)>,
 }
 
-/// Deploys all faults; `tell` hears of each as it ends.
+/// Deploys all faults; `tell` hears of each as it ends. Those that reach the limits of a build have a platform of their own, with small ones.
 pub fn run(platform: &Platform, faults: &[Fault], tell: &(dyn Fn(&Outcome) + Sync)) -> Vec<Outcome> {
+    let (tight, usual): (Vec<Fault>, Vec<Fault>) =
+        faults.iter().cloned().partition(|fault| fault.expect.tight);
+    let mut outcomes = run_on(platform, usual, LANES, tell);
+    if !tight.is_empty() {
+        let platform = platform.beside(TIGHT);
+        outcomes.extend(run_on(&platform, tight, LANES_TIGHT, tell));
+    }
+    outcomes
+}
+
+fn run_on(
+    platform: &Platform,
+    faults: Vec<Fault>,
+    lanes: usize,
+    tell: &(dyn Fn(&Outcome) + Sync),
+) -> Vec<Outcome> {
     let (alone, together): (Vec<Fault>, Vec<Fault>) =
-        faults.iter().cloned().partition(|fault| fault.expect.exclusive);
+        faults.into_iter().partition(|fault| fault.expect.exclusive);
     let registry = platform.start_registry();
+    let _refusing = platform.start_refusing_registries();
     registry.push_busybox("library/alpine:latest", &[], "sh");
     let pages = [("pages/index.html", GREETING)];
     registry.push_busybox("library/hello:latest", &pages, SERVE_PAGES);
-    let lanes = LANES.min(together.len());
+    let lanes = lanes.min(together.len());
     let queue = Mutex::new(VecDeque::from(together));
     let outcomes = Mutex::new(Vec::new());
     thread::scope(|scope| {

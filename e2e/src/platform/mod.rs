@@ -22,6 +22,7 @@ pub use programs::Programs;
 use self::setup::Setup;
 use crate::{
     Deployment, Folder, Registry,
+    registry::{Refusal, RefusingRegistry},
     run::{Answer, run},
     visit::{self, Page, Visiting, Waiting},
     wait_until,
@@ -309,6 +310,19 @@ impl Platform {
     /// Starts the registry that stands in for Docker Hub.
     pub fn start_registry(&self) -> Registry {
         Registry::start(self.setup.registry)
+    }
+
+    /// Starts the registries that hand nothing out: `refused.example` and `busy.example`.
+    pub(crate) fn start_refusing_registries(&self) -> [RefusingRegistry; 2] {
+        [
+            RefusingRegistry::start(self.setup.refused, Refusal::Unauthorized),
+            RefusingRegistry::start(self.setup.busy, Refusal::TooManyRequests),
+        ]
+    }
+
+    /// Another platform beside this one, with tables added to its configuration.
+    pub(crate) fn beside(&self, config: &str) -> Self {
+        Self::start_with(self.programs.clone(), config)
     }
 
     /// Where the server keeps what survives it.

@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tempfile::TempDir;
@@ -20,9 +21,9 @@ const NAMES: [&str; 5] = [
 const TOOLS: [&str; 6] = ["runc", "mmdebstrap", "nft", "ip", "git", "mount"];
 
 /// A directory that has them all.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Programs {
-    directory: TempDir,
+    directory: Arc<TempDir>,
 }
 
 impl Programs {
@@ -59,7 +60,9 @@ impl Programs {
             place(&from, &directory.path().join(name))
                 .map_err(|error| format!("no program {}: {error}", from.display()))?;
         }
-        Ok(Self { directory })
+        Ok(Self {
+            directory: Arc::new(directory),
+        })
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {

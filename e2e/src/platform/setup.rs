@@ -20,6 +20,9 @@ pub(super) struct Setup {
     pub(super) router: SocketAddr,
     /// Where Docker Hub's images come from, once a test starts a registry there.
     pub(super) registry: SocketAddr,
+    /// Where those are asked for that want a login, and that have too many visitors.
+    pub(super) refused: SocketAddr,
+    pub(super) busy: SocketAddr,
     root: TempDir,
     /// Short: the paths of sockets have a limit.
     run: TempDir,
@@ -43,6 +46,8 @@ impl Setup {
             api: place.address(0),
             router: place.address(1),
             registry: place.address(2),
+            refused: place.address(4),
+            busy: place.address(5),
             root: temporary("mainstay-e2e-", &std::env::temp_dir()),
             run: temporary("ms-", Path::new("/run")),
             place,
@@ -63,7 +68,7 @@ impl Setup {
              [router]\nlisten = ['{router}']\n\
              [network]\npool = '{pool}'\nservice_pool = '{service_pool}'\nprefix = '{prefix}'\n\
              [sources]\nlocal_paths = ['{repositories}']\n\
-             [registries.mirrors]\n'docker.io' = '{registry}'\n",
+             [registries.mirrors]\n'docker.io' = '{registry}'\n'refused.example' = '{refused}'\n'busy.example' = '{busy}'\n",
             name = self.name,
             data = self.data_dir().display(),
             run = self.run_dir().display(),
@@ -73,6 +78,8 @@ impl Setup {
             service_pool = self.place.service_pool(),
             prefix = self.prefix,
             registry = self.registry,
+            refused = self.refused,
+            busy = self.busy,
             // Where tests make their folders.
             repositories = std::env::temp_dir().display(),
         )

@@ -1,5 +1,7 @@
 //! A container registry on loopback: Debian's `docker-registry`, with images made by `buildah`.
 
+mod refusing;
+
 use std::{
     fs,
     net::{SocketAddr, TcpStream},
@@ -10,6 +12,7 @@ use std::{
 
 use tempfile::TempDir;
 
+pub(crate) use self::refusing::{Refusal, RefusingRegistry};
 use crate::{run::run, wait_until};
 
 const LISTENS_WITHIN: Duration = Duration::from_secs(30);

@@ -1,39 +1,13 @@
 //! Images of registries: nothing is built, they are pulled by digest.
 
 use mainstay_diagnosis::facts::{BuildFault, BuilderChoice};
-use mainstay_images::registry::{Credentials, Registry, RegistryError};
-
-use tokio::{runtime::Handle, sync::oneshot};
+use mainstay_images::registry::{Credentials, Registry};
 
 use super::{
     Inner,
     run::{Made, Run},
 };
-use crate::{Artifact, RegistryCredentials, Source, execute::BuildEnd, source::platform_fault};
-
-/// Lets a future of the registry run on a thread of its own: the compiler cannot show that it may move between threads. When the caller
-/// goes away, it ends.
-async fn apart<T: Send + 'static>(
-    work: impl AsyncFnOnce() -> Result<T, RegistryError> + Send + 'static,
-) -> Result<T, BuildFault> {
-    let (caller, mut caller_gone) = oneshot::channel::<()>();
-    let runtime = Handle::current();
-    let done = tokio::task::spawn_blocking(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                result = work() => Some(result),
-                _ = &mut caller_gone => None,
-            }
-        })
-    });
-    let done = done.await;
-    drop(caller);
-    match done {
-        Ok(Some(result)) => result.map_err(RegistryError::into_fault),
-        Ok(None) => unreachable!("the caller is here"),
-        Err(error) => Err(platform_fault("asking the registry", &error)),
-    }
-}
+use crate::{Artifact, RegistryCredentials, Source, apart::apart, execute::BuildEnd};
 
 fn credentials(given: Option<&RegistryCredentials>) -> Option<Credentials> {
     given.map(|given| Credentials {

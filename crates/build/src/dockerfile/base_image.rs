@@ -78,6 +78,18 @@ pub(crate) struct PullFailure {
     pub message: String,
 }
 
+impl PullFailure {
+    /// The registry said 429.
+    pub(crate) fn rate_limit(message: String) -> Self {
+        Self {
+            status: Some(429),
+            retry: true,
+            wrong_architecture: false,
+            message,
+        }
+    }
+}
+
 /// Error texts of containers/image 5.23 and docker/distribution, and the HTTP status that each of them stands for.
 const STATUS_TEXTS: [(&str, u16); 9] = [
     ("toomanyrequests:", 429),

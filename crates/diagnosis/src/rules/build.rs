@@ -106,10 +106,10 @@ fn out_of_memory(facts: &Facts, build: &BuildFacts, step: &StepFacts, kill: &Mem
         _ => String::new(),
     };
     let message = format!(
-        "Build of {} failed: the kernel killed {victim} for memory ({}) while `{}` ran{afterwards}.",
+        "Build of {} failed: the kernel killed {victim} for memory ({}) while {} ran{afterwards}.",
         words::component(facts),
         memory::against_limit(&memory, None),
-        words::excerpt(&step.text, 80),
+        step_words(step),
     );
     let cause = if hidden {
         Cause::ChildKilledForMemory

@@ -76,9 +76,7 @@ impl Registry {
         reference: &str,
         credentials: Option<&Credentials>,
     ) -> Result<String, RegistryError> {
-        let reference = parse(reference)?;
-        let client = RegistryClient::new(&reference, &self.settings, credentials)?;
-        within(SHORT_DEADLINE, &reference, client.digest()).await
+        digest(&self.settings, reference, credentials).await
     }
 
     /// The image as a record of the store: what is there of it already is not fetched again. Cancel safe; layers that were complete stay.
@@ -128,6 +126,17 @@ impl Registry {
         self.store.put_image(&image)?;
         Ok(image)
     }
+}
+
+/// [`Registry::digest`] for those who keep no images.
+pub async fn digest(
+    settings: &OperatorSettings,
+    reference: &str,
+    credentials: Option<&Credentials>,
+) -> Result<String, RegistryError> {
+    let reference = parse(reference)?;
+    let client = RegistryClient::new(&reference, settings, credentials)?;
+    within(SHORT_DEADLINE, &reference, client.digest()).await
 }
 
 fn parse(text: &str) -> Result<Reference, RegistryError> {

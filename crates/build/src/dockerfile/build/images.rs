@@ -3,17 +3,21 @@
 use std::{path::PathBuf, sync::Arc};
 
 use mainstay_diagnosis::facts::BuildFault;
+use mainstay_images::registry;
 use mainstay_shim::log::LogSource;
 use tokio::time::{sleep, sleep_until};
 
 use super::{Build, platform};
-use crate::dockerfile::{
-    base_image,
-    layout::Store,
-    observer::PullObserver,
-    preflight::ImageUse,
-    request::DockerfileEnd,
-    supervise::{Supervisor, canceled},
+use crate::{
+    apart::apart,
+    dockerfile::{
+        base_image,
+        layout::Store,
+        observer::PullObserver,
+        preflight::ImageUse,
+        request::DockerfileEnd,
+        supervise::{Supervisor, canceled},
+    },
 };
 
 impl Build<'_> {
@@ -81,17 +85,20 @@ impl Build<'_> {
                 base_image::PULL_ATTEMPTS
             );
             self.log.line(LogSource::Platform, &text);
-            let mut observer = PullObserver {
-                log: Arc::clone(&self.log),
-                kills: 0,
+            let failure = if let Some(failure) = self.rate_limit(remote).await? {
+                failure
+            } else {
+                let mut observer = PullObserver {
+                    log: Arc::clone(&self.log),
+                    kills: 0,
+                };
+                let ended = self.follow(supervisor, &call, &mut observer).await?;
+                match ended.stop {
+                    Some(stop) => return Err(self.stopped(stop)),
+                    None if ended.status.is_some_and(|status| status.success()) => return Ok(()),
+                    None => base_image::pull_failure(&ended.stderr_tail),
+                }
             };
-            let ended = self.follow(supervisor, &call, &mut observer).await?;
-            match ended.stop {
-                Some(stop) => return Err(self.stopped(stop)),
-                None if ended.status.is_some_and(|status| status.success()) => return Ok(()),
-                None => {}
-            }
-            let failure = base_image::pull_failure(&ended.stderr_tail);
             let is_last = attempt == base_image::PULL_ATTEMPTS || !failure.retry;
             if is_last {
                 let host = base_image::registry_host(remote);
@@ -107,5 +114,22 @@ impl Build<'_> {
             }
         }
         unreachable!("the last attempt returns")
+    }
+
+    /// Asks before buildah does: told that there were too many pulls, it waits in silence for as long as the registry says, up to a minute
+    /// five times over. Every other refusal is its own to tell.
+    async fn rate_limit(&mut self, remote: &str) -> Result<Option<base_image::PullFailure>, DockerfileEnd> {
+        let (settings, reference) = (self.engine.config.operator.clone(), remote.to_owned());
+        let question = apart(async move || registry::digest(&settings, &reference, None).await);
+        tokio::select! {
+            answer = question => Ok(match answer {
+                Err(BuildFault::BaseImageNotPullable { status: Some(429), message, .. }) => {
+                    Some(base_image::PullFailure::rate_limit(message))
+                }
+                _ => None,
+            }),
+            () = sleep_until(self.deadline) => Err(DockerfileEnd::TimedOut),
+            () = canceled(&mut self.cancel) => Err(DockerfileEnd::Canceled),
+        }
     }
 }

@@ -1,0 +1,3 @@
+import ctypes
+
+ctypes.CDLL("libmagick-of-the-shop.so.7")
