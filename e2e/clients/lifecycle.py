@@ -70,7 +70,7 @@ class Life:
             **web,
         }
         job = {"name": "announce", "kind": "POST_DEPLOY", "git": self.source, "run_command": "echo announced"}
-        return {"name": "pydo-life", "services": [service], "jobs": [job]}
+        return {"name": "pydo-life", "services": [service], "jobs": [job], "alerts": [{"rule": "DEPLOYMENT_FAILED"}]}
 
     def wait(self, deployment):
         """Polls as clients do; progress must never go back."""
@@ -212,6 +212,25 @@ class Life:
         assert "pinned_deployment" not in app, app
         assert app["spec"]["services"][0]["envs"][0]["value"] == "first", app["spec"]
 
+    def looks_around(self):
+        health = self.apps.get_health(self.id)["app_health"]["components"]
+        assert [(part["name"], part["state"]) for part in health] == [("web", "HEALTHY")], health
+        assert health[0]["replicas_desired"] == health[0]["replicas_ready"] == 1, health
+        assert 0 < health[0]["memory_usage_percent"] < 100, health
+        events = self.apps.list_events(self.id, event_types=["DEPLOYMENT"], per_page=1)
+        assert events["meta"]["total"] >= 2, events["meta"]
+        event = self.apps.get_event(self.id, events["events"][0]["id"])["event"]
+        assert event["deployment"]["id"] == event["deployment_id"], event
+        assert "listening" in self.logs(self.apps.get_event_logs(self.id, self.first["id"], type="AUTOSCALE_EVENT"))
+        assert self.apps.list_events(self.id, event_types=["AUTOSCALING"])["meta"]["total"] == 0
+        (alert,) = self.apps.list_alerts(self.id)["alerts"]
+        assert alert["spec"]["rule"] == "DEPLOYMENT_FAILED", alert
+        to = {"emails": ["ops@example.com"], "slack_webhooks": []}
+        assert self.apps.assign_alert_destinations(self.id, alert["id"], to)["alert"]["emails"] == to["emails"]
+        assert self.apps.list_alerts(self.id)["alerts"][0]["emails"] == to["emails"]
+        assert self.apps.get_metrics_bandwidth_daily(self.id)["date"]
+        assert self.apps.list_metrics_bandwidth_daily({"app_ids": [self.id]})["date"]
+
     def fails_on_purpose(self):
         before = self.apps.get(self.id)["app"]["active_deployment"]["id"]
         broken = self.spec("third", run_command="echo these are my last words; exit 3")
@@ -294,6 +313,7 @@ STEPS = [
     Life.reads_logs,
     Life.opens_a_console,
     Life.updates,
+    Life.looks_around,
     Life.rolls_back,
     Life.fails_on_purpose,
     Life.cancels,

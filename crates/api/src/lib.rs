@@ -5,6 +5,7 @@
 
 mod alert;
 mod app;
+mod bandwidth;
 mod cause;
 mod component;
 mod deployment;
@@ -28,6 +29,7 @@ mod wire;
 
 pub use alert::*;
 pub use app::*;
+pub use bandwidth::*;
 pub use cause::*;
 pub use component::*;
 pub use deployment::*;

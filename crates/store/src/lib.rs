@@ -3,6 +3,7 @@
 //! One file in WAL mode with `synchronous=FULL`: what a call returned from is on disk.
 
 mod accepting;
+mod alerts;
 mod apps;
 mod builds;
 mod databases;

@@ -164,6 +164,15 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE deployments ADD COLUMN cloned_from TEXT;
     ALTER TABLE apps ADD COLUMN pinned_deployment TEXT;
     ",
+    // Where alerts go; the alerts themselves are in the specs.
+    "
+    CREATE TABLE alert_destinations (
+        app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+        alert TEXT NOT NULL,
+        destinations TEXT NOT NULL,
+        PRIMARY KEY (app, alert)
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

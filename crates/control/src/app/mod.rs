@@ -1,8 +1,10 @@
 //! The application layer: what the API's verbs mean, free of HTTP. One file per resource.
 
+pub(crate) mod alerts;
 pub(crate) mod apps;
 pub(crate) mod deployments;
 pub(crate) mod exec;
+pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod links;
 pub(crate) mod log_reading;

@@ -1,12 +1,17 @@
 //! The HTTP API: unwrap the request, call the application, wrap its answer.
 
+mod alerts;
 mod apps;
 mod console;
+#[cfg(test)]
+mod contract_tests;
 mod deployments;
 mod error;
+mod events;
 mod extract;
 mod jobs;
 mod logs;
+mod metrics;
 mod platform;
 mod rollbacks;
 mod wire;
@@ -55,6 +60,24 @@ pub(crate) fn router(application: Application) -> Router {
         .route(
             "/v2/apps/{app_id}/deployments/{deployment_id}/cancel",
             post(deployments::cancel),
+        )
+        .route("/v2/apps/{app_id}/alerts", get(alerts::list))
+        .route(
+            "/v2/apps/{app_id}/alerts/{alert_id}/destinations",
+            post(alerts::send_to),
+        )
+        .route("/v2/apps/{app_id}/events", get(events::list))
+        .route("/v2/apps/{app_id}/events/{event_id}", get(events::get))
+        .route("/v2/apps/{app_id}/events/{event_id}/cancel", post(events::cancel))
+        .route("/v2/apps/{app_id}/events/{event_id}/logs", get(events::logs))
+        .route("/v2/apps/{app_id}/health", get(metrics::health))
+        .route(
+            "/v2/apps/{app_id}/metrics/bandwidth_daily",
+            get(metrics::bandwidth_of_app),
+        )
+        .route(
+            "/v2/apps/metrics/bandwidth_daily",
+            post(metrics::bandwidth_of_apps),
         )
         .route("/v2/apps/{app_id}/rollback", post(rollbacks::create))
         .route("/v2/apps/{app_id}/rollback/validate", post(rollbacks::validate))

@@ -25,6 +25,8 @@ mod rollbacks;
 mod router;
 mod world;
 
+pub(crate) use world::World;
+
 /// Whether every accident is to happen.
 fn is_long() -> bool {
     std::env::var_os("MAINSTAY_SYSTEM_LONG").is_some()

@@ -50,7 +50,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const STARTS: usize = 5;
 
 #[derive(Debug)]
-pub(super) struct World {
+pub(crate) struct World {
     pub(super) calls: Calls,
     pub(super) commits: Arc<Commits>,
     pub(super) machine: Arc<Machine>,
@@ -66,7 +66,7 @@ pub(super) struct World {
 
 impl World {
     /// `port` is that of its apps; several worlds may share one.
-    pub(super) fn new(port: u16, machine_number: u32) -> Self {
+    pub(crate) fn new(port: u16, machine_number: u32) -> Self {
         let directory = in_memory();
         let (calls, images) = (
             Calls::new(),
@@ -117,7 +117,7 @@ impl World {
     }
 
     /// One server, from its start until the scenario ends or it is killed (`None`). Either way it is gone in that moment, as by `kill -9`.
-    pub(super) fn live<T>(&self, scenario: impl AsyncFnOnce(&Server<'_>) -> T) -> Option<T> {
+    pub(crate) fn live<T>(&self, scenario: impl AsyncFnOnce(&Server<'_>) -> T) -> Option<T> {
         self.calls.revive();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
@@ -217,9 +217,9 @@ static_sites:
 }
 
 /// A running server, and what people ask of it.
-pub(super) struct Server<'a> {
+pub(crate) struct Server<'a> {
     pub(super) world: &'a World,
-    pub(super) application: Application,
+    pub(crate) application: Application,
 }
 
 impl Server<'_> {
