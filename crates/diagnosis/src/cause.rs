@@ -126,6 +126,7 @@ closed_enum! {
         DatabaseReadOnly = "database_read_only",
         DatabaseStorageFull = "database_storage_full",
         DatabaseQuota = "database_quota",
+        DatabaseTlsRequired = "database_tls_required",
         DatabaseServerEnded = "database_server_ended",
         DatabaseVolumeLost = "database_volume_lost",
         MigrationBlocked = "migration_blocked",
@@ -160,6 +161,35 @@ closed_enum! {
 impl Cause {
     fn canonical(text: &str) -> &str {
         text
+    }
+
+    /// It concerns a database, as probed or as seen by the app.
+    pub(crate) fn is_of_databases(self) -> bool {
+        self.as_str().starts_with("database_")
+    }
+
+    /// What a cause of a connection to a database is where it is not known that it was one.
+    pub(crate) fn of_any_connection(self) -> Option<Self> {
+        Some(match self {
+            Self::DatabaseHostNotFound => Self::HostNotFound,
+            Self::DatabaseRefused => Self::ConnectionRefused,
+            Self::DatabaseTimedOut => Self::ConnectionTimedOut,
+            Self::DatabaseUnreachable => Self::HostUnreachable,
+            Self::DatabaseTlsUntrusted => Self::TlsUntrusted,
+            _ => return None,
+        })
+    }
+
+    /// A connection to somebody else did not come about; to whom may not be known.
+    pub(crate) fn is_of_connections(self) -> bool {
+        matches!(
+            self,
+            Self::HostNotFound
+                | Self::ConnectionRefused
+                | Self::ConnectionTimedOut
+                | Self::HostUnreachable
+                | Self::TlsUntrusted
+        )
     }
 }
 

@@ -152,7 +152,7 @@ fn database_of(spec: &AppSpec, variable: &Variable) -> Option<String> {
 }
 
 /// The content of each `${…}` in a text.
-pub(crate) fn references(text: &str) -> impl Iterator<Item = &str> {
+pub fn references(text: &str) -> impl Iterator<Item = &str> {
     text.split("${")
         .skip(1)
         .filter_map(|rest| rest.split_once('}'))

@@ -257,9 +257,10 @@ impl Platform {
         leftovers::of_app(&self.setup, id, running)
     }
 
+    /// With its databases.
     pub fn delete(&self, app: &str) {
         let _ = self
-            .text(&["apps", "delete", app, "--force"])
+            .text(&["apps", "delete", app, "--force", "--delete-databases"])
             .expect_success("mainstay apps delete");
     }
 

@@ -90,9 +90,7 @@ fn deletion_has_to_be_confirmed(platform: &Platform, app: &str) {
         refused.stderr
     );
     platform.expect_page(app, "/", "after");
-    let _ = platform
-        .text(&["apps", "delete", app, "--force", "--delete-databases"])
-        .expect_success("mainstay apps delete --delete-databases");
+    platform.delete(app);
     let volumes = || volumes(platform);
     assert!(
         wait_until(GOES_WITHIN, || volumes().is_empty()),
@@ -148,7 +146,5 @@ pub(crate) fn a_lost_volume_is_not_replaced_by_an_empty_one(platform: &mut Platf
         active
     });
     assert!(healed, "{last:?}");
-    let _ = platform
-        .text(&["apps", "delete", APP, "--force", "--delete-databases"])
-        .expect_success("mainstay apps delete --delete-databases");
+    platform.delete(APP);
 }

@@ -3,7 +3,7 @@
 //! Level-triggered: each turn looks at the row, the volume and the engine, does what is missing, and remembers nothing that a restart of the
 //! server would lose.
 
-use std::{net::Ipv4Addr, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use mainstay_diagnosis::{
@@ -20,9 +20,8 @@ use tokio::{
 };
 
 use super::{
-    Condition, Keeper, announce, image,
-    postgres::{self, ADMIN, ADMIN_DATABASE, PORT},
-    session::{Login, Session, Trouble},
+    Condition, Keeper, announce, image, postgres,
+    session::Trouble,
     stop,
     volume::{self, Places},
 };
@@ -282,15 +281,7 @@ async fn attend(
 
 /// What the server calls its data, once the app's role and database are there.
 async fn prepare(platform: &Platform, row: &DatabaseRow, address: Ipv4Addr) -> Result<String, Trouble> {
-    let login = Login {
-        address: SocketAddr::from((address, PORT)),
-        host: &row.name,
-        ca_certificate: platform.databases.authority.certificate(),
-        user: ADMIN,
-        password: &row.admin_password,
-        database: ADMIN_DATABASE,
-    };
-    let session = Session::open(&login).await?;
+    let session = super::admin_session(platform, row, address).await?;
     let identifier = postgres::system_identifier(&session).await?;
     let is_known = row
         .system_identifier

@@ -17,13 +17,16 @@ mod check;
 mod image;
 mod keeper;
 mod postgres;
+mod probe;
+mod references;
 mod session;
+mod target;
 mod volume;
 mod waiting;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -40,13 +43,18 @@ use mainstay_spec::{
 use mainstay_store::{DatabaseRow, Store};
 use tokio::sync::{Notify, watch};
 
-use self::volume::Places;
 pub(crate) use self::{
     authority::{Authority, AuthorityError},
     check::check,
+    probe::{Asker, before_rollout, used_by},
+    references::unresolved,
     session::Trouble,
     volume::directory,
     waiting::wait,
+};
+use self::{
+    session::{Login, Session},
+    volume::Places,
 };
 use crate::platform::{Platform, PlatformError};
 
@@ -226,6 +234,23 @@ async fn running(platform: &Platform, row: &DatabaseRow) -> Result<Option<Ipv4Ad
     Ok(status
         .filter(|status| status.state == InstanceState::Running)
         .and_then(|status| status.address))
+}
+
+/// As the platform's own role.
+async fn admin_session(
+    platform: &Platform,
+    row: &DatabaseRow,
+    address: Ipv4Addr,
+) -> Result<Session, Trouble> {
+    let login = Login {
+        address: SocketAddr::from((address, postgres::PORT)),
+        host: &row.name,
+        ca_certificate: Some(platform.databases.authority.certificate()),
+        user: postgres::ADMIN,
+        password: &row.admin_password,
+        database: postgres::ADMIN_DATABASE,
+    };
+    Session::open(&login).await
 }
 
 /// Their instances are somebody's.

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Write},
+    net::IpAddr,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown},
     path::{Path, PathBuf},
 };
@@ -248,6 +249,47 @@ pub(super) async fn provide(session: &Session, row: &DatabaseRow) -> Result<(), 
         client.batch_execute(&sql).await.map_err(failed)?;
     }
     Ok(())
+}
+
+/// How many sessions apps may have, and how many they have, by where they come from.
+pub(super) struct Usage {
+    pub(super) maximum: u64,
+    pub(super) sessions: Vec<(IpAddr, u64)>,
+}
+
+/// The server's own counters; the platform's sessions are not counted.
+pub(super) async fn usage(session: &Session) -> Result<Usage, Trouble> {
+    let failed = |error: tokio_postgres::Error| trouble(&error);
+    let limits = "SELECT current_setting('max_connections')::bigint \
+                  - current_setting('superuser_reserved_connections')::bigint";
+    let maximum: i64 = session
+        .client
+        .query_one(limits, &[])
+        .await
+        .map_err(failed)?
+        .get(0);
+    let counted = "SELECT host(client_addr), count(*) FROM pg_stat_activity \
+                   WHERE client_addr IS NOT NULL AND usename <> $1 GROUP BY client_addr";
+    let rows = session.client.query(counted, &[&ADMIN]).await.map_err(failed)?;
+    let sessions = rows.iter().filter_map(|row| {
+        let from = row.get::<_, &str>(0).parse().ok()?;
+        Some((from, u64::try_from(row.get::<_, i64>(1)).ok()?))
+    });
+    Ok(Usage {
+        maximum: u64::try_from(maximum).unwrap_or(0),
+        sessions: sessions.collect(),
+    })
+}
+
+/// The databases that apps may use.
+pub(super) async fn database_names(session: &Session) -> Result<Vec<String>, Trouble> {
+    let sql = "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> $1 ORDER BY datname";
+    let rows = session
+        .client
+        .query(sql, &[&ADMIN_DATABASE])
+        .await
+        .map_err(|error| trouble(&error))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// As an identifier of SQL.

@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_postgres::{
-    Client, Config,
+    Client, Config, NoTls,
     config::SslMode,
     error::SqlState,
     tls::{ChannelBinding, TlsConnect, TlsStream as PostgresTls},
@@ -34,8 +34,8 @@ pub(super) struct Login<'a> {
     pub(super) address: SocketAddr,
     /// The name on the server's certificate.
     pub(super) host: &'a str,
-    /// Who vouches for it, PEM.
-    pub(super) ca_certificate: &'a str,
+    /// Who vouches for it, PEM. `None`: no TLS.
+    pub(super) ca_certificate: Option<&'a str>,
     pub(super) user: &'a str,
     pub(super) password: &'a str,
     pub(super) database: &'a str,
@@ -73,7 +73,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// Logs in over TLS, within [`CONNECT_WITHIN`].
+    /// Logs in, within [`CONNECT_WITHIN`].
     pub(super) async fn open(login: &Login<'_>) -> Result<Self, Trouble> {
         let opened = timeout(CONNECT_WITHIN, Self::connect(login)).await;
         opened.unwrap_or_else(|_| {
@@ -83,7 +83,6 @@ impl Session {
     }
 
     async fn connect(login: &Login<'_>) -> Result<Self, Trouble> {
-        let tls = Tls::new(login)?;
         let stream = TcpStream::connect(login.address)
             .await
             .map_err(|error| unreachable_by(&error))?;
@@ -93,20 +92,23 @@ impl Session {
             .password(login.password)
             .dbname(login.database)
             .application_name("mainstay")
-            .ssl_mode(SslMode::Require);
-        let (client, connection) = config
-            .connect_raw(stream, tls)
-            .await
-            .map_err(|error| trouble(&error))?;
-        let connection = tokio::spawn(async move {
-            // Its fault ends what the client waits for, and is told there.
-            drop(connection.await);
-        });
+            .ssl_mode(SslMode::Disable);
+        let failed = |error: tokio_postgres::Error| trouble(&error);
+        // A connection's fault ends what the client waits for, and is told there.
+        let (client, connection) = if let Some(authority) = login.ca_certificate {
+            let tls = Tls::new(login.host, authority)?;
+            config.ssl_mode(SslMode::Require);
+            let (client, connection) = config.connect_raw(stream, tls).await.map_err(failed)?;
+            (client, tokio::spawn(async move { drop(connection.await) }))
+        } else {
+            let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(failed)?;
+            (client, tokio::spawn(async move { drop(connection.await) }))
+        };
         Ok(Self { client, connection })
     }
 }
 
-fn unreachable_by(error: &io::Error) -> Trouble {
+pub(super) fn unreachable_by(error: &io::Error) -> Trouble {
     let problem = match error.kind() {
         io::ErrorKind::ConnectionRefused => DatabaseProblem::Refused,
         io::ErrorKind::TimedOut => DatabaseProblem::TimedOut,
@@ -178,10 +180,10 @@ struct Tls {
 struct Inside<S>(tokio_rustls::client::TlsStream<S>);
 
 impl Tls {
-    fn new(login: &Login<'_>) -> Result<Self, Trouble> {
+    fn new(host: &str, authority: &str) -> Result<Self, Trouble> {
         let unusable = |what: &str| Trouble::new(DatabaseProblem::Other, format!("{what} cannot be used"));
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(login.ca_certificate.as_bytes()) {
+        for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
             let certificate = certificate.map_err(|_| unusable("the CA certificate"))?;
             roots
                 .add(certificate)
@@ -193,7 +195,7 @@ impl Tls {
             .map_err(|_| unusable("TLS"))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let host = ServerName::try_from(login.host.to_owned()).map_err(|_| unusable("the host name"))?;
+        let host = ServerName::try_from(host.to_owned()).map_err(|_| unusable("the host name"))?;
         Ok(Self {
             config: Arc::new(config),
             host,

@@ -12,6 +12,7 @@ use mainstay_diagnosis::{
     diagnose,
     facts::{BuildFacts, BuildFault, BuildOutcome, Facts, MemoryRecord, QueuePosition, Subject},
 };
+use mainstay_shim::log::LogSource;
 use mainstay_spec::{ComponentRef, ids::BuildId, kind::ComponentKind};
 use mainstay_store::{DeploymentRow, ReasonRow};
 
@@ -36,6 +37,14 @@ const LOG_TAIL_LINES: usize = 50;
 
 /// Pins every component's source to a commit or digest, and notes it.
 pub(crate) async fn resolve_sources(effects: &Effects) -> Result<Event, Obstacle> {
+    let spec = &effects.deployment.spec;
+    if let Some(facts) = databases::unresolved(spec, &effects.changes) {
+        let reason = reason_of(&facts);
+        let logs = &effects.platform.logs;
+        let deployment = effects.deployment.id;
+        logs.deploy_line(deployment, &facts.component, LogSource::Platform, &reason.message);
+        return Err(Obstacle::failed(&facts.component, reason));
+    }
     // First: they get ready while the components are built.
     databases::ensure(
         &effects.platform,

@@ -158,6 +158,21 @@ impl Effects {
         })
     }
 
+    /// As the component will, with its own credentials.
+    async fn ask_databases(&self, plan: &InstancePlan) -> Result<(), Obstacle> {
+        let asked =
+            databases::before_rollout(&self.platform, &self.deployment.spec, plan.asker(), &self.changes);
+        let Some(reason) = asked.await? else { return Ok(()) };
+        let logs = &self.platform.logs;
+        logs.deploy_line(
+            self.deployment.id,
+            &plan.component,
+            LogSource::Platform,
+            &reason.message,
+        );
+        Err(Obstacle::failed(&plan.component, reason))
+    }
+
     /// Refuses a doomed deployment before anything changes.
     async fn check_commands(&self) -> Result<Event, Obstacle> {
         self.platform
@@ -168,7 +183,7 @@ impl Effects {
         self.wait_for_databases().await?;
         for plan in builds::instance_plans(&self.platform, &self.deployment, &self.changes).await? {
             match self.platform.engine.preflight(&plan.template).await {
-                Ok(()) => {}
+                Ok(()) => self.ask_databases(&plan).await?,
                 Err(mainstay_engine::PreflightError::Refused(fault)) => {
                     let history = evidence::History::default();
                     let evidence = evidence::Evidence {

@@ -12,7 +12,7 @@ use mainstay_engine::LogQuery;
 use mainstay_spec::{ids::InstanceId, kind::ComponentKind};
 
 use super::instance_plan::InstancePlan;
-use crate::platform::Platform;
+use crate::{databases, platform::Platform};
 
 /// How many lines of the log travel with a reason.
 const LOG_TAIL_LINES: usize = 50;
@@ -134,6 +134,9 @@ impl Evidence<'_> {
             }
         }
         subject.probe = self.history.telling_probe(probe);
+        if !subject.exits.is_empty() {
+            subject.databases = databases::used_by(self.platform, self.plan.asker()).await;
+        }
         let tail = self.log_tail(instance).await;
         self.wrap(Subject::Instance(subject), tail)
     }
@@ -175,6 +178,7 @@ impl Evidence<'_> {
             variables: self.plan.template.env.keys().cloned().collect(),
             job: self.plan.job.clone(),
             builder: self.plan.builder.clone(),
+            databases: Vec::new(),
         }
     }
 

@@ -14,6 +14,8 @@ use mainstay_spec::{
     kind::ComponentKind,
 };
 
+use crate::databases;
+
 const CPU_SHARES_APPS: u32 = 1024;
 const PIDS_MAX: u32 = 2048;
 /// Shorter secrets are not masked: they would blot out ordinary text.
@@ -136,6 +138,16 @@ impl InstancePlan {
             owner,
             hostname: format!("{}-{ordinal}", self.component),
             ..self.template.clone()
+        }
+    }
+
+    /// Who asks when its databases are probed.
+    pub(crate) fn asker(&self) -> databases::Asker<'_> {
+        databases::Asker {
+            app: self.app,
+            component: &self.component,
+            kind: self.kind,
+            variables: &self.template.env,
         }
     }
 

@@ -39,6 +39,12 @@ fn reaching(cause: Cause) -> Option<CausePage> {
             "The driver's own error.",
             "Bind the database's CA_CERT and pass it to the driver.",
         ),
+        Cause::DatabaseTlsRequired => app(
+            "The database takes connections over TLS only",
+            "The database was reached without TLS, and lets nobody in so.",
+            "The connection settings ask for no TLS, and the server refuses the login (SQLSTATE 28000).",
+            "Ask for TLS: `sslmode=require` in the connection URL, or the driver's own setting.",
+        ),
         Cause::DatabaseNotConfigured => app(
             "No database is configured",
             "The app tried a database at its own address (localhost), and no database variable is set on the component.",

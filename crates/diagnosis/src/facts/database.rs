@@ -17,6 +17,14 @@ pub struct DatabaseFacts {
     pub outcome: DatabaseOutcome,
 }
 
+/// A database that an instance was told to use, probed with the instance's own credentials after it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedDatabase {
+    /// The platform runs it, or it was registered; else it is no more than an address in a variable.
+    pub is_known: bool,
+    pub facts: DatabaseFacts,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum DatabaseOutcome {
@@ -55,6 +63,8 @@ pub enum DatabaseProblem {
     TimedOut,
     Unreachable,
     CertificateUntrusted,
+    /// The server takes no connection without TLS, and none was asked for.
+    TlsRequired,
     LoginRefused,
     Starting,
     ReadOnly,
@@ -72,7 +82,7 @@ impl DatabaseProblem {
         match self {
             Self::HostNotFound => "name lookup",
             Self::Refused | Self::TimedOut | Self::Unreachable => "TCP",
-            Self::CertificateUntrusted => "TLS",
+            Self::CertificateUntrusted | Self::TlsRequired => "TLS",
             Self::LoginRefused | Self::Starting => "login",
             Self::ReadOnly | Self::StorageFull | Self::Other => "query",
             Self::Ended => "process",

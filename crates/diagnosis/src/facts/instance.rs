@@ -7,6 +7,7 @@ use mainstay_spec::JobKind;
 use serde::{Deserialize, Serialize};
 
 use super::build::BuilderChoice;
+use super::database::UsedDatabase;
 use super::process::{ExecFault, ExitRecord, MemoryRecord, MemorySample};
 
 /// Everything observed about one component's instances in one deployment, decisive instance first.
@@ -45,6 +46,9 @@ pub struct InstanceFacts {
     /// How its image was built, and why that way.
     #[serde(default)]
     pub builder: Option<BuilderChoice>,
+    /// What became of probes of its databases.
+    #[serde(default)]
+    pub databases: Vec<UsedDatabase>,
 }
 
 /// What is special about a job.

@@ -12,10 +12,11 @@ mod wording;
 use crate::{
     Cause, LogHint, NextStep,
     facts::{
-        BuildFacts, ExitRecord, Facts, InstanceFacts, RunTimeVariable, StepFacts, Termination, ToolFinding,
+        BuildFacts, DatabaseFacts, ExitRecord, Facts, InstanceFacts, RunTimeVariable, StepFacts, Termination,
+        ToolFinding,
     },
     refine::{build_words::Said, pattern::Hit},
-    words,
+    rules, words,
 };
 
 /// A finer cause, with the wording that goes into the message.
@@ -42,6 +43,26 @@ pub(crate) fn exit(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -
         None => process_limit(exit)
             .or_else(|| configuration::only_difference(facts, instance))
             .or_else(|| connections::refinement(facts, instance, exit)),
+    }
+}
+
+/// What is known of an end, with what the probe of an address in a variable met: that counts where nothing better is known, and tells that a
+/// connection of which the log speaks was one to a database.
+pub(crate) fn with_database(refined: Option<Refinement>, database: &DatabaseFacts) -> Option<Refinement> {
+    let Some((cause, wording)) = rules::of_unknown_database(database) else {
+        return refined;
+    };
+    match refined {
+        Some(refined) if cause.of_any_connection() == Some(refined.cause) => {
+            Some(Refinement { cause, ..refined })
+        }
+        Some(refined) => Some(refined),
+        None => Some(Refinement {
+            cause,
+            wording,
+            hint: None,
+            next_steps: Vec::new(),
+        }),
     }
 }
 

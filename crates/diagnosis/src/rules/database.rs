@@ -3,13 +3,37 @@
 use super::Finding;
 use crate::{
     Cause, Code, Evidence, NextStep, Retry, Verdict,
-    facts::{DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, Facts},
+    facts::{
+        DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, Facts, InstanceFacts, UsedDatabase,
+    },
     words,
 };
 
 pub(super) fn diagnose(facts: &Facts, database: &DatabaseFacts) -> Verdict {
+    let Some((finding, is_retried)) = finding(facts, database) else {
+        return Verdict::NoFailure;
+    };
+    let goes_on = is_retried && !database.deadline_passed;
+    let retry = if goes_on { Retry::UntilDeadline } else { Retry::No };
+    let reason = finding.retry(retry).into_reason(facts);
+    if goes_on {
+        Verdict::Waiting(reason)
+    } else {
+        Verdict::Failure(reason)
+    }
+}
+
+/// What kept an instance that ended from its database, where nothing that it said speaks of something else.
+pub(super) fn behind_an_end(instance: &InstanceFacts, refined: Option<Cause>) -> Option<&UsedDatabase> {
+    let may_be = refined.is_none_or(|cause| cause.is_of_databases() || cause.is_of_connections());
+    let fails = |used: &&UsedDatabase| used.facts.outcome != DatabaseOutcome::Available;
+    instance.databases.iter().find(fails).filter(|_| may_be)
+}
+
+/// The failure of a database, with the database as evidence, and whether it may pass; `None` when it is available.
+pub(super) fn finding(facts: &Facts, database: &DatabaseFacts) -> Option<(Finding, bool)> {
     let (finding, is_retried) = match &database.outcome {
-        DatabaseOutcome::Available => return Verdict::NoFailure,
+        DatabaseOutcome::Available => return None,
         DatabaseOutcome::NotAvailable {
             problem,
             server_code,
@@ -34,17 +58,16 @@ pub(super) fn diagnose(facts: &Facts, database: &DatabaseFacts) -> Verdict {
             *limit == DatabaseLimit::Connections,
         ),
     };
-    let goes_on = is_retried && !database.deadline_passed;
-    let retry = if goes_on { Retry::UntilDeadline } else { Retry::No };
-    let reason = finding
-        .evidence(Evidence::Database(database.clone()))
-        .retry(retry)
-        .into_reason(facts);
-    if goes_on {
-        Verdict::Waiting(reason)
-    } else {
-        Verdict::Failure(reason)
-    }
+    Some((finding.evidence(Evidence::Database(database.clone())), is_retried))
+}
+
+/// The cause and, to go on a sentence, the words for an address that is no database of the platform's.
+pub(crate) fn of_unknown(database: &DatabaseFacts) -> Option<(Cause, String)> {
+    let DatabaseOutcome::NotAvailable { problem, .. } = &database.outcome else {
+        return None;
+    };
+    let wording = format!("; its database {} {}", database.address, problem_words(*problem));
+    Some((problem_cause(*problem), wording))
 }
 
 fn not_available(
@@ -62,15 +85,22 @@ fn not_available(
         format!(" ({said}{code})")
     };
     let text = format!(
-        "{} cannot use database `{}`: {} at {} {}{said}, after {} attempts.",
+        "{} cannot use database `{}`: {} at {} {}{said}{}.",
         words::component_at_start(facts),
         database.name,
         database.engine,
         database.address,
         problem_words(problem),
-        database.attempts,
+        attempts(database),
     );
     Finding::new(Code::DatabaseNotAvailable, problem_cause(problem), text)
+}
+
+fn attempts(database: &DatabaseFacts) -> String {
+    match database.attempts {
+        0 | 1 => String::new(),
+        several => format!(", after {several} attempts"),
+    }
 }
 
 fn problem_cause(problem: DatabaseProblem) -> Cause {
@@ -80,6 +110,7 @@ fn problem_cause(problem: DatabaseProblem) -> Cause {
         DatabaseProblem::TimedOut => Cause::DatabaseTimedOut,
         DatabaseProblem::Unreachable => Cause::DatabaseUnreachable,
         DatabaseProblem::CertificateUntrusted => Cause::DatabaseTlsUntrusted,
+        DatabaseProblem::TlsRequired => Cause::DatabaseTlsRequired,
         DatabaseProblem::LoginRefused => Cause::DatabaseAuth,
         DatabaseProblem::Starting => Cause::DatabaseStarting,
         DatabaseProblem::ReadOnly => Cause::DatabaseReadOnly,
@@ -97,6 +128,7 @@ fn problem_words(problem: DatabaseProblem) -> &'static str {
         DatabaseProblem::TimedOut => "does not answer the connection",
         DatabaseProblem::Unreachable => "cannot be reached from here",
         DatabaseProblem::CertificateUntrusted => "shows a certificate that is not trusted",
+        DatabaseProblem::TlsRequired => "takes connections over TLS only, and none was asked for",
         DatabaseProblem::LoginRefused => "refuses the login",
         DatabaseProblem::Starting => "is still starting",
         DatabaseProblem::ReadOnly => "is read-only",

@@ -1,6 +1,6 @@
 //! Ends of a process that should have gone on (or, for a job, should have ended well).
 
-use super::{Finding, command, decisive_exit, internal, memory, outbound_failures, variables};
+use super::{Finding, command, database, decisive_exit, internal, memory, outbound_failures, variables};
 use crate::{
     Cause, Code, Evidence, ExitEvidence, NextStep, Retry,
     exit_codes::{self, EndedBy, signal_name},
@@ -136,7 +136,18 @@ fn ended(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -> Finding 
     let Some(termination) = exit.termination else {
         return internal::contradiction(facts, "it ended without a status");
     };
-    let refined = refine::exit(facts, instance, exit);
+    let mut refined = refine::exit(facts, instance, exit);
+    let behind = matches!(termination, Termination::Exited { code } if code != 0)
+        .then(|| database::behind_an_end(instance, refined.as_ref().map(|refined| refined.cause)))
+        .flatten();
+    if let Some(used) = behind {
+        if used.is_known
+            && let Some((finding, _)) = database::finding(facts, &used.facts)
+        {
+            return kept_from_database(facts, instance, exit, finding);
+        }
+        refined = refine::with_database(refined, &used.facts);
+    }
     let cause = refined
         .as_ref()
         .map_or_else(|| plain_cause(termination), |refined| refined.cause);
@@ -161,11 +172,34 @@ fn ended(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -> Finding 
             .next_all(refined.next_steps);
     }
     finding
+        .evidence_if(behind.map(|used| Evidence::Database(used.facts.clone())))
         .evidence_if(outbound_failures(instance))
         .evidence_if(command(instance))
         .evidence_if(instance.builder.clone().map(Evidence::Builder))
         .evidence_if(variables(&instance.variables))
         .next_all(plain_next_steps(facts, instance, cause))
+}
+
+/// The platform knows the database, and met what the instance met.
+fn kept_from_database(
+    facts: &Facts,
+    instance: &InstanceFacts,
+    exit: &ExitRecord,
+    finding: Finding,
+) -> Finding {
+    let sentence = format!(
+        "{} {}{}.",
+        words::component_at_start(facts),
+        exit_codes::ending(exit).story,
+        after(exit)
+    );
+    finding
+        .consequence(Some(sentence))
+        .evidence(evidence(instance, exit))
+        .retry(retry(instance))
+        .evidence_if(outbound_failures(instance))
+        .evidence_if(command(instance))
+        .evidence_if(variables(&instance.variables))
 }
 
 fn plain_cause(termination: Termination) -> Cause {

@@ -14,6 +14,8 @@ mod probe_status;
 mod probes;
 pub(crate) mod quota;
 
+pub(crate) use self::database::of_unknown as of_unknown_database;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{

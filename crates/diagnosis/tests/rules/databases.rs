@@ -1,6 +1,6 @@
 //! Databases and quotas: what still waits, and what is over.
 
-use mainstay_diagnosis::{Cause, Code, Verdict, diagnose, facts::*};
+use mainstay_diagnosis::{Cause, Code, Evidence, Verdict, diagnose, facts::*};
 
 use crate::world::*;
 
@@ -66,4 +66,83 @@ fn room_on_the_machine_is_waited_for_and_a_quota_is_not() {
         "{}",
         reason.message
     );
+}
+
+/// An instance that exited with 1, whose database refuses the login.
+fn ended(is_known: bool, log: &[&str]) -> Facts {
+    let Subject::Database(database) = unavailable(DatabaseProblem::LoginRefused, true).subject else {
+        unreachable!("made above")
+    };
+    let used = UsedDatabase {
+        is_known,
+        facts: database,
+    };
+    let instance = InstanceFacts {
+        databases: vec![used],
+        ..crate::instance::with_exit(exited(1))
+    };
+    Facts {
+        log_tail: log.iter().map(|line| (*line).to_owned()).collect(),
+        ..instance_facts(instance)
+    }
+}
+
+fn verdict(facts: &Facts) -> (Code, Cause) {
+    let reason = reason(facts);
+    let shown = reason
+        .evidence
+        .iter()
+        .any(|evidence| matches!(evidence, Evidence::Database(_)));
+    assert_eq!(
+        shown,
+        reason.cause != Cause::ModuleNotFound,
+        "{:?}",
+        reason.evidence
+    );
+    (reason.code, reason.cause)
+}
+
+#[test]
+fn an_end_that_a_known_database_explains_has_the_databases_code() {
+    let facts = ended(true, &["something went wrong"]);
+    assert_eq!(verdict(&facts), (Code::DatabaseNotAvailable, Cause::DatabaseAuth));
+    let message = reason(&facts).message;
+    assert!(
+        message.contains("refuses the login") && message.contains("exited with code 1"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_address_in_a_variable_explains_but_keeps_the_code() {
+    let facts = ended(false, &["something went wrong"]);
+    assert_eq!(verdict(&facts), (Code::ContainerExitNonZero, Cause::DatabaseAuth));
+    let mut facts = ended(false, &["OSError: [Errno -2] Name or service not known"]);
+    let Subject::Instance(instance) = &mut facts.subject else {
+        unreachable!("made above")
+    };
+    instance.databases[0].facts.outcome = DatabaseOutcome::NotAvailable {
+        problem: DatabaseProblem::HostNotFound,
+        server_code: None,
+        message: "Name or service not known".into(),
+    };
+    assert_eq!(
+        verdict(&facts),
+        (Code::ContainerExitNonZero, Cause::DatabaseHostNotFound)
+    );
+}
+
+#[test]
+fn an_end_that_speaks_of_something_else_is_not_the_databases() {
+    let facts = ended(true, &["Error: Cannot find module 'express'"]);
+    assert_eq!(
+        verdict(&facts),
+        (Code::ContainerExitNonZero, Cause::ModuleNotFound)
+    );
+    let mut normal = ended(true, &[]);
+    let Subject::Instance(instance) = &mut normal.subject else {
+        unreachable!("made above")
+    };
+    instance.exits = vec![exited(0)];
+    assert_eq!(reason(&normal).cause, Cause::ExitedNormally);
 }

@@ -77,6 +77,7 @@ pub(crate) fn instance() -> InstanceFacts {
         variables: vec!["PATH".into(), "PORT".into()],
         job: None,
         builder: None,
+        databases: Vec::new(),
     }
 }
 

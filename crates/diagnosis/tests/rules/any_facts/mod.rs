@@ -398,6 +398,7 @@ fn instance() -> impl Strategy<Value = InstanceFacts> {
         variables: rest.2,
         job: ends.3,
         builder: None,
+        databases: Vec::new(),
     })
 }
 
@@ -408,6 +409,9 @@ fn database() -> impl Strategy<Value = DatabaseFacts> {
         Just(DatabaseProblem::CertificateUntrusted),
         Just(DatabaseProblem::LoginRefused),
         Just(DatabaseProblem::Starting),
+        Just(DatabaseProblem::TlsRequired),
+        Just(DatabaseProblem::Ended),
+        Just(DatabaseProblem::VolumeLost),
         Just(DatabaseProblem::Other),
     ];
     let limit = prop_oneof![

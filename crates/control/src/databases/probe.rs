@@ -1,0 +1,317 @@
+//! The probe: a session with a component's own credentials, layer by layer, with the server's own words for what fails.
+//!
+//! A database that the platform runs is asked at the address of its instance, up to a query; of any other address only what can be known
+//! without logging in: whether its name resolves, and whether somebody takes the connection.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use mainstay_diagnosis::{
+    Reason, diagnose,
+    facts::{DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, Facts, Subject, UsedDatabase},
+};
+use mainstay_engine::InstanceOwner;
+use mainstay_spec::{AppSpec, ids::AppId, kind::ComponentKind};
+use mainstay_store::DatabaseRow;
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    admin_session,
+    postgres::{self, Usage},
+    references::place,
+    running,
+    session::{self, Login, Session, Trouble, trouble},
+    target::{Target, targets},
+};
+use crate::platform::{Platform, PlatformError};
+
+/// What may pass, as slots that an instance gives back, is waited for so long before a rollout is refused.
+const PASSES_WITHIN: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_secs(1);
+/// Of one address that is no database of the platform's.
+const REACHED_WITHIN: Duration = Duration::from_secs(2);
+/// Of all databases of an instance that ended: its reason waits for it.
+const LOOKS_WITHIN: Duration = Duration::from_secs(8);
+
+/// SQLSTATEs (PostgreSQL manual, appendix A).
+const NO_SUCH_DATABASE: &str = "3D000";
+const TOO_MANY_CONNECTIONS: &str = "53300";
+const LOGIN_NOT_ALLOWED: &str = "28000";
+
+/// For whom it is asked, with the variables as the component's instances have them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) app: AppId,
+    pub(crate) component: &'a str,
+    pub(crate) kind: ComponentKind,
+    pub(crate) variables: &'a BTreeMap<String, String>,
+}
+
+/// Asks the platform's databases that the component was told to use, as it will. The reason why one cannot be used.
+pub(crate) async fn before_rollout(
+    platform: &Platform,
+    spec: &AppSpec,
+    asker: Asker<'_>,
+    changes: &[String],
+) -> Result<Option<Box<Reason>>, PlatformError> {
+    let rows = platform.store.databases_of_app(asker.app).await?;
+    for target in targets(asker.variables) {
+        let Some(row) = rows.iter().find(|row| row.name == target.host) else {
+            continue;
+        };
+        let mut facts = ask_patiently(platform, row, &target).await?;
+        name_place(spec, asker.component, &target, &mut facts);
+        let facts = Facts {
+            component: asker.component.to_owned(),
+            kind: asker.kind,
+            observed_at: Timestamp::now(),
+            subject: Subject::Database(facts),
+            log_tail: Vec::new(),
+            changes: changes.to_vec(),
+        };
+        if let Some(reason) = diagnose(&facts).into_reason() {
+            return Ok(Some(reason));
+        }
+    }
+    Ok(None)
+}
+
+/// What becomes of probes of all databases that a component was told to use, now that its instance ended.
+pub(crate) async fn used_by(platform: &Platform, asker: Asker<'_>) -> Vec<UsedDatabase> {
+    let mut used = Vec::new();
+    let all = async {
+        let rows = platform.store.databases_of_app(asker.app).await?;
+        for target in targets(asker.variables) {
+            let row = rows.iter().find(|row| row.name == target.host);
+            let facts = match row {
+                Some(row) => ask(platform, row, &target).await?,
+                None => reach(&target).await,
+            };
+            used.push(UsedDatabase {
+                is_known: row.is_some(),
+                facts,
+            });
+        }
+        Ok::<_, PlatformError>(())
+    };
+    match timeout(LOOKS_WITHIN, all).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(app = %asker.app, error = &error as &dyn std::error::Error, "could not ask a database");
+        }
+        Err(_) => tracing::warn!(app = %asker.app, "the databases of an app do not answer in time"),
+    }
+    used
+}
+
+/// Where the spec names it; the probe itself does not know.
+fn name_place(spec: &AppSpec, component: &str, target: &Target, facts: &mut DatabaseFacts) {
+    if let DatabaseOutcome::NotFound { place: named, .. } = &mut facts.outcome
+        && let Some(component) = spec.component(component)
+    {
+        *named = place(component, &target.variable);
+    }
+}
+
+async fn ask_patiently(
+    platform: &Platform,
+    row: &DatabaseRow,
+    target: &Target,
+) -> Result<DatabaseFacts, PlatformError> {
+    let deadline = Instant::now() + PASSES_WITHIN;
+    let mut attempts = 1;
+    loop {
+        let facts = ask(platform, row, target).await?;
+        if !may_pass(&facts.outcome) || Instant::now() + PAUSE > deadline {
+            return Ok(DatabaseFacts { attempts, ..facts });
+        }
+        attempts += 1;
+        sleep(PAUSE).await;
+    }
+}
+
+fn may_pass(outcome: &DatabaseOutcome) -> bool {
+    match outcome {
+        DatabaseOutcome::LimitExceeded { .. } => true,
+        DatabaseOutcome::NotAvailable { problem, .. } => {
+            matches!(
+                problem,
+                DatabaseProblem::Starting | DatabaseProblem::TimedOut | DatabaseProblem::Ended
+            )
+        }
+        DatabaseOutcome::Available | DatabaseOutcome::NotFound { .. } => false,
+    }
+}
+
+/// One session with the component's own credentials, and one query.
+async fn ask(
+    platform: &Platform,
+    row: &DatabaseRow,
+    target: &Target,
+) -> Result<DatabaseFacts, PlatformError> {
+    let outcome = match running(platform, row).await? {
+        None => not_available(Trouble::new(DatabaseProblem::Ended, "its server does not run")),
+        Some(address) => {
+            let authority = platform.databases.authority.certificate();
+            let login = Login {
+                address: SocketAddr::from((address, target.port)),
+                host: &row.name,
+                ca_certificate: (!target.without_tls).then_some(authority),
+                user: &target.user,
+                password: &target.password,
+                database: &target.database,
+            };
+            match one_query(&login).await {
+                Ok(()) => DatabaseOutcome::Available,
+                Err(trouble) => explained(platform, row, address, target, trouble).await,
+            }
+        }
+    };
+    Ok(facts(&row.name, target, outcome))
+}
+
+fn facts(name: &str, target: &Target, outcome: DatabaseOutcome) -> DatabaseFacts {
+    DatabaseFacts {
+        name: name.to_owned(),
+        engine: "PostgreSQL".to_owned(),
+        address: target.address(),
+        attempts: 1,
+        deadline_passed: true,
+        outcome,
+    }
+}
+
+async fn one_query(login: &Login<'_>) -> Result<(), Trouble> {
+    let session = Session::open(login).await?;
+    let asked = timeout(
+        session::CONNECT_WITHIN,
+        session.client.query_one("SHOW transaction_read_only", &[]),
+    );
+    let row = asked
+        .await
+        .map_err(|_| Trouble::new(DatabaseProblem::TimedOut, "a query was not answered"))?
+        .map_err(|error| trouble(&error))?;
+    match row.get::<_, &str>(0) {
+        "on" => Err(Trouble::new(
+            DatabaseProblem::ReadOnly,
+            "its transactions may only read",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What the server's SQLSTATE stands for, with what only the server knows.
+async fn explained(
+    platform: &Platform,
+    row: &DatabaseRow,
+    address: std::net::Ipv4Addr,
+    target: &Target,
+    trouble: Trouble,
+) -> DatabaseOutcome {
+    match trouble.server_code.as_deref() {
+        Some(NO_SUCH_DATABASE) => {
+            let existing = match admin_session(platform, row, address).await {
+                Ok(session) => postgres::database_names(&session).await.unwrap_or_default(),
+                Err(_) => Vec::new(),
+            };
+            DatabaseOutcome::NotFound {
+                reference: format!("database `{}` on {}", target.database, row.name),
+                place: target.variable.clone(),
+                existing,
+            }
+        }
+        Some(TOO_MANY_CONNECTIONS) => match usage(platform, row, address).await {
+            Some(outcome) => outcome,
+            None => not_available(trouble),
+        },
+        Some(LOGIN_NOT_ALLOWED) if target.without_tls => not_available(Trouble {
+            problem: DatabaseProblem::TlsRequired,
+            ..trouble
+        }),
+        _ => not_available(trouble),
+    }
+}
+
+fn not_available(trouble: Trouble) -> DatabaseOutcome {
+    DatabaseOutcome::NotAvailable {
+        problem: trouble.problem,
+        server_code: trouble.server_code,
+        message: trouble.message,
+    }
+}
+
+/// The server's own counters, by component. The platform's role has slots that nobody else can take.
+async fn usage(
+    platform: &Platform,
+    row: &DatabaseRow,
+    address: std::net::Ipv4Addr,
+) -> Option<DatabaseOutcome> {
+    let session = admin_session(platform, row, address).await.ok()?;
+    let Usage { maximum, sessions } = postgres::usage(&session).await.ok()?;
+    let listed = platform.engine.list().await.ok()?;
+    let mut users: BTreeMap<String, u64> = BTreeMap::new();
+    for (from, count) in sessions {
+        let of = listed
+            .iter()
+            .find(|status| status.address.map(IpAddr::from) == Some(from));
+        let name = match of.map(|status| &status.owner) {
+            Some(InstanceOwner::Component { component, .. }) => component.clone(),
+            _ => from.to_string(),
+        };
+        *users.entry(name).or_default() += count;
+    }
+    let mut users: Vec<(String, u64)> = users.into_iter().collect();
+    users.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), name.clone()));
+    Some(DatabaseOutcome::LimitExceeded {
+        limit: DatabaseLimit::Connections,
+        maximum,
+        used: users.iter().map(|(_, count)| count).sum(),
+        asked: None,
+        users,
+    })
+}
+
+/// An address that is no database of the platform's: its name, and whether it takes a connection.
+async fn reach(target: &Target) -> DatabaseFacts {
+    let outcome = match timeout(REACHED_WITHIN, connect(target)).await {
+        Ok(outcome) => outcome,
+        Err(_) => not_available(Trouble::new(
+            DatabaseProblem::TimedOut,
+            format!("no answer within {} s", REACHED_WITHIN.as_secs()),
+        )),
+    };
+    facts(&target.host, target, outcome)
+}
+
+async fn connect(target: &Target) -> DatabaseOutcome {
+    let found = match lookup_host((target.host.as_str(), target.port)).await {
+        Ok(found) => found.collect::<Vec<_>>(),
+        Err(error) => {
+            return not_available(Trouble::new(DatabaseProblem::HostNotFound, error.to_string()));
+        }
+    };
+    // What loops back here is this machine, not the instance.
+    let elsewhere: Vec<SocketAddr> = found
+        .into_iter()
+        .filter(|address| !address.ip().is_loopback())
+        .collect();
+    if elsewhere.is_empty() {
+        return DatabaseOutcome::Available;
+    }
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in elsewhere {
+        match TcpStream::connect(address).await {
+            Ok(_) => return DatabaseOutcome::Available,
+            Err(error) => last = error,
+        }
+    }
+    not_available(session::unreachable_by(&last))
+}

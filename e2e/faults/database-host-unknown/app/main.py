@@ -1,0 +1,5 @@
+import os
+
+import psycopg
+
+connection = psycopg.connect(os.environ["REPORTS_URL"], connect_timeout=5)
