@@ -25,6 +25,7 @@ mod reason;
 mod region;
 mod rollback;
 mod size;
+mod token;
 mod wire;
 
 pub use alert::*;
@@ -49,3 +50,4 @@ pub use reason::*;
 pub use region::*;
 pub use rollback::*;
 pub use size::*;
+pub use token::*;

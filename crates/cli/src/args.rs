@@ -52,6 +52,15 @@ pub(crate) enum Command {
     /// App specs.
     #[command(subcommand)]
     Spec(Spec),
+    /// API tokens.
+    #[command(subcommand)]
+    Tokens(Tokens),
+    /// Show who changed what, newest first.
+    Audit {
+        /// Only the last ones.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+        count: u32,
+    },
     /// Run the server (the program `mainstay-server` beside this one).
     #[command(disable_help_flag = true)]
     Server {
@@ -159,6 +168,36 @@ pub(crate) enum Apps {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
         count: u32,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tokens {
+    /// List the tokens; their secrets are not kept.
+    #[command(visible_alias = "ls")]
+    List,
+    /// Make a token and print its secret, once.
+    Create {
+        name: String,
+        /// `read`: may ask; `write`: may change apps; `admin`: may also make and revoke tokens.
+        #[arg(long, value_enum, default_value_t = Scope::Read)]
+        scope: Scope,
+        /// Only for this app.
+        #[arg(long)]
+        app: Option<String>,
+        /// Days until it ends; it does not end by itself when not given.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3660))]
+        days: Option<u32>,
+    },
+    /// End a token at once.
+    #[command(visible_alias = "rm")]
+    Revoke { id: String },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scope {
+    Read,
+    Write,
+    Admin,
 }
 
 #[derive(Debug, Subcommand)]

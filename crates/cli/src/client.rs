@@ -3,9 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use mainstay_api::{
-    App, AppResponse, AppsResponse, Deployment, DeploymentResponse, DeploymentsResponse, ErrorBody,
-    ExecResponse, Instance, InstanceEvent, InstanceEventsResponse, InstancesResponse, JobInvocation,
-    JobInvocationResponse, JobInvocationsResponse, LogsResponse, RollbackValidationResponse,
+    App, AppResponse, AppsResponse, AuditEntry, AuditResponse, CreateTokenRequest, Deployment,
+    DeploymentResponse, DeploymentsResponse, ErrorBody, ExecResponse, Instance, InstanceEvent,
+    InstanceEventsResponse, InstancesResponse, JobInvocation, JobInvocationResponse, JobInvocationsResponse,
+    LogsResponse, RollbackValidationResponse, Token, TokenResponse, TokensResponse,
 };
 use mainstay_spec::AppSpec;
 use reqwest::{Body, Method, RequestBuilder, Response};
@@ -109,6 +110,31 @@ impl Client {
             .send(Method::POST, &format!("/v2/apps/{app}/restart"), &json!({}))
             .await?;
         Ok(answer.deployment)
+    }
+
+    pub(crate) async fn tokens(&self) -> Result<Vec<Token>, CliError> {
+        let answer: TokensResponse = self.get("/v2/mainstay/tokens").await?;
+        Ok(answer.tokens)
+    }
+
+    /// With its secret.
+    pub(crate) async fn create_token(&self, request: &CreateTokenRequest) -> Result<Token, CliError> {
+        let answer: TokenResponse = self
+            .send(Method::POST, "/v2/mainstay/tokens", &json!(request))
+            .await?;
+        Ok(answer.token)
+    }
+
+    pub(crate) async fn revoke_token(&self, id: &str) -> Result<(), CliError> {
+        let path = format!("/v2/mainstay/tokens/{}", escaped(id));
+        let _: Value = self.send(Method::DELETE, &path, &Value::Null).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn audit(&self, count: u32) -> Result<Vec<AuditEntry>, CliError> {
+        let path = format!("/v2/mainstay/audit?per_page={count}");
+        let answer: AuditResponse = self.get(&path).await?;
+        Ok(answer.audit)
     }
 
     pub(crate) async fn roll_back(

@@ -119,7 +119,11 @@ pub(crate) async fn serve(
         .map_err(ServerError::io(format!("listen on {listen}")))?;
     tracing::info!(%listen, "the API is served");
     let closing = Arc::clone(platform);
-    let serving = axum::serve(listener, http::router(application)).with_graceful_shutdown(async move {
+    let serving = axum::serve(
+        listener,
+        http::router(application).into_make_service_with_connect_info::<std::net::SocketAddr>(),
+    )
+    .with_graceful_shutdown(async move {
         told_to_end.await;
         closing.tasks.reach(Stage::Closing);
     });

@@ -5,6 +5,7 @@
 mod accepting;
 mod alerts;
 mod apps;
+mod audit;
 mod builds;
 mod databases;
 mod deployments;
@@ -33,6 +34,7 @@ use sqlx::sqlite::{
 
 pub use accepting::AppChange;
 pub use apps::AppRow;
+pub use audit::{AuditRow, NewAuditEntry};
 pub use builds::BuildRow;
 pub use databases::DatabaseRow;
 pub use deployments::{DeploymentRow, NewDeployment};
@@ -44,6 +46,7 @@ pub use instances::InstanceRow;
 pub use invocations::{InvocationPhase, InvocationRow, NewInvocation, Trigger};
 pub use keeping::{PastDeployment, PastInstance};
 pub use reasons::ReasonRow;
+pub use tokens::TokenRow;
 
 const MODE: u32 = 0o600;
 

@@ -173,6 +173,25 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (app, alert)
     ) STRICT, WITHOUT ROWID;
     ",
+    // Tokens that may do less than everything; and who changed what. The first token of an older server could do everything.
+    "
+    ALTER TABLE tokens ADD COLUMN scope TEXT NOT NULL DEFAULT 'admin';
+    ALTER TABLE tokens ADD COLUMN app TEXT;
+    ALTER TABLE tokens ADD COLUMN expires_at TEXT;
+    ALTER TABLE tokens ADD COLUMN last_used_at TEXT;
+    ALTER TABLE tokens ADD COLUMN revoked_at TEXT;
+
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        token TEXT NOT NULL,
+        token_name TEXT NOT NULL,
+        action TEXT NOT NULL,
+        app TEXT,
+        status INTEGER NOT NULL,
+        origin TEXT NOT NULL
+    ) STRICT;
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

@@ -1,37 +1,82 @@
 //! API tokens, by hash only, and the platform's own settings.
 
 use jiff::Timestamp;
-use sqlx::Row;
+use mainstay_spec::ids::AppId;
+use sqlx::{Row, sqlite::SqliteRow};
 
 use crate::{Store, StoreError};
 
+/// A token, but for its secret: of that only a hash is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRow {
+    pub id: String,
+    pub name: String,
+    /// The API's word for what it may do.
+    pub scope: String,
+    /// The only app that it is for.
+    pub app: Option<AppId>,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+}
+
 impl Store {
-    pub async fn insert_token(
-        &self,
-        id: &str,
-        name: &str,
-        hash: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO tokens (id, name, hash, created_at) VALUES (?, ?, ?, ?)")
-            .bind(id)
-            .bind(name)
-            .bind(hash)
-            .bind(now.to_string())
-            .execute(&self.pool)
-            .await
-            .map_err(StoreError::during("store an API token"))?;
+    pub async fn insert_token(&self, row: &TokenRow, hash: &str) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO tokens (id, name, hash, created_at, scope, app, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&row.id)
+        .bind(&row.name)
+        .bind(hash)
+        .bind(row.created_at.to_string())
+        .bind(&row.scope)
+        .bind(row.app.map(|id| id.to_string()))
+        .bind(row.expires_at.map(|at| at.to_string()))
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::during("store an API token"))?;
         Ok(())
     }
 
-    /// Whether a token of this hash exists.
-    pub async fn has_token(&self, hash: &str) -> Result<bool, StoreError> {
-        let row = sqlx::query("SELECT 1 FROM tokens WHERE hash = ?")
+    /// The token of this hash, whatever became of it.
+    pub async fn token_by_hash(&self, hash: &str) -> Result<Option<TokenRow>, StoreError> {
+        let row = sqlx::query("SELECT * FROM tokens WHERE hash = ?")
             .bind(hash)
             .fetch_optional(&self.pool)
             .await
             .map_err(StoreError::during("look up an API token"))?;
-        Ok(row.is_some())
+        row.as_ref().map(read).transpose()
+    }
+
+    /// All tokens, oldest first, revoked and expired ones included.
+    pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM tokens ORDER BY created_at, id")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during("list the API tokens"))?;
+        rows.iter().map(read).collect()
+    }
+
+    /// False when there is no such token. Revoking again changes nothing.
+    pub async fn revoke_token(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let done = sqlx::query("UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
+            .bind(now.to_string())
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::during("revoke an API token"))?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    pub async fn note_token_use(&self, id: &str, now: Timestamp) -> Result<(), StoreError> {
+        sqlx::query("UPDATE tokens SET last_used_at = ? WHERE id = ?")
+            .bind(now.to_string())
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::during("note the use of an API token"))?;
+        Ok(())
     }
 
     pub async fn count_tokens(&self) -> Result<u64, StoreError> {
@@ -60,4 +105,28 @@ impl Store {
             .map_err(StoreError::during(format!("store the setting {key}")))?;
         Ok(())
     }
+}
+
+fn read(row: &SqliteRow) -> Result<TokenRow, StoreError> {
+    let id: String = row.get("id");
+    let time = |column: &str| -> Result<Option<Timestamp>, StoreError> {
+        let text: Option<&str> = row.get(column);
+        text.map(str::parse)
+            .transpose()
+            .map_err(StoreError::damaged("time", &id))
+    };
+    Ok(TokenRow {
+        name: row.get("name"),
+        scope: row.get("scope"),
+        app: row
+            .get::<Option<&str>, _>("app")
+            .map(str::parse)
+            .transpose()
+            .map_err(StoreError::damaged("app id", &id))?,
+        created_at: time("created_at")?.unwrap_or_default(),
+        expires_at: time("expires_at")?,
+        last_used_at: time("last_used_at")?,
+        revoked_at: time("revoked_at")?,
+        id,
+    })
 }

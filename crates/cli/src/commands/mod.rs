@@ -9,6 +9,7 @@ mod jobs;
 mod logs;
 mod rollback;
 mod spec;
+mod tokens;
 
 use std::{os::unix::process::CommandExt, path::Path, process::ExitCode};
 
@@ -34,6 +35,8 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCod
         Command::Exec(exec) => exec::exec(&client()?, exec).await,
         Command::Explain(explain) => explain::explain(client, output, explain).await,
         Command::Spec(spec) => spec::run(client, output, spec).await,
+        Command::Tokens(tokens) => tokens::run(&client()?, output, tokens).await,
+        Command::Audit { count } => tokens::audit(&client()?, output, count).await,
         Command::Server { arguments } => Err(server(&arguments)),
     }
 }

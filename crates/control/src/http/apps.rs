@@ -1,7 +1,7 @@
 //! `/v2/apps`.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, Query, State},
     http::HeaderMap,
 };
@@ -20,6 +20,7 @@ use super::{
 use crate::app::{
     Application,
     apps::{AppView, Page},
+    tokens::Access,
 };
 
 /// Among these the last ones of each instance are found.
@@ -39,10 +40,17 @@ pub(crate) struct DeleteQuery {
 
 pub(crate) async fn list(
     State(application): State<Application>,
+    Extension(access): Extension<Access>,
     Query(query): Query<PageQuery>,
     headers: HeaderMap,
 ) -> Result<Json<AppsResponse>, ApiError> {
-    let (views, total) = application.apps(page(query)?).await?;
+    let page = page(query)?;
+    // A token for one app sees no other.
+    let (views, total) = match access.app {
+        Some(id) if page.offset() == 0 => (vec![application.app(id).await?], 1),
+        Some(_) => (Vec::new(), 1),
+        None => application.apps(page).await?,
+    };
     let mut apps = Vec::with_capacity(views.len());
     for view in views {
         apps.push(wire::app(&application, view).await?);

@@ -24,9 +24,12 @@ fn operations() -> Vec<(Method, String)> {
     for (path, methods) in paths {
         let filled: Vec<&str> = path
             .split('/')
-            .map(|part| match part.starts_with('{') {
-                true => "00000000-0000-4000-8000-000000000000",
-                false => part,
+            .map(|part| {
+                if part.starts_with('{') {
+                    "00000000-0000-4000-8000-000000000000"
+                } else {
+                    part
+                }
             })
             .collect();
         for method in methods.as_object().expect("methods").keys() {

@@ -30,6 +30,14 @@ impl ApiError {
         Self::new(ErrorId::Unauthorized, message)
     }
 
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(ErrorId::Forbidden, message)
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        Self::new(ErrorId::MethodNotAllowed, "The resource has no such method.")
+    }
+
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(ErrorId::BadRequest, message)
     }

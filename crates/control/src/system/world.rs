@@ -211,14 +211,14 @@ static_sites:
         parsed.unwrap_or_else(|errors| panic!("{errors}")).spec
     }
 
-    pub(super) fn good(&self, version: &str) -> AppSpec {
+    pub(crate) fn good(&self, version: &str) -> AppSpec {
         self.spec(version, SERVES, "build")
     }
 }
 
 /// A running server, and what people ask of it.
 pub(crate) struct Server<'a> {
-    pub(super) world: &'a World,
+    pub(crate) world: &'a World,
     pub(crate) application: Application,
 }
 
@@ -249,7 +249,7 @@ impl Server<'_> {
     }
 
     /// An app that serves.
-    pub(super) async fn serving_app(&self) -> AppId {
+    pub(crate) async fn serving_app(&self) -> AppId {
         let app = self
             .create(&self.world.good("1"))
             .await

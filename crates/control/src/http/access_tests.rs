@@ -1,0 +1,166 @@
+//! Every route of the table × every kind of token.
+
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode, header::AUTHORIZATION},
+};
+use mainstay_api::{CreateTokenRequest, TokenScope};
+use mainstay_spec::ids::{AppId, DeploymentId};
+use mainstay_testkit::Place;
+use tower::ServiceExt;
+
+use super::{access::Reach, router, routes};
+use crate::{app::Application, system::World};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Nobody,
+    Stranger,
+    Expired,
+    Revoked,
+    Reader,
+    Writer,
+    WriterOfTheApp,
+    WriterOfAnother,
+    Admin,
+}
+
+impl Who {
+    /// Those who may do nothing come first: what the others do changes things.
+    const ALL: [Self; 9] = [
+        Self::Nobody,
+        Self::Stranger,
+        Self::Expired,
+        Self::Revoked,
+        Self::WriterOfAnother,
+        Self::Reader,
+        Self::WriterOfTheApp,
+        Self::Writer,
+        Self::Admin,
+    ];
+
+    /// The refusal that is due, written down apart from the code that gives it.
+    fn refusal(self, needs: TokenScope, reach: Reach) -> Option<StatusCode> {
+        let may = match (self, needs) {
+            (Self::Nobody | Self::Stranger | Self::Expired | Self::Revoked, _) => {
+                return Some(StatusCode::UNAUTHORIZED);
+            }
+            (Self::Admin, _) | (_, TokenScope::Read) => true,
+            (Self::Reader, _) => false,
+            (_, needs) => needs == TokenScope::Write,
+        };
+        let inside = match self {
+            Self::WriterOfTheApp => reach != Reach::All,
+            Self::WriterOfAnother => reach == Reach::Anybody,
+            _ => true,
+        };
+        (!may || !inside).then_some(StatusCode::FORBIDDEN)
+    }
+}
+
+async fn token(application: &Application, who: Who, app: AppId, other: AppId) -> Option<String> {
+    let (scope, only) = match who {
+        Who::Nobody => return None,
+        Who::Stranger => return Some("mst_0000".into()),
+        Who::Expired => return Some(application.expired_token().await),
+        Who::Reader => (TokenScope::Read, None),
+        Who::Writer => (TokenScope::Write, None),
+        Who::WriterOfTheApp => (TokenScope::Write, Some(app)),
+        Who::WriterOfAnother => (TokenScope::Write, Some(other)),
+        Who::Admin | Who::Revoked => (TokenScope::Admin, None),
+    };
+    let request = CreateTokenRequest {
+        name: format!("{who:?}"),
+        scope,
+        app_id: only.map(|id| id.to_string()).unwrap_or_default(),
+        ..CreateTokenRequest::default()
+    };
+    let (row, secret) = application
+        .create_token(&request)
+        .await
+        .expect("nothing is wrong");
+    if who == Who::Revoked {
+        application.revoke_token(&row.id).await.expect("it is there");
+    }
+    Some(secret)
+}
+
+fn filled(path: &str, app: AppId, deployment: DeploymentId) -> String {
+    let part = |part: &str| match part {
+        "{app_id}" | "{id}" => app.to_string(),
+        "{deployment_id}" => deployment.to_string(),
+        place if place.starts_with('{') => "00000000-0000-4000-8000-000000000000".into(),
+        other => other.to_owned(),
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+async fn ask(application: &Application, method: &Method, path: &str, token: Option<&str>) -> StatusCode {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(Body::empty()).expect("a request");
+    let answer = router(application.clone()).oneshot(request).await;
+    answer.expect("it cannot fail").status()
+}
+
+#[test]
+fn every_route_lets_through_whom_it_should_and_nobody_else() {
+    let place = Place::claim();
+    let world = World::new(place.address(3).port(), 0);
+    let lived = world.live(async |server| {
+        let application = &server.application;
+        let app = server.serving_app().await;
+        let mut spec = server.world.good("1");
+        spec.name = "other".into();
+        let other = application
+            .create_app(&spec)
+            .await
+            .expect("nothing is wrong")
+            .app
+            .id;
+        let active = application.app(app).await.expect("it is there").active;
+        let deployment = active.expect("it serves").id;
+        let mut wrong = Vec::new();
+        for who in Who::ALL {
+            let token = token(application, who, app, other).await;
+            let mut routes = routes::all();
+            // Without the app some of the others would have nothing to be about.
+            routes.sort_by_key(|route| route.method == Method::DELETE);
+            for route in routes {
+                // The app must outlive the walk; that its owner may delete it is told by the other methods of the path.
+                let refusal = who.refusal(route.needs, route.reach);
+                if route.method == Method::DELETE && refusal.is_none() && who != Who::Admin {
+                    continue;
+                }
+                let path = filled(route.path, app, deployment);
+                let status = ask(application, &route.method, &path, token.as_deref()).await;
+                let denied = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
+                if refusal.map_or(denied, |refusal| status != refusal) {
+                    wrong.push(format!(
+                        "{who:?} {} {path}: {status}, due {refusal:?}",
+                        route.method
+                    ));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        let (changes, _) = application
+            .changes_noted(crate::app::apps::Page { number: 1, size: 200 })
+            .await
+            .expect("nothing is wrong");
+        assert!(
+            changes
+                .iter()
+                .any(|row| row.entry.action == format!("DELETE /v2/apps/{app}")
+                    && row.entry.app == Some(app)
+                    && row.entry.token_name == "Admin")
+        );
+        assert!(
+            changes.iter().all(|row| !row.entry.action.starts_with("GET ")),
+            "asking is no change"
+        );
+    });
+    assert!(lived.is_some());
+}

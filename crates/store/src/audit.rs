@@ -1,0 +1,88 @@
+//! Who changed what, from where.
+
+use jiff::Timestamp;
+use mainstay_spec::ids::AppId;
+use sqlx::{Row, sqlite::SqliteRow};
+
+use crate::{Store, StoreError};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAuditEntry {
+    pub at: Timestamp,
+    /// The token's id.
+    pub token: String,
+    pub token_name: String,
+    /// Method and path: "POST /v2/apps".
+    pub action: String,
+    pub app: Option<AppId>,
+    /// What the answer was.
+    pub status: u16,
+    /// The address that asked.
+    pub origin: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    pub id: u64,
+    pub entry: NewAuditEntry,
+}
+
+impl Store {
+    pub async fn add_audit(&self, entry: &NewAuditEntry) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO audit (at, token, token_name, action, app, status, origin) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(entry.at.to_string())
+        .bind(&entry.token)
+        .bind(&entry.token_name)
+        .bind(&entry.action)
+        .bind(entry.app.map(|id| id.to_string()))
+        .bind(i64::from(entry.status))
+        .bind(&entry.origin)
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::during("add to the audit log"))?;
+        Ok(())
+    }
+
+    /// A page, newest first, and how many there are.
+    pub async fn audit(&self, offset: u64, limit: u64) -> Result<(Vec<AuditRow>, u64), StoreError> {
+        let rows = sqlx::query("SELECT * FROM audit ORDER BY id DESC LIMIT ? OFFSET ?")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during("read the audit log"))?;
+        let total: i64 = sqlx::query_scalar("SELECT count(*) FROM audit")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::during("count the audit log"))?;
+        Ok((
+            rows.iter().map(read).collect::<Result<_, _>>()?,
+            u64::try_from(total).unwrap_or(0),
+        ))
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<AuditRow, StoreError> {
+    let id: i64 = row.get("id");
+    Ok(AuditRow {
+        id: u64::try_from(id).unwrap_or(0),
+        entry: NewAuditEntry {
+            at: row
+                .get::<&str, _>("at")
+                .parse()
+                .map_err(StoreError::damaged("time", id))?,
+            token: row.get("token"),
+            token_name: row.get("token_name"),
+            action: row.get("action"),
+            app: row
+                .get::<Option<&str>, _>("app")
+                .map(str::parse)
+                .transpose()
+                .map_err(StoreError::damaged("app id", id))?,
+            status: u16::try_from(row.get::<i64, _>("status")).unwrap_or(0),
+            origin: row.get("origin"),
+        },
+    })
+}
