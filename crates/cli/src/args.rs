@@ -43,6 +43,8 @@ pub(crate) enum Command {
     /// Runs of an app's jobs.
     #[command(subcommand)]
     Jobs(Jobs),
+    /// Show what all apps take together, and the limits.
+    Limits,
     /// Show the logs of an app.
     Logs(Logs),
     /// Run a command in an instance; without one, open a shell.

@@ -6,7 +6,7 @@ use mainstay_api::{
     App, AppResponse, AppsResponse, AuditEntry, AuditResponse, CreateTokenRequest, Deployment,
     DeploymentResponse, DeploymentsResponse, ErrorBody, ExecResponse, Instance, InstanceEvent,
     InstanceEventsResponse, InstancesResponse, JobInvocation, JobInvocationResponse, JobInvocationsResponse,
-    LogsResponse, RollbackValidationResponse, Token, TokenResponse, TokensResponse,
+    Limit, LimitsResponse, LogsResponse, RollbackValidationResponse, Token, TokenResponse, TokensResponse,
 };
 use mainstay_spec::AppSpec;
 use reqwest::{Body, Method, RequestBuilder, Response};
@@ -231,6 +231,11 @@ impl Client {
         let path = format!("/v2/apps/{app}/deployments/{}/cancel", escaped(deployment));
         let answer: DeploymentResponse = self.send(Method::POST, &path, &json!({})).await?;
         Ok(answer.deployment)
+    }
+
+    pub(crate) async fn limits(&self) -> Result<Vec<Limit>, CliError> {
+        let answer: LimitsResponse = self.get("/v2/mainstay/limits").await?;
+        Ok(answer.limits)
     }
 
     pub(crate) async fn invocations(

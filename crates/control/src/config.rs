@@ -9,7 +9,8 @@ use std::{
 use mainstay_build::source::LocalPaths;
 use mainstay_engine::local::LayerOwner;
 use mainstay_images::{OperatorSettings, settings::RegistrySettings};
-use mainstay_spec::AppSpec;
+use mainstay_spec::{AppSpec, usage::Resource};
+use mainstay_store::Limits;
 use serde::Deserialize;
 
 const MIB: u64 = 1 << 20;
@@ -35,6 +36,7 @@ pub(crate) struct Config {
     pub databases: DatabasesConfig,
     pub sources: SourcesConfig,
     pub registries: RegistrySettings,
+    pub limits: LimitsConfig,
     pub keep: KeepConfig,
 }
 
@@ -99,6 +101,21 @@ pub(crate) struct DatabasesConfig {
     pub pids: u32,
     /// Size of the volume's file system. On disk it takes what is used of it.
     pub disk_bytes: u64,
+}
+
+/// What all apps may take together. A spec that would pass one of them is refused (`ResourceExhausted`).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LimitsConfig {
+    pub apps: u64,
+    pub components: u64,
+    pub instances: u64,
+    /// Of all instances: what their sizes allow them, not what they use.
+    pub memory_bytes: u64,
+    pub cpu_millis: u64,
+    pub static_sites: u64,
+    pub domains: u64,
+    pub databases: u64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -180,8 +197,39 @@ impl Default for Config {
             databases: DatabasesConfig::default(),
             sources: SourcesConfig::default(),
             registries: RegistrySettings::default(),
+            limits: LimitsConfig::default(),
             keep: KeepConfig::default(),
         }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            apps: 1000,
+            components: 5000,
+            instances: 5000,
+            memory_bytes: 4096 * GIB,
+            cpu_millis: 5_000_000,
+            static_sites: 1000,
+            domains: 1000,
+            databases: 200,
+        }
+    }
+}
+
+impl LimitsConfig {
+    pub(crate) fn as_limits(&self) -> Limits {
+        Limits::from([
+            (Resource::Apps, self.apps),
+            (Resource::Components, self.components),
+            (Resource::Instances, self.instances),
+            (Resource::Memory, self.memory_bytes),
+            (Resource::Cpu, self.cpu_millis),
+            (Resource::StaticSites, self.static_sites),
+            (Resource::Domains, self.domains),
+            (Resource::Databases, self.databases),
+        ])
     }
 }
 

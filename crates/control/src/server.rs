@@ -206,7 +206,8 @@ fn lock(config: &Config) -> Result<File, ServerError> {
 async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Arc<Networks>>), ServerError> {
     let store = Store::open(&config.data_dir.join("mainstay.db"))
         .await
-        .map_err(PlatformError::from)?;
+        .map_err(PlatformError::from)?
+        .with_limits(config.limits.as_limits());
     let parts = parts::open(&config).await?;
     let authority = Authority::open(&databases::directory(&config.data_dir).join("authority"))
         .map_err(PlatformError::from)?;

@@ -43,8 +43,11 @@ pub(crate) fn milliseconds_between(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(to.duration_since(from).as_millis()).unwrap_or(0)
 }
 
-/// "service `web`".
+/// "service `web`"; without a name, what is said is of the whole app.
 pub(crate) fn component(facts: &Facts) -> String {
+    if facts.component.is_empty() {
+        return "the app".to_owned();
+    }
     format!("{} `{}`", facts.kind.noun(), facts.component)
 }
 

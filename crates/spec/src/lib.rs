@@ -28,6 +28,7 @@ mod render;
 pub mod sizes;
 mod support;
 mod tree;
+pub mod usage;
 mod validate;
 
 pub use error::{ERRORS_MAX, Problem, SpecError, SpecErrors};

@@ -7,7 +7,7 @@ use mainstay_spec::{
 };
 use sqlx::SqliteConnection;
 
-use crate::{NewDeployment, Store, StoreError, apps, deployments};
+use crate::{NewDeployment, Store, StoreError, apps, deployments, limits};
 
 /// What accepting a deployment changes about its app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,7 @@ impl Store {
             (AppChange::Pin, None) => pin(&mut transaction, new.app, Some(new.id)).await?,
             (AppChange::Spec, None) => {
                 apps::update_spec(&mut transaction, new.app, &new.spec, new.created_at).await?;
+                limits::take(&mut transaction, new.app, &new.spec, &self.limits).await?;
             }
             (AppChange::Nothing, None) => {}
         }
@@ -68,6 +69,8 @@ impl Store {
             return Err(StoreError::NotPinned { app });
         }
         apps::update_spec(&mut transaction, app, spec, now).await?;
+        // It runs already: no limit can undo that.
+        limits::take(&mut transaction, app, spec, &limits::Limits::new()).await?;
         pin(&mut transaction, app, None).await?;
         transaction.commit().await.map_err(failed())
     }

@@ -7,7 +7,7 @@ use mainstay_spec::{
 };
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{NewDeployment, Store, StoreError, deployments};
+use crate::{NewDeployment, Store, StoreError, deployments, limits};
 
 #[derive(Debug, Clone)]
 pub struct AppRow {
@@ -34,6 +34,7 @@ impl Store {
         let failed = || StoreError::during(format!("store app {}", first.app));
         let mut transaction = self.pool.begin().await.map_err(failed())?;
         insert_app(&mut transaction, first.app, &first.spec, first.created_at).await?;
+        limits::take(&mut transaction, first.app, &first.spec, &self.limits).await?;
         deployments::insert(&mut transaction, first).await?;
         transaction.commit().await.map_err(failed())
     }
@@ -46,6 +47,7 @@ impl Store {
         let failed = || StoreError::during(format!("update app {}", new.app));
         let mut transaction = self.pool.begin().await.map_err(failed())?;
         update_spec(&mut transaction, new.app, &new.spec, new.created_at).await?;
+        limits::take(&mut transaction, new.app, &new.spec, &self.limits).await?;
         deployments::insert(&mut transaction, new).await?;
         transaction.commit().await.map_err(failed())
     }

@@ -1,5 +1,6 @@
 //! The store's one error: which operation failed, and SQLite's reason.
 
+use mainstay_diagnosis::facts::QuotaFacts;
 use mainstay_spec::ids::{AppId, DeploymentId};
 
 /// A query failed, or a stored value could not be read.
@@ -20,6 +21,8 @@ pub enum StoreError {
     },
     #[error("an app named {name:?} exists already")]
     NameTaken { name: String },
+    #[error("the account's limit of {} would be passed", .0.resource)]
+    LimitPassed(Box<QuotaFacts>),
     #[error("there is no app {app}, or it is being deleted")]
     NoApp { app: AppId },
     #[error("app {app} stays at the rollback {deployment} until it is committed or reverted")]

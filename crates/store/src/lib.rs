@@ -16,6 +16,7 @@ mod instance_events;
 mod instances;
 mod invocations;
 mod keeping;
+mod limits;
 mod reasons;
 mod schema;
 mod tokens;
@@ -24,6 +25,7 @@ use std::{
     fs::{File, Permissions},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
+    sync::Arc,
 };
 
 use sqlx::Connection;
@@ -45,6 +47,7 @@ pub use instance_events::{InstanceEvent, InstanceEventRow, NewInstanceEvent};
 pub use instances::InstanceRow;
 pub use invocations::{InvocationPhase, InvocationRow, NewInvocation, Trigger};
 pub use keeping::{PastDeployment, PastInstance};
+pub use limits::{Limits, Use};
 pub use reasons::ReasonRow;
 pub use tokens::TokenRow;
 
@@ -65,6 +68,7 @@ fn keep_private(path: &Path) -> Result<(), StoreError> {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: SqlitePool,
+    limits: Arc<Limits>,
 }
 
 impl Store {
@@ -87,6 +91,7 @@ impl Store {
             .await
             .map_err(opening())?;
         schema::migrate(&mut first).await?;
+        limits::take_of_all(&mut first).await?;
         first.close().await.map_err(opening())?;
         // SQLite has one writer at a time; a handful of connections lets readers pass it.
         let pool = pool
@@ -95,7 +100,10 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(opening())?;
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            limits: Arc::default(),
+        })
     }
 
     /// Waits for running queries and closes the file.

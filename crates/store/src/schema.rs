@@ -192,6 +192,16 @@ const MIGRATIONS: &[&str] = &[
         origin TEXT NOT NULL
     ) STRICT;
     ",
+    // What each app takes of the account's limits.
+    "
+    CREATE TABLE app_usage (
+        app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+        resource TEXT NOT NULL,
+        amount INTEGER NOT NULL,
+        PRIMARY KEY (app, resource)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX app_usage_of_resource ON app_usage (resource, app, amount);
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

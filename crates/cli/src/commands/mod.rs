@@ -6,6 +6,7 @@ mod deployments;
 mod exec;
 mod explain;
 mod jobs;
+mod limits;
 mod logs;
 mod rollback;
 mod spec;
@@ -31,6 +32,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCod
         Command::Apps(apps) => apps::run(&client()?, output, apps).await,
         Command::Deployments(deployments) => deployments::run(&client()?, output, deployments).await,
         Command::Jobs(jobs) => jobs::run(&client()?, output, jobs).await,
+        Command::Limits => limits::limits(&client()?, output).await,
         Command::Logs(logs) => logs::logs(&client()?, output, logs).await,
         Command::Exec(exec) => exec::exec(&client()?, exec).await,
         Command::Explain(explain) => explain::explain(client, output, explain).await,

@@ -6,6 +6,7 @@ pub(crate) mod deployments;
 pub(crate) mod exec;
 pub(crate) mod health;
 pub(crate) mod jobs;
+mod limits;
 pub(crate) mod links;
 pub(crate) mod log_reading;
 pub(crate) mod rollbacks;
@@ -16,6 +17,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use mainstay_diagnosis::Reason;
 use mainstay_spec::{SpecError, ids::AppId};
 use tokio::sync::mpsc;
 
@@ -41,6 +43,8 @@ pub(crate) enum Refusal {
     BadRequest(String),
     #[error("{0}")]
     Conflict(String),
+    #[error("{}", .0.message)]
+    Limit(Box<Reason>),
     #[error("the app spec was refused")]
     Spec(Vec<SpecError>),
     #[error("the platform failed")]
@@ -62,6 +66,7 @@ impl From<mainstay_store::StoreError> for Refusal {
             mainstay_store::StoreError::NameTaken { name } => {
                 Self::Conflict(format!("an app named {name:?} exists already"))
             }
+            mainstay_store::StoreError::LimitPassed(facts) => Self::Limit(limits::reason(*facts)),
             mainstay_store::StoreError::NoApp { .. } => Self::NotFound,
             mainstay_store::StoreError::Pinned { deployment, .. } => Self::Conflict(format!(
                 "the app stays at the rollback {deployment}: commit or revert it before anything else is deployed"

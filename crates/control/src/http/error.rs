@@ -49,6 +49,13 @@ impl From<Refusal> for ApiError {
             Refusal::NotFound => Self::not_found(),
             Refusal::BadRequest(message) => Self::bad_request(message),
             Refusal::Conflict(message) => Self::new(ErrorId::Conflict, message),
+            Refusal::Limit(reason) => {
+                let body = ErrorBody::new(ErrorId::UnprocessableEntity, reason.message.clone());
+                Self(Box::new(ErrorBody {
+                    reason: Some((*reason).into()),
+                    ..body
+                }))
+            }
             Refusal::Spec(errors) => Self(Box::new(ErrorBody::of_spec(errors))),
             Refusal::Platform(error) => {
                 let incident = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();

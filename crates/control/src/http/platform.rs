@@ -6,7 +6,9 @@ use axum::{
     extract::{Path, State},
 };
 use futures_util::TryStreamExt;
-use mainstay_api::{InstanceSize, InstanceSizeResponse, InstanceSizesResponse, RegionsResponse};
+use mainstay_api::{
+    InstanceSize, InstanceSizeResponse, InstanceSizesResponse, LimitsResponse, RegionsResponse,
+};
 use mainstay_spec::sizes;
 use serde_json::{Value, json};
 use tokio_util::io::{StreamReader, SyncIoBridge};
@@ -55,6 +57,11 @@ pub(crate) async fn instance_size(Path(slug): Path<String>) -> Result<Json<Insta
     Ok(Json(InstanceSizeResponse {
         instance_size: InstanceSize::from(size),
     }))
+}
+
+pub(crate) async fn limits(State(application): State<Application>) -> Result<Json<LimitsResponse>, ApiError> {
+    let limits = application.limits().await?.into_iter().map(wire::limit).collect();
+    Ok(Json(LimitsResponse { limits }))
 }
 
 /// Takes a packed folder as the body; the answer's `source` is what a spec calls it.

@@ -312,6 +312,13 @@ fn of_platform() -> Vec<Route> {
             All,
             post(metrics::bandwidth_of_apps),
         ),
+        route(
+            Method::GET,
+            "/v2/mainstay/limits",
+            Read,
+            All,
+            get(platform::limits),
+        ),
         route(Method::GET, "/v2/account", Read, Anybody, get(platform::account)),
         route(
             Method::POST,

@@ -6,8 +6,8 @@ use mainstay_api::{
     UserActionName,
 };
 use mainstay_deploy::{Leaf, LeafName, LeafStatus, PhaseKind};
-use mainstay_spec::{AppSpec, ComponentRef, JobKind, kind::ComponentKind};
-use mainstay_store::{DeploymentRow, InstanceEventRow, InstanceRow, ReasonRow};
+use mainstay_spec::{AppSpec, ComponentRef, JobKind, kind::ComponentKind, usage::Resource};
+use mainstay_store::{DeploymentRow, InstanceEventRow, InstanceRow, ReasonRow, Use};
 
 use crate::app::{
     Application, Refusal,
@@ -54,6 +54,20 @@ pub(crate) async fn app(application: &Application, view: AppView) -> Result<App,
         spec: view.app.spec,
         ..App::default()
     })
+}
+
+pub(super) fn limit(used: Use) -> mainstay_api::Limit {
+    let unit = match used.resource {
+        Resource::Memory => "bytes",
+        Resource::Cpu => "cpu_millis",
+        _ => "count",
+    };
+    mainstay_api::Limit {
+        resource: used.resource.noun().to_owned(),
+        unit: unit.to_owned(),
+        used: used.used,
+        limit: used.limit,
+    }
 }
 
 pub(crate) fn region() -> Region {

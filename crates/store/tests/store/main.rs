@@ -7,4 +7,5 @@ mod events;
 mod instance_events;
 mod invocations;
 mod keeping;
+mod limits;
 mod world;

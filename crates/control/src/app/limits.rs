@@ -1,0 +1,32 @@
+//! The account's limits: what is used of them, and how a refusal is told.
+
+use jiff::Timestamp;
+use mainstay_diagnosis::{
+    Reason, diagnose,
+    facts::{Facts, QuotaFacts, Subject},
+};
+use mainstay_spec::kind::ComponentKind;
+use mainstay_store::Use;
+
+use super::{Application, Refusal};
+
+impl Application {
+    pub(crate) async fn limits(&self) -> Result<Vec<Use>, Refusal> {
+        Ok(self.platform.store.limits().await?)
+    }
+}
+
+/// The reason of a wish that would pass a limit of the account.
+pub(super) fn reason(passed: QuotaFacts) -> Box<Reason> {
+    let facts = Facts {
+        // Of the whole app.
+        component: String::new(),
+        kind: ComponentKind::Service,
+        observed_at: Timestamp::now(),
+        subject: Subject::Quota(passed),
+        log_tail: Vec::new(),
+        changes: Vec::new(),
+    };
+    let reason = diagnose(&facts).into_reason();
+    reason.unwrap_or_else(|| unreachable!("a limit that would be passed is a failure"))
+}

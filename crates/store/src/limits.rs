@@ -1,0 +1,177 @@
+//! The account's limits: checked here alone, in the transaction that would pass them.
+
+use std::collections::BTreeMap;
+
+use mainstay_diagnosis::facts::{QuotaFacts, QuotaScope, QuotaUnit};
+use mainstay_spec::{AppSpec, ids::AppId, usage::Resource};
+use sqlx::{Row, SqliteConnection};
+
+use crate::{Store, StoreError};
+
+/// How many of the biggest users are named.
+const BIGGEST: i64 = 3;
+
+/// What all apps may take together; what is not named is not limited.
+pub type Limits = BTreeMap<Resource, u64>;
+
+/// A resource with what is taken of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Use {
+    pub resource: Resource,
+    /// By all apps together.
+    pub used: u64,
+    pub limit: Option<u64>,
+}
+
+impl Store {
+    /// The same store, which from now on refuses apps and specs that would pass a limit. One that is passed already lets specs go on that ask
+    /// for no more than before.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits.into();
+        self
+    }
+
+    pub async fn limits(&self) -> Result<Vec<Use>, StoreError> {
+        let mut connection = self
+            .pool
+            .acquire()
+            .await
+            .map_err(StoreError::during("read what is used"))?;
+        let mut uses = Vec::with_capacity(Resource::ALL.len());
+        for resource in Resource::ALL {
+            uses.push(Use {
+                resource,
+                used: total(&mut connection, resource).await?,
+                limit: self.limits.get(&resource).copied(),
+            });
+        }
+        Ok(uses)
+    }
+}
+
+pub(crate) fn unit(resource: Resource) -> QuotaUnit {
+    match resource {
+        Resource::Memory => QuotaUnit::Bytes,
+        Resource::Cpu => QuotaUnit::CpuMillis,
+        _ => QuotaUnit::Count,
+    }
+}
+
+/// Notes what the app takes from now on. Called within the transaction that stores its spec, which holds the database's only write lock:
+/// nobody else can take anything meanwhile.
+///
+/// # Errors
+/// [`StoreError::LimitPassed`].
+pub(crate) async fn take(
+    connection: &mut SqliteConnection,
+    app: AppId,
+    spec: &AppSpec,
+    limits: &Limits,
+) -> Result<(), StoreError> {
+    for resource in Resource::ALL {
+        let before = of_app(connection, app, resource).await?;
+        let asked = resource.asked_by(spec);
+        put(connection, app, resource, asked).await?;
+        let Some(limit) = limits.get(&resource).copied().filter(|_| asked > before) else {
+            continue;
+        };
+        let used = total(connection, resource).await?;
+        if used > limit {
+            return Err(StoreError::LimitPassed(Box::new(QuotaFacts {
+                resource: resource.noun().to_owned(),
+                scope: QuotaScope::Account,
+                unit: unit(resource),
+                limit,
+                used: used - asked,
+                asked,
+                biggest: biggest(connection, app, resource).await?,
+                waiting: false,
+            })));
+        }
+    }
+    Ok(())
+}
+
+/// For apps that an earlier version stored.
+pub(crate) async fn take_of_all(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let unknown = sqlx::query("SELECT id, spec FROM apps WHERE id NOT IN (SELECT app FROM app_usage)")
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(StoreError::during("list apps whose use is not known"))?;
+    for row in unknown {
+        let id: &str = row.get("id");
+        let app = id.parse().map_err(StoreError::damaged("id", id))?;
+        let spec = serde_json::from_str(row.get("spec")).map_err(StoreError::damaged("spec", id))?;
+        take(connection, app, &spec, &Limits::new()).await?;
+    }
+    Ok(())
+}
+
+async fn put(
+    connection: &mut SqliteConnection,
+    app: AppId,
+    resource: Resource,
+    amount: u64,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT OR REPLACE INTO app_usage (app, resource, amount) VALUES (?, ?, ?)")
+        .bind(app.to_string())
+        .bind(resource.noun())
+        .bind(i64::try_from(amount).unwrap_or(i64::MAX))
+        .execute(connection)
+        .await
+        .map_err(StoreError::during(format!("store what app {app} uses")))?;
+    Ok(())
+}
+
+async fn of_app(
+    connection: &mut SqliteConnection,
+    app: AppId,
+    resource: Resource,
+) -> Result<u64, StoreError> {
+    let amount: Option<i64> =
+        sqlx::query_scalar("SELECT amount FROM app_usage WHERE app = ? AND resource = ?")
+            .bind(app.to_string())
+            .bind(resource.noun())
+            .fetch_optional(connection)
+            .await
+            .map_err(StoreError::during(format!("read what app {app} uses")))?;
+    Ok(amount.and_then(|amount| u64::try_from(amount).ok()).unwrap_or(0))
+}
+
+/// Apps that are being deleted count no more.
+async fn total(connection: &mut SqliteConnection, resource: Resource) -> Result<u64, StoreError> {
+    let amount: i64 = sqlx::query_scalar(
+        "SELECT coalesce(sum(amount), 0) FROM app_usage JOIN apps ON apps.id = app WHERE resource = ? AND deleting = 0",
+    )
+    .bind(resource.noun())
+    .fetch_one(connection)
+    .await
+    .map_err(StoreError::during(format!("count the {} in use", resource.noun())))?;
+    Ok(u64::try_from(amount).unwrap_or(0))
+}
+
+async fn biggest(
+    connection: &mut SqliteConnection,
+    but: AppId,
+    resource: Resource,
+) -> Result<Vec<(String, u64)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT name, amount FROM app_usage JOIN apps ON apps.id = app
+         WHERE resource = ? AND deleting = 0 AND app <> ? AND amount > 0 ORDER BY amount DESC, name LIMIT ?",
+    )
+    .bind(resource.noun())
+    .bind(but.to_string())
+    .bind(BIGGEST)
+    .fetch_all(connection)
+    .await
+    .map_err(StoreError::during(format!(
+        "list who uses most {}",
+        resource.noun()
+    )))?;
+    let user = |row: &sqlx::sqlite::SqliteRow| {
+        let amount = u64::try_from(row.get::<i64, _>("amount")).unwrap_or(0);
+        (row.get("name"), amount)
+    };
+    Ok(rows.iter().map(user).collect())
+}
