@@ -64,7 +64,7 @@ fn facts(
     }
 }
 
-/// "services[web].envs[DATABASE_URL]"; also where the app's own variables give it to the component.
+/// `services[web].envs[DATABASE_URL]`; also where the app's own variables give it to the component.
 pub(super) fn place(component: ComponentRef<'_>, key: &str) -> String {
     if component.variables().iter().any(|variable| variable.key == key) {
         format!("{}[{}].envs[{key}]", component.kind().list(), component.name())
