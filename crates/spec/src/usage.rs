@@ -8,7 +8,7 @@ pub enum Resource {
     Apps,
     /// Services, workers, jobs, static sites, functions and databases.
     Components,
-    /// Of services and workers, as many as their specs ask for at most; a job counts as one.
+    /// Of services and workers as their specs ask for; a job counts as one.
     Instances,
     /// Bytes that those instances may use together.
     Memory,
@@ -49,8 +49,8 @@ impl Resource {
     pub fn asked_by(self, spec: &AppSpec) -> u64 {
         let components = || spec.components();
         let instances = |of_each: fn(ComponentRef<'_>) -> u64| -> u64 {
-            let sums =
-                components().map(|component| u64::from(component.instance_count()) * of_each(component));
+            let sums = components()
+                .map(|component| u64::from(component.instance_count()).saturating_mul(of_each(component)));
             sums.fold(0, u64::saturating_add)
         };
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);

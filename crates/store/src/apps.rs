@@ -39,19 +39,6 @@ impl Store {
         transaction.commit().await.map_err(failed())
     }
 
-    /// Stores a deployment and makes its spec the app's, both or neither.
-    ///
-    /// # Errors
-    /// [`StoreError::NameTaken`] when the spec has a new name, and it is in use; [`StoreError::NoApp`] when the app is gone or going.
-    pub async fn update_app(&self, new: &NewDeployment) -> Result<(), StoreError> {
-        let failed = || StoreError::during(format!("update app {}", new.app));
-        let mut transaction = self.pool.begin().await.map_err(failed())?;
-        update_spec(&mut transaction, new.app, &new.spec, new.created_at).await?;
-        limits::take(&mut transaction, new.app, &new.spec, &self.limits).await?;
-        deployments::insert(&mut transaction, new).await?;
-        transaction.commit().await.map_err(failed())
-    }
-
     pub async fn app(&self, id: AppId) -> Result<Option<AppRow>, StoreError> {
         let row = sqlx::query("SELECT * FROM apps WHERE id = ?")
             .bind(id.to_string())

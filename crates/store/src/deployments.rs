@@ -51,15 +51,6 @@ pub struct DeploymentRow {
 }
 
 impl Store {
-    pub async fn insert_deployment(&self, new: &NewDeployment) -> Result<(), StoreError> {
-        let mut connection = self
-            .pool
-            .acquire()
-            .await
-            .map_err(StoreError::during(format!("store deployment {}", new.id)))?;
-        insert(&mut connection, new).await
-    }
-
     /// Appends the event and notes the phase it leads to (a deployment that became active is its app's active one), as one transaction.
     /// `sequence` counts from 0; a number that another event has is an error, so that two writers can never both be right. Repeating an
     /// append that was stored already succeeds: whoever was not told that it was asks again.

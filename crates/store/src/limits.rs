@@ -18,6 +18,7 @@ pub type Limits = BTreeMap<Resource, u64>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Use {
     pub resource: Resource,
+    pub unit: QuotaUnit,
     /// By all apps together.
     pub used: u64,
     pub limit: Option<u64>,
@@ -42,6 +43,7 @@ impl Store {
         for resource in Resource::ALL {
             uses.push(Use {
                 resource,
+                unit: unit(resource),
                 used: total(&mut connection, resource).await?,
                 limit: self.limits.get(&resource).copied(),
             });
@@ -50,7 +52,7 @@ impl Store {
     }
 }
 
-pub(crate) fn unit(resource: Resource) -> QuotaUnit {
+fn unit(resource: Resource) -> QuotaUnit {
     match resource {
         Resource::Memory => QuotaUnit::Bytes,
         Resource::Cpu => QuotaUnit::CpuMillis,

@@ -6,7 +6,7 @@ use mainstay_api::{
     UserActionName,
 };
 use mainstay_deploy::{Leaf, LeafName, LeafStatus, PhaseKind};
-use mainstay_spec::{AppSpec, ComponentRef, JobKind, kind::ComponentKind, usage::Resource};
+use mainstay_spec::{AppSpec, ComponentRef, JobKind, kind::ComponentKind};
 use mainstay_store::{DeploymentRow, InstanceEventRow, InstanceRow, ReasonRow, Use};
 
 use crate::app::{
@@ -57,14 +57,9 @@ pub(crate) async fn app(application: &Application, view: AppView) -> Result<App,
 }
 
 pub(super) fn limit(used: Use) -> mainstay_api::Limit {
-    let unit = match used.resource {
-        Resource::Memory => "bytes",
-        Resource::Cpu => "cpu_millis",
-        _ => "count",
-    };
     mainstay_api::Limit {
         resource: used.resource.noun().to_owned(),
-        unit: unit.to_owned(),
+        unit: used.unit.as_str().to_owned(),
         used: used.used,
         limit: used.limit,
     }

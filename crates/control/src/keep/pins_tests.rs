@@ -19,7 +19,7 @@ use mainstay_spec::{
     AppSpec,
     ids::{AppId, BuildId, DeploymentId},
 };
-use mainstay_store::{BuildRow, NewDeployment, Store};
+use mainstay_store::{AppChange, BuildRow, NewDeployment, Store};
 use uuid::Uuid;
 
 use super::pins;
@@ -96,7 +96,7 @@ impl World {
     /// What a rollout does, up to the end of the build.
     async fn built(&self) -> Built {
         let new = self.new_deployment();
-        self.store.insert_deployment(&new).await.unwrap();
+        self.store.accept(&new, AppChange::Nothing).await.unwrap();
         let (output, files) = self.output();
         pins::hold(&self.images, new.id, &output).unwrap();
         let Artifact::Image { image } = output.artifact.clone() else {
@@ -199,7 +199,7 @@ async fn a_failed_deployment_holds_nothing() {
 async fn a_crash_between_the_pin_and_the_row_loses_nothing_and_leaks_nothing() {
     let world = World::new().await;
     let new = world.new_deployment();
-    world.store.insert_deployment(&new).await.unwrap();
+    world.store.accept(&new, AppChange::Nothing).await.unwrap();
     let (output, files) = world.output();
     pins::hold(&world.images, new.id, &output).unwrap();
     // The server is killed here. Its successor builds again, and finds the same.

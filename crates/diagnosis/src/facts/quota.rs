@@ -32,3 +32,14 @@ pub enum QuotaUnit {
     /// 1000 is one core.
     CpuMillis,
 }
+
+impl QuotaUnit {
+    /// As it is serialized.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Bytes => "bytes",
+            Self::CpuMillis => "cpu_millis",
+        }
+    }
+}

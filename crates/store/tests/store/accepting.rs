@@ -1,7 +1,7 @@
 //! An app and its deployment are stored together or not at all.
 
 use mainstay_spec::ids::AppId;
-use mainstay_store::StoreError;
+use mainstay_store::{AppChange, StoreError};
 use uuid::Uuid;
 
 use crate::world::{World, new};
@@ -31,11 +31,11 @@ async fn an_app_keeps_its_spec_when_the_deployment_of_the_new_one_cannot_be_stor
     let (app, first) = world.app("shop").await;
     let mut update = new(app, "renamed");
     update.id = first;
-    world.store.update_app(&update).await.unwrap_err();
+    world.store.accept(&update, AppChange::Spec).await.unwrap_err();
     assert_eq!(world.store.app(app).await.unwrap().unwrap().spec.name, "shop");
 
     let update = new(app, "renamed");
-    world.store.update_app(&update).await.unwrap();
+    world.store.accept(&update, AppChange::Spec).await.unwrap();
     assert_eq!(world.store.app(app).await.unwrap().unwrap().spec.name, "renamed");
     assert_eq!(world.store.unsettled_deployments(app).await.unwrap().len(), 2);
 }
@@ -45,10 +45,18 @@ async fn names_are_unique_and_apps_that_go_are_not_updated() {
     let world = World::new().await;
     world.app("shop").await;
     let (app, _) = world.app("other").await;
-    let taken = world.store.update_app(&new(app, "shop")).await.unwrap_err();
+    let taken = world
+        .store
+        .accept(&new(app, "shop"), AppChange::Spec)
+        .await
+        .unwrap_err();
     assert!(matches!(taken, StoreError::NameTaken { .. }), "{taken}");
     world.store.mark_app_deleting(app).await.unwrap();
-    let going = world.store.update_app(&new(app, "other")).await.unwrap_err();
+    let going = world
+        .store
+        .accept(&new(app, "other"), AppChange::Spec)
+        .await
+        .unwrap_err();
     assert!(matches!(going, StoreError::NoApp { .. }), "{going}");
     assert!(world.store.app_by_name("other").await.unwrap().is_none());
 }

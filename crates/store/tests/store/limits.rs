@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mainstay_spec::{ids::AppId, usage::Resource};
-use mainstay_store::{Limits, Store, StoreError};
+use mainstay_store::{AppChange, Limits, Store, StoreError};
 use uuid::Uuid;
 
 use crate::world::new;
@@ -79,8 +79,8 @@ async fn an_app_above_a_lowered_limit_may_still_shrink() {
     };
     store.create_app(&with(8)).await.unwrap();
     let store = store.with_limits([(Resource::Instances, 5)].into());
-    store.update_app(&with(7)).await.unwrap();
-    let refused = store.update_app(&with(9)).await.unwrap_err();
+    store.accept(&with(7), AppChange::Spec).await.unwrap();
+    let refused = store.accept(&with(9), AppChange::Spec).await.unwrap_err();
     assert!(matches!(refused, StoreError::LimitPassed(_)), "{refused}");
     let used = store.limits().await.unwrap();
     let instances = used

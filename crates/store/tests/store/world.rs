@@ -6,7 +6,7 @@ use mainstay_spec::{
     AppSpec,
     ids::{AppId, DeploymentId, InstanceId},
 };
-use mainstay_store::{InstanceRow, NewDeployment, Store};
+use mainstay_store::{AppChange, InstanceRow, NewDeployment, Store};
 use uuid::Uuid;
 
 pub(crate) struct World {
@@ -35,7 +35,7 @@ impl World {
 
     pub(crate) async fn deployment(&self, app: AppId) -> DeploymentId {
         let new = new(app, "any");
-        self.store.insert_deployment(&new).await.unwrap();
+        self.store.accept(&new, AppChange::Nothing).await.unwrap();
         new.id
     }
 
