@@ -12,7 +12,6 @@ use mainstay_diagnosis::{
     diagnose,
     facts::{BuildFacts, BuildFault, BuildOutcome, Facts, MemoryRecord, QueuePosition, Subject},
 };
-use mainstay_shim::log::LogSource;
 use mainstay_spec::{ComponentRef, ids::BuildId, kind::ComponentKind};
 use mainstay_store::{DeploymentRow, ReasonRow};
 
@@ -39,21 +38,12 @@ const LOG_TAIL_LINES: usize = 50;
 pub(crate) async fn resolve_sources(effects: &Effects) -> Result<Event, Obstacle> {
     let spec = &effects.deployment.spec;
     if let Some(facts) = databases::unresolved(spec, &effects.changes) {
-        let reason = reason_of(&facts);
-        let logs = &effects.platform.logs;
-        let deployment = effects.deployment.id;
-        logs.deploy_line(deployment, &facts.component, LogSource::Platform, &reason.message);
-        return Err(Obstacle::failed(&facts.component, reason));
+        return Err(effects.refused(&facts.component, reason_of(&facts)));
     }
     // First: they get ready while the components are built.
-    databases::ensure(
-        &effects.platform,
-        effects.deployment.app,
-        &effects.deployment.spec,
-    )
-    .await?;
+    databases::ensure(&effects.platform, effects.deployment.app, spec).await?;
     let known = builds_of(&effects.platform, &effects.deployment).await?;
-    for component in effects.deployment.spec.components() {
+    for component in spec.components() {
         if component.kind() == ComponentKind::Database {
             continue;
         }

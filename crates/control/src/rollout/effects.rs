@@ -142,6 +142,18 @@ impl Effects {
         }
     }
 
+    /// The failure of a component of which no instance ever starts: the deployment's log would be empty, so it is said there.
+    pub(super) fn refused(&self, component: &str, reason: Box<Reason>) -> Obstacle {
+        let logs = &self.platform.logs;
+        logs.deploy_line(
+            self.deployment.id,
+            component,
+            LogSource::Platform,
+            &reason.message,
+        );
+        Obstacle::failed(component, reason)
+    }
+
     /// Nothing of the rollout begins before the databases can be used.
     async fn wait_for_databases(&self) -> Result<(), Obstacle> {
         let mut over = self.over.clone();
@@ -150,12 +162,7 @@ impl Effects {
             // A sender that is gone says the same.
             _ = over.wait_for(|over| *over) => return Err(Obstacle::CalledOff),
         };
-        ready.map_err(|missing| {
-            let logs = &self.platform.logs;
-            let text = &missing.reason.message;
-            logs.deploy_line(self.deployment.id, &missing.component, LogSource::Platform, text);
-            Obstacle::failed(&missing.component, missing.reason)
-        })
+        ready.map_err(|missing| self.refused(&missing.component, missing.reason))
     }
 
     /// As the component will, with its own credentials.
@@ -163,14 +170,7 @@ impl Effects {
         let asked =
             databases::before_rollout(&self.platform, &self.deployment.spec, plan.asker(), &self.changes);
         let Some(reason) = asked.await? else { return Ok(()) };
-        let logs = &self.platform.logs;
-        logs.deploy_line(
-            self.deployment.id,
-            &plan.component,
-            LogSource::Platform,
-            &reason.message,
-        );
-        Err(Obstacle::failed(&plan.component, reason))
+        Err(self.refused(&plan.component, reason))
     }
 
     /// Refuses a doomed deployment before anything changes.
@@ -192,15 +192,7 @@ impl Effects {
                         history: &history,
                     };
                     let reason = evidence.refused(*fault);
-                    // No instance ever starts: the deployment's log would be empty.
-                    let logs = &self.platform.logs;
-                    logs.deploy_line(
-                        plan.deployment,
-                        &plan.component,
-                        LogSource::Platform,
-                        &reason.message,
-                    );
-                    return Err(Obstacle::failed(&plan.component, reason));
+                    return Err(self.refused(&plan.component, reason));
                 }
                 Err(mainstay_engine::PreflightError::Engine(error)) => {
                     return Err(Obstacle::Platform(error.into()));
