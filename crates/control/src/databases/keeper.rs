@@ -25,7 +25,10 @@ use super::{
     stop,
     volume::{self, Places},
 };
-use crate::platform::{Platform, PlatformError};
+use crate::{
+    platform::{Platform, PlatformError},
+    rollout::end_of,
+};
 
 /// How often a database is looked at when nobody says that something changed.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -38,6 +41,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 const SETTLED_AFTER: Duration = Duration::from_mins(1);
 /// A new cluster takes seconds, on a busy disk more.
 const INITIALIZES_WITHIN: Duration = Duration::from_mins(3);
+/// A login, three questions, and for a new database two statements that copy some megabytes.
+const PREPARES_WITHIN: Duration = Duration::from_secs(30);
 /// Lines of a server's log that are looked at when it ended.
 const LOG_LINES: usize = 20;
 
@@ -92,7 +97,7 @@ pub(super) async fn keep(
                 () = keeper.wake.notified() => {}
             },
             Next::Watch(instance) => tokio::select! {
-                _ = platform.engine.wait(instance) => {}
+                _ = end_of(Arc::clone(&platform.engine), instance) => {}
                 () = sleep(LOOK_EVERY) => {}
                 () = keeper.wake.notified() => {}
             },
@@ -247,7 +252,14 @@ async fn attend(
     }
     let address =
         address.ok_or_else(|| PlatformError::missing(format!("the address of database {}", row.name)))?;
-    match prepare(platform, row, address).await {
+    let prepared = timeout(PREPARES_WITHIN, prepare(platform, row, address)).await;
+    let prepared = prepared.unwrap_or_else(|_| {
+        Err(Trouble::new(
+            DatabaseProblem::TimedOut,
+            "its server does not answer",
+        ))
+    });
+    match prepared {
         Ok(identifier) => {
             if row
                 .system_identifier
@@ -299,7 +311,9 @@ async fn run_to_end(platform: &Platform, spec: InstanceSpec) -> Result<Result<()
     if let Err(error) = engine.start(spec).await {
         return Ok(Err(not_started(&error)));
     }
-    let exit = match timeout(INITIALIZES_WITHIN, engine.wait(instance)).await {
+    let ended_by_itself = timeout(INITIALIZES_WITHIN, end_of(Arc::clone(engine), instance)).await;
+    let exit = match ended_by_itself {
+        // An error says that nothing of it runs.
         Ok(exit) => exit?,
         Err(_) => {
             engine

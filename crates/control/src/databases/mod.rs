@@ -56,7 +56,10 @@ use self::{
     session::{Login, Session},
     volume::Places,
 };
-use crate::platform::{Platform, PlatformError};
+use crate::{
+    platform::{Platform, PlatformError},
+    rollout::take_away,
+};
 
 /// Ending sessions and writing a checkpoint.
 const STOPS_WITHIN: Duration = Duration::from_mins(1);
@@ -276,11 +279,9 @@ async fn stop(platform: &Platform, row: &DatabaseRow, reason: StopReason) -> Res
     let Some(instance) = row.instance else {
         return Ok(());
     };
-    if platform.engine.status(instance).await?.is_some() {
-        platform.engine.stop(instance, reason, STOPS_WITHIN).await?;
-        platform.engine.remove(instance).await?;
-    }
-    Ok(())
+    take_away(platform, instance, reason, STOPS_WITHIN)
+        .await
+        .map(drop)
 }
 
 /// Deletes the app's databases with all their data.

@@ -36,6 +36,8 @@ use crate::platform::{Platform, PlatformError};
 /// What may pass, as slots that an instance gives back, is waited for so long before a rollout is refused.
 const PASSES_WITHIN: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_secs(1);
+/// Of what the platform's own role asks the server about a failure.
+const ASKED_WITHIN: Duration = Duration::from_secs(5);
 /// Of one address that is no database of the platform's.
 const REACHED_WITHIN: Duration = Duration::from_secs(2);
 /// Of all databases of an instance that ended: its reason waits for it.
@@ -218,20 +220,25 @@ async fn explained(
 ) -> DatabaseOutcome {
     match trouble.server_code.as_deref() {
         Some(NO_SUCH_DATABASE) => {
-            let existing = match admin_session(platform, row, address).await {
-                Ok(session) => postgres::database_names(&session).await.unwrap_or_default(),
-                Err(_) => Vec::new(),
+            let names = async {
+                let session = admin_session(platform, row, address).await.ok()?;
+                postgres::database_names(&session).await.ok()
             };
+            let existing = timeout(ASKED_WITHIN, names)
+                .await
+                .ok()
+                .flatten()
+                .unwrap_or_default();
             DatabaseOutcome::NotFound {
                 reference: format!("database `{}` on {}", target.database, row.name),
                 place: target.variable.clone(),
                 existing,
             }
         }
-        Some(TOO_MANY_CONNECTIONS) => match usage(platform, row, address).await {
-            Some(outcome) => outcome,
-            None => not_available(trouble),
-        },
+        Some(TOO_MANY_CONNECTIONS) => {
+            let counted = timeout(ASKED_WITHIN, usage(platform, row, address)).await;
+            counted.ok().flatten().unwrap_or_else(|| not_available(trouble))
+        }
         Some(LOGIN_NOT_ALLOWED) if target.without_tls => not_available(Trouble {
             problem: DatabaseProblem::TlsRequired,
             ..trouble

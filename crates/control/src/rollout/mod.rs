@@ -35,4 +35,5 @@ pub(crate) use build_queue::BuildQueue;
 pub(crate) use builds::{BuildRow, builds_of};
 pub(crate) use evidence::chain;
 pub(crate) use jobs::{JobRefusal, log_name};
-pub(crate) use retire::retire;
+pub(crate) use replica::end_of;
+pub(crate) use retire::{retire, take_away};

@@ -133,7 +133,7 @@ fn exited(record: &ExitRecord, reason: Option<&Reason>) -> InstanceEvent {
 }
 
 /// Waits for the end itself: an engine that cannot be asked is no sign of it.
-pub(super) async fn end_of(engine: Arc<dyn Engine>, id: InstanceId) -> Result<ExitRecord, EngineError> {
+pub(crate) async fn end_of(engine: Arc<dyn Engine>, id: InstanceId) -> Result<ExitRecord, EngineError> {
     loop {
         let error = match engine.wait(id).await {
             Ok(record) => return Ok(record),

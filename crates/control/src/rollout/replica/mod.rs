@@ -6,6 +6,7 @@ mod look;
 mod telling;
 mod watching;
 
+pub(crate) use ending::end_of;
 pub(super) use ending::lost_record;
 
 use std::{sync::Arc, time::Duration};
@@ -20,10 +21,7 @@ use tokio::{
     time::{sleep, sleep_until},
 };
 
-use self::{
-    ending::{end_of, exit_of},
-    watching::Watch,
-};
+use self::{ending::exit_of, watching::Watch};
 use super::{evidence::History, instance_plan::InstancePlan, starts::Gate};
 use crate::{platform::Platform, probe::probe};
 
