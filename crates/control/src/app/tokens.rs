@@ -133,7 +133,14 @@ impl Application {
             .last_used_at
             .is_some_and(|at| now.duration_since(at) < USE_NOTED_EVERY);
         if !noted {
-            store.note_token_use(&row.id, now).await?;
+            // A store that cannot be written to may still be read.
+            if let Err(error) = store.note_token_use(&row.id, now).await {
+                tracing::warn!(
+                    token = row.id,
+                    error = &error as &dyn std::error::Error,
+                    "could not note the use of a token"
+                );
+            }
         }
         Ok(Some(Access {
             scope: row.scope.parse().unwrap_or_default(),

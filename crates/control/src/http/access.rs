@@ -58,11 +58,8 @@ impl Rules {
         } else {
             method
         };
-        let known = self.0.iter();
-        known
-            .filter(|((of, at), _)| of == method && *at == path)
-            .map(|(_, rule)| *rule)
-            .next()
+        let known: &HashMap<(Method, &str), Rule> = &self.0;
+        known.get(&(method.clone(), path)).copied()
     }
 }
 

@@ -1,15 +1,11 @@
 //! Every route of the table × every kind of token.
 
-use axum::{
-    body::Body,
-    http::{Method, Request, StatusCode, header::AUTHORIZATION},
-};
+use axum::http::{Method, StatusCode};
 use mainstay_api::{CreateTokenRequest, TokenScope};
 use mainstay_spec::ids::{AppId, DeploymentId};
 use mainstay_testkit::Place;
-use tower::ServiceExt;
 
-use super::{access::Reach, router, routes};
+use super::{access::Reach, routes, test_client::ask};
 use crate::{app::Application, system::World};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,16 +91,6 @@ fn filled(path: &str, app: AppId, deployment: DeploymentId) -> String {
     path.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
-async fn ask(application: &Application, method: &Method, path: &str, token: Option<&str>) -> StatusCode {
-    let mut request = Request::builder().method(method).uri(path);
-    if let Some(token) = token {
-        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-    }
-    let request = request.body(Body::empty()).expect("a request");
-    let answer = router(application.clone()).oneshot(request).await;
-    answer.expect("it cannot fail").status()
-}
-
 #[test]
 fn every_route_lets_through_whom_it_should_and_nobody_else() {
     let place = Place::claim();
@@ -163,4 +149,21 @@ fn every_route_lets_through_whom_it_should_and_nobody_else() {
         );
     });
     assert!(lived.is_some());
+}
+
+#[test]
+fn a_store_that_cannot_be_written_to_can_still_be_read() {
+    let place = Place::claim();
+    let world = World::new(place.address(3).port(), 0);
+    let lived = world.live(async |server| {
+        let application = &server.application;
+        let token = application.first_token().await.expect("nothing is wrong");
+        let token = token.expect("there was none");
+        // The first use of a token is noted.
+        world.refuse_next_commit();
+        let status = ask(application, &Method::GET, "/v2/apps", Some(&token)).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(world.has_refused(), "nothing was to be stored");
+    });
+    assert!(lived.is_some(), "nothing kills this server");
 }

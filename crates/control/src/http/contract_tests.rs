@@ -2,16 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use axum::{
-    body::Body,
-    http::{Method, Request, StatusCode, header::AUTHORIZATION},
-};
+use axum::http::{Method, StatusCode};
 use mainstay_testkit::Place;
 use serde_json::Value;
-use tower::ServiceExt;
 
-use super::router;
-use crate::{app::Application, system::World};
+use super::test_client::ask;
+use crate::system::World;
 
 const CONTRACT: &str = include_str!("../../../../e2e/contract/openapi-apps.json");
 const OPERATIONS: usize = 38;
@@ -39,16 +35,6 @@ fn operations() -> Vec<(Method, String)> {
         }
     }
     found
-}
-
-async fn ask(application: &Application, method: &Method, path: &str, token: Option<&str>) -> StatusCode {
-    let mut request = Request::builder().method(method).uri(path);
-    if let Some(token) = token {
-        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-    }
-    let request = request.body(Body::empty()).expect("a request");
-    let answer = router(application.clone()).oneshot(request).await;
-    answer.expect("it cannot fail").status()
 }
 
 #[test]

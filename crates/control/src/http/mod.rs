@@ -18,6 +18,8 @@ mod metrics;
 mod platform;
 mod rollbacks;
 mod routes;
+#[cfg(test)]
+mod test_client;
 mod tokens;
 mod wire;
 

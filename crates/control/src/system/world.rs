@@ -65,6 +65,16 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// For tests of other rooms: the next commit is refused, as a full disk does.
+    pub(crate) fn refuse_next_commit(&self) {
+        self.commits.plan(0, super::commits::Refusal::Refused);
+    }
+
+    /// Whether it came to that.
+    pub(crate) fn has_refused(&self) -> bool {
+        !self.commits.disarm()
+    }
+
     /// `port` is that of its apps; several worlds may share one.
     pub(crate) fn new(port: u16, machine_number: u32) -> Self {
         let directory = in_memory();
