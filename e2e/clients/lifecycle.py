@@ -100,6 +100,12 @@ class Life:
         assert answer.get("historic_urls"), answer
         return "".join(urllib.request.urlopen(url, timeout=20).read().decode() for url in answer["historic_urls"])
 
+    def made_by(self, answer):
+        """Which deployment a create or an update made, found as doctl and Terraform do: it may be past pending when the answer comes."""
+        newest = self.apps.list_deployments(answer["app"]["id"])["deployments"][0]["id"]
+        assert answer["deployment_id"] == newest, answer
+        return newest
+
     def await_log(self, ask, words):
         deadline = time.monotonic() + SETTLES_WITHIN
         while words not in (text := self.logs(ask())):
@@ -117,10 +123,9 @@ class Life:
         assert self.apps.get_instance_size(slug)["instance_size"]["slug"] == slug
         proposal = self.apps.validate_app_spec({"spec": self.spec()})
         assert proposal["app_name_available"] is True, proposal
-        app = self.apps.create({"spec": self.spec()})["app"]
-        self.id = app["id"]
-        assert app["pending_deployment"]["id"], app
-        self.first = self.await_active(app["pending_deployment"]["id"])
+        created = self.apps.create({"spec": self.spec()})
+        self.id = created["app"]["id"]
+        self.first = self.await_active(self.made_by(created))
         app = self.apps.get(self.id)["app"]
         assert app["live_url"].startswith("http"), app
         assert app["active_deployment"]["id"] == self.first["id"], app
@@ -173,8 +178,8 @@ class Life:
         self.await_log(restarted, "listening")
 
     def updates(self):
-        app = self.apps.update(self.id, {"spec": self.spec("second")})["app"]
-        updated = self.await_active(app["pending_deployment"]["id"])
+        answer = self.apps.update(self.id, {"spec": self.spec("second")})
+        updated = self.await_active(self.made_by(answer))
         assert updated["cause"] == "app spec updated", updated["cause"]
         assert updated["previous_deployment_id"] == self.first["id"]
         reasons = [step.get("reason", {}).get("code") for step in leaves(updated["progress"]["steps"])]
@@ -234,8 +239,7 @@ class Life:
     def fails_on_purpose(self):
         before = self.apps.get(self.id)["app"]["active_deployment"]["id"]
         broken = self.spec("third", run_command="echo these are my last words; exit 3")
-        app = self.apps.update(self.id, {"spec": broken})["app"]
-        failed = self.wait(app["pending_deployment"]["id"])
+        failed = self.wait(self.made_by(self.apps.update(self.id, {"spec": broken})))
         assert failed["phase"] == "ERROR", failed["phase"]
         (leaf,) = [step for step in leaves(failed["progress"]["steps"]) if step["status"] == "ERROR"]
         assert leaf["component_name"] == "web", leaf
@@ -250,7 +254,7 @@ class Life:
     def cancels(self):
         stuck = self.spec("fourth", run_command="sleep 600")
         stuck["services"][0]["health_check"]["failure_threshold"] = 50
-        deployment = self.apps.update(self.id, {"spec": stuck})["app"]["pending_deployment"]["id"]
+        deployment = self.made_by(self.apps.update(self.id, {"spec": stuck}))
         deadline = time.monotonic() + SETTLES_WITHIN
         while self.apps.get_deployment(self.id, deployment)["deployment"]["phase"] != "DEPLOYING":
             assert time.monotonic() < deadline, "it never deploys"

@@ -67,6 +67,9 @@ wire_object! {
     /// Answer to create, get and update.
     pub struct AppResponse {
         pub app: App,
+        /// Addition: the deployment that a create or an update made. The app shows it while it waits, goes on or serves, and not when it failed
+        /// at once.
+        pub deployment_id: String,
         /// Addition: what should be known about the accepted spec.
         pub warnings: Vec<SpecError>,
     }

@@ -118,6 +118,7 @@ fn an_app_that_waits_for_its_first_deployment() {
     };
     let value = serde_json::to_value(AppResponse {
         app,
+        deployment_id: String::new(),
         warnings: vec![],
     })
     .unwrap();

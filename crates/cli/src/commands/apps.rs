@@ -10,7 +10,6 @@ use mainstay_api::{App, AppResponse, Deployment, ErrorId, InstanceEvent};
 use mainstay_spec::{AppSpec, Sources};
 
 use super::{
-    deploy::newest,
     follow,
     rollback::{self, How},
     spec::{load, warn},
@@ -110,7 +109,7 @@ async fn accepted(
     wait: bool,
 ) -> Result<ExitCode, CliError> {
     if wait {
-        return follow(client, output, &answer.app.id, &newest(answer)).await;
+        return follow(client, output, &answer.app.id, &answer.deployment_id).await;
     }
     output.data(&[&answer.app], || describe(&answer.app));
     Ok(ExitCode::SUCCESS)

@@ -33,7 +33,7 @@ pub(super) async fn deploy(client: &Client, output: &Output, wish: Deploy) -> Re
     use_folder(&mut spec, &source);
     let answer = create_or_update(client, &spec).await?;
     let app = answer.app.id.clone();
-    let mut deployment = newest(&answer);
+    let mut deployment = answer.deployment_id;
     if wish.force_build {
         deployment = client.create_deployment(&app, true).await?.id;
     }
@@ -136,22 +136,6 @@ async fn create_or_update(client: &Client, spec: &AppSpec) -> Result<AppResponse
         }
         Err(error) => Err(error),
     }
-}
-
-/// The deployment that the answer is about.
-pub(super) fn newest(answer: &AppResponse) -> String {
-    let app = &answer.app;
-    let newest = [
-        &app.pending_deployment,
-        &app.in_progress_deployment,
-        &app.active_deployment,
-    ];
-    newest
-        .into_iter()
-        .flatten()
-        .next()
-        .map(|deployment| deployment.id.clone())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -24,6 +24,13 @@ pub(crate) struct AppView {
     pub pinned: Option<DeploymentRow>,
 }
 
+/// What a create or an update came to.
+#[derive(Debug, Clone)]
+pub(crate) struct Accepted {
+    pub view: AppView,
+    pub deployment: DeploymentId,
+}
+
 /// A page of a list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Page {
@@ -40,14 +47,17 @@ impl Page {
 
 impl Application {
     /// Creates the app and its first deployment.
-    pub(crate) async fn create_app(&self, spec: &AppSpec) -> Result<AppView, Refusal> {
+    pub(crate) async fn create_app(&self, spec: &AppSpec) -> Result<Accepted, Refusal> {
         self.check(spec, None).await?;
         let id = AppId::from_uuid(uuid::Uuid::new_v4());
         let first = Wish::initial(spec.clone()).into_deployment(new_deployment_id(), id, None);
         self.platform.store.create_app(&first).await?;
         // It finds its first deployment as it would after a restart.
         self.actor(id);
-        self.app(id).await
+        Ok(Accepted {
+            view: self.app(id).await?,
+            deployment: first.id,
+        })
     }
 
     pub(crate) async fn app(&self, id: AppId) -> Result<AppView, Refusal> {
@@ -88,7 +98,7 @@ impl Application {
         id: AppId,
         spec: &AppSpec,
         update_sources: bool,
-    ) -> Result<AppView, Refusal> {
+    ) -> Result<Accepted, Refusal> {
         self.check(spec, Some(id)).await?;
         let before = self.app(id).await?;
         let pinned = if update_sources {
@@ -96,8 +106,11 @@ impl Application {
         } else {
             self.pinned_sources(&before, spec).await?
         };
-        self.deploy(id, Wish::update(spec.clone(), pinned)).await?;
-        self.app(id).await
+        let deployment = self.deploy(id, Wish::update(spec.clone(), pinned)).await?;
+        Ok(Accepted {
+            view: self.app(id).await?,
+            deployment,
+        })
     }
 
     /// Returns at once; what runs is drained and stopped in the background. An app with databases is only deleted `with_databases`: their data

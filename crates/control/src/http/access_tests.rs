@@ -104,6 +104,7 @@ fn every_route_lets_through_whom_it_should_and_nobody_else() {
             .create_app(&spec)
             .await
             .expect("nothing is wrong")
+            .view
             .app
             .id;
         let active = application.app(app).await.expect("it is there").active;

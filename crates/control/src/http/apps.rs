@@ -19,7 +19,7 @@ use super::{
 };
 use crate::app::{
     Application,
-    apps::{AppView, Page},
+    apps::{Accepted, Page},
     tokens::Access,
 };
 
@@ -69,8 +69,8 @@ pub(crate) async fn create(
     body: String,
 ) -> Result<Json<AppResponse>, ApiError> {
     let request = SpecRequest::read(&headers, &body)?;
-    let view = application.create_app(&request.parsed.spec).await?;
-    respond(&application, view, request).await
+    let accepted = application.create_app(&request.parsed.spec).await?;
+    respond(&application, accepted, request).await
 }
 
 /// By id; a name in its place is understood too.
@@ -86,7 +86,7 @@ pub(crate) async fn get(
     };
     Ok(Json(AppResponse {
         app: wire::app(&application, view).await?,
-        warnings: Vec::new(),
+        ..AppResponse::default()
     }))
 }
 
@@ -98,10 +98,10 @@ pub(crate) async fn update(
 ) -> Result<Json<AppResponse>, ApiError> {
     let request = SpecRequest::read(&headers, &body)?;
     let update_sources = request.flag("update_all_source_versions");
-    let view = application
+    let accepted = application
         .update_app(id, &request.parsed.spec, update_sources)
         .await?;
-    respond(&application, view, request).await
+    respond(&application, accepted, request).await
 }
 
 pub(crate) async fn delete(
@@ -183,12 +183,12 @@ pub(crate) async fn instance_events(
 
 async fn respond(
     application: &Application,
-    view: AppView,
+    accepted: Accepted,
     request: SpecRequest,
 ) -> Result<Json<AppResponse>, ApiError> {
-    let app = wire::app(application, view).await?;
     Ok(Json(AppResponse {
-        app,
+        app: wire::app(application, accepted.view).await?,
+        deployment_id: accepted.deployment.to_string(),
         warnings: request.parsed.warnings,
     }))
 }

@@ -234,15 +234,10 @@ pub(crate) struct Server<'a> {
 
 impl Server<'_> {
     pub(super) async fn create(&self, spec: &AppSpec) -> Result<AppId, Refusal> {
-        let view = self.application.create_app(spec).await?;
-        let (rows, _) = self
-            .application
-            .platform
-            .store
-            .deployments(view.app.id, 0, 1)
-            .await?;
-        self.accept(view.app.id, rows[0].id);
-        Ok(view.app.id)
+        let created = self.application.create_app(spec).await?;
+        let app = created.view.app.id;
+        self.accept(app, created.deployment);
+        Ok(app)
     }
 
     pub(super) async fn update(&self, app: AppId, spec: &AppSpec) -> Result<DeploymentId, Refusal> {
