@@ -80,6 +80,16 @@ impl Layout {
         stores
     }
 
+    /// Those of one app.
+    pub(crate) fn stores_of(&self, app: AppId) -> Vec<Store> {
+        let app = app.to_string();
+        let components = names_in(&self.state.join("stores").join(&app));
+        components
+            .iter()
+            .map(|component| self.store_at(&app, component))
+            .collect()
+    }
+
     pub(crate) fn builds(&self) -> PathBuf {
         self.run.join("builds")
     }

@@ -57,7 +57,7 @@ use std::{
 };
 
 use mainstay_spec::ids::{AppId, BuildId};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use self::{
     buildah::Buildah,
@@ -74,6 +74,8 @@ pub use self::{
     request::{DockerfileEnd, DockerfileImage, DockerfileReport, DockerfileRequest},
 };
 
+/// A collection ends a call at a time, and builds were called off before.
+const STORE_FREE_WITHIN: Duration = Duration::from_mins(3);
 const SHORT_CALL: Duration = Duration::from_mins(2);
 
 /// Builds Dockerfiles. One per server; builds of different components run side by side.
@@ -211,9 +213,17 @@ impl DockerfileEngine {
         Ok(())
     }
 
-    /// Removes an app's stores. None of its images may be in use.
+    /// Removes an app's stores, once nobody builds or collects in them. None of its images may be in use.
     pub async fn remove_app(&self, app: AppId) -> Result<(), DockerfileEngineError> {
         let (state, run) = self.layout.app(app);
+        let mut held = Vec::new();
+        for store in self.layout.stores_of(app) {
+            let lock = self.lock(&store.root).lock_owned();
+            let guard = timeout(STORE_FREE_WITHIN, lock).await.map_err(|late| {
+                DockerfileEngineError::new(format!("waiting for {}", store.root.display()), late)
+            })?;
+            held.push(guard);
+        }
         for directory in [state, run] {
             cleanup::unmount_below(&directory);
             match tokio::fs::remove_dir_all(&directory).await {

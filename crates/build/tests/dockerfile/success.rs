@@ -126,6 +126,29 @@ async fn collecting_keeps_what_is_in_use_and_the_step_cache() {
 }
 
 #[tokio::test]
+async fn an_app_that_goes_while_its_images_are_collected_is_no_error() {
+    if !can_run() {
+        return;
+    }
+    let world = World::new().await;
+    for text in ["one", "two", "three"] {
+        let steps = format!("FROM BASE\nRUN echo {text} > /own\n");
+        world.build(&steps).await.result.unwrap();
+    }
+    let app = world.request().app;
+    let nothing = std::collections::HashSet::new();
+    let (collected, removed) = tokio::join!(world.engine.collect(&nothing, 0), world.engine.remove_app(app));
+    removed.unwrap();
+    collected.unwrap();
+    let again = world.engine.collect(&nothing, 0).await.unwrap();
+    assert_eq!(
+        again,
+        CollectedImages::default(),
+        "something of the app came back"
+    );
+}
+
+#[tokio::test]
 async fn secrets_reach_the_step_but_no_command_line() {
     if !can_run() {
         return;
