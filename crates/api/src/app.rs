@@ -95,6 +95,8 @@ wire_object! {
         pub spec: AppSpec,
         /// False: components keep the commit that they were last built from.
         pub update_all_source_versions: bool,
+        /// Addition: a spec by which the app would lose a variable or a secret is refused. Otherwise that is a warning.
+        pub refuse_losses: bool,
     }
 }
 

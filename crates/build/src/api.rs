@@ -85,12 +85,14 @@ pub enum Source {
     },
     Image {
         reference: String,
+        /// Never written down: whoever needs them has the spec.
+        #[serde(default, skip_serializing)]
         credentials: Option<RegistryCredentials>,
     },
 }
 
 /// `user:token` of a registry.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct RegistryCredentials {
     pub user: String,
     pub token: String,

@@ -82,6 +82,9 @@ pub(crate) struct Deploy {
     /// Build even though nothing changed, without caches.
     #[arg(long)]
     pub force_build: bool,
+    /// Go on although the app would lose variables or secrets that the new spec lacks.
+    #[arg(long)]
+    pub allow_losses: bool,
     /// Return as soon as the deployment is accepted.
     #[arg(long)]
     pub no_wait: bool,
@@ -98,6 +101,9 @@ pub(crate) enum Apps {
         /// Update the app when one of that name exists.
         #[arg(long)]
         upsert: bool,
+        /// Go on although the app would lose variables or secrets that the new spec lacks.
+        #[arg(long)]
+        allow_losses: bool,
         /// Wait until it serves.
         #[arg(long)]
         wait: bool,
@@ -117,6 +123,9 @@ pub(crate) enum Apps {
         /// Take the newest commits too.
         #[arg(long)]
         update_sources: bool,
+        /// Go on although the app would lose variables or secrets that the new spec lacks.
+        #[arg(long)]
+        allow_losses: bool,
         #[arg(long)]
         wait: bool,
     },

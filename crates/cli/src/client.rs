@@ -7,6 +7,7 @@ use mainstay_api::{
     DeploymentResponse, DeploymentsResponse, ErrorBody, ExecResponse, Instance, InstanceEvent,
     InstanceEventsResponse, InstancesResponse, JobInvocation, JobInvocationResponse, JobInvocationsResponse,
     Limit, LimitsResponse, LogsResponse, RollbackValidationResponse, Token, TokenResponse, TokensResponse,
+    UpdateAppRequest,
 };
 use mainstay_spec::AppSpec;
 use reqwest::{Body, Method, RequestBuilder, Response};
@@ -86,9 +87,15 @@ impl Client {
         app: &str,
         spec: &AppSpec,
         update_sources: bool,
+        allow_losses: bool,
     ) -> Result<AppResponse, CliError> {
-        let body = json!({ "spec": spec, "update_all_source_versions": update_sources });
-        self.send(Method::PUT, &format!("/v2/apps/{app}"), &body).await
+        let body = UpdateAppRequest {
+            spec: spec.clone(),
+            update_all_source_versions: update_sources,
+            refuse_losses: !allow_losses,
+        };
+        self.send(Method::PUT, &format!("/v2/apps/{app}"), &json!(body))
+            .await
     }
 
     pub(crate) async fn delete_app(&self, app: &str, with_databases: bool) -> Result<Value, CliError> {

@@ -10,16 +10,17 @@ use mainstay_spec::{
 };
 use mainstay_store::DeploymentRow;
 
-use crate::{platform::Platform, rollout::BuildRow};
+use crate::{platform::Platform, rollout::BuildRow, secrets::OpenedSpec};
 
 /// Of build scope. The app's own address is known before the build; commits are not part of it.
 pub(crate) fn build_variables(
     platform: &Platform,
     deployment: &DeploymentRow,
+    spec: &OpenedSpec,
     component: ComponentRef<'_>,
 ) -> Vec<Binding> {
     environment(
-        &deployment.spec,
+        spec,
         component,
         When::Build,
         &bindables(platform, deployment, &[], BTreeMap::new()),
@@ -30,12 +31,13 @@ pub(crate) fn build_variables(
 pub(crate) fn run_variables(
     platform: &Platform,
     deployment: &DeploymentRow,
+    spec: &OpenedSpec,
     component: ComponentRef<'_>,
     builds: &[BuildRow],
     databases: &BTreeMap<String, DatabaseBinding>,
 ) -> Vec<Binding> {
     environment(
-        &deployment.spec,
+        spec,
         component,
         When::Run,
         &bindables(platform, deployment, builds, databases.clone()),
@@ -43,8 +45,8 @@ pub(crate) fn run_variables(
 }
 
 /// What a build lacks of them.
-pub(crate) fn run_time_only(deployment: &DeploymentRow, component: ComponentRef<'_>) -> Vec<RunTimeVariable> {
-    environment::run_time_only(&deployment.spec, component)
+pub(crate) fn run_time_only(spec: &OpenedSpec, component: ComponentRef<'_>) -> Vec<RunTimeVariable> {
+    environment::run_time_only(spec, component)
         .into_iter()
         .map(|variable| RunTimeVariable {
             name: variable.key,

@@ -14,9 +14,11 @@ mod keep;
 mod logs;
 mod parts;
 mod platform;
+mod private_file;
 mod probe;
 mod rollout;
 mod routes;
+mod secrets;
 mod server;
 #[cfg(test)]
 mod system;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mainstay_build::Builder;
 use mainstay_engine::{Engine, EngineError};
 use mainstay_images::ImageStore;
+use mainstay_spec::ids::AppId;
 use mainstay_store::{Store, StoreError};
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     logs::Logs,
     rollout::BuildQueue,
     routes::{RouteError, Routes},
+    secrets::{CannotOpen, Keyring, KeyringError},
     tasks::Tasks,
 };
 
@@ -26,6 +28,7 @@ pub(crate) struct Platform {
     pub builder: Arc<dyn Builder>,
     pub images: ImageStore,
     pub databases: Databases,
+    pub secrets: Keyring,
     pub routes: Routes,
     pub build_queue: BuildQueue,
     pub logs: Logs,
@@ -63,6 +66,14 @@ pub(crate) enum PlatformError {
     Builder(#[from] mainstay_build::BuilderError),
     #[error(transparent)]
     Dockerfile(#[from] mainstay_build::dockerfile::DockerfileEngineError),
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    #[error("{path} of the stored spec of app {app} {source}")]
+    Sealed {
+        app: AppId,
+        path: String,
+        source: CannotOpen,
+    },
     #[error(transparent)]
     Machine(#[from] mainstay_deploy::IllegalEvent),
 }

@@ -3,9 +3,6 @@
 use std::{
     collections::HashSet,
     fs::{File, TryLockError},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -28,8 +25,10 @@ use crate::{
     logs::Logs,
     parts,
     platform::{Platform, PlatformError},
+    private_file,
     rollout::{BuildQueue, retire},
     routes::{RouterProcess, RouterSettings, Routes},
+    secrets::Keyring,
     tasks::{Stage, Tasks},
 };
 
@@ -208,6 +207,10 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
         .await
         .map_err(PlatformError::from)?
         .with_limits(config.limits.as_limits());
+    // Before anything reads a spec.
+    let secrets = Keyring::open(&config.data_dir, &store)
+        .await
+        .map_err(PlatformError::from)?;
     let parts = parts::open(&config).await?;
     let authority = Authority::open(&databases::directory(&config.data_dir).join("authority"))
         .map_err(PlatformError::from)?;
@@ -234,6 +237,7 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
         builder: parts.builder,
         images: parts.images,
         databases: Databases::new(authority),
+        secrets,
         routes,
         config,
     };
@@ -304,20 +308,10 @@ async fn write_first_token(application: &Application) -> Result<(), ServerError>
     let made = application.first_token().await.map_err(|_| ServerError::Token)?;
     let Some(token) = made else { return Ok(()) };
     let path = application.platform.config.data_dir.join("token");
-    write_private(&path, &token).map_err(ServerError::io(format!("write {}", path.display())))?;
+    private_file::write(&path, &format!("{token}\n"))
+        .map_err(ServerError::io(format!("write {}", path.display())))?;
     tracing::info!(path = %path.display(), "the first API token was made");
     Ok(())
-}
-
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
 }
 
 /// Starts the router again when it is gone.

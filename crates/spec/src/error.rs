@@ -59,6 +59,8 @@ pub enum Problem {
     Unsupported,
     /// Valid and accepted, but without effect here. Only in warnings.
     NoEffect,
+    /// The app has a value that it would lose. In warnings, and in errors where the caller asked for that.
+    Lost,
 }
 
 impl SpecError {

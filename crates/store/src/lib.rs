@@ -19,6 +19,7 @@ mod keeping;
 mod limits;
 mod reasons;
 mod schema;
+mod sealing;
 mod tokens;
 
 use std::{
@@ -86,6 +87,8 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // What is deleted or replaced is written over: it may be the text of a spec.
+            .pragma("secure_delete", "ON")
             .busy_timeout(std::time::Duration::from_secs(10));
         // Before there is a pool: a connection that saw the schema before its last change would prepare statements for what was.
         let opening = || StoreError::during(format!("open the database {}", path.display()));

@@ -202,6 +202,10 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX app_usage_of_resource ON app_usage (resource, app, amount);
     ",
+    // Registry credentials are in the specs, sealed, and nowhere else.
+    "
+    UPDATE builds SET source = json_remove(source, '$.source.credentials') WHERE json_extract(source, '$.source.source') = 'image';
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

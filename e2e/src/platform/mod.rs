@@ -151,7 +151,7 @@ impl Platform {
 
     /// The same for a folder that lies there already.
     pub fn deploy_directory(&self, directory: &Path) -> Deployment {
-        let answer = self.long_json(&["deploy", &directory.display().to_string()]);
+        let answer = self.long_json(&["deploy", "--allow-losses", &directory.display().to_string()]);
         let json = answer.json();
         assert!(
             json["phase"].is_string(),
@@ -186,7 +186,15 @@ impl Platform {
     pub fn create_or_update(&self, folder: &Folder) -> Deployment {
         let directory = folder.on_disk();
         let spec = directory.path().join(".do/app.yaml").display().to_string();
-        let answer = self.long_json(&["apps", "create", "--upsert", "--spec", &spec, "--wait"]);
+        let answer = self.long_json(&[
+            "apps",
+            "create",
+            "--upsert",
+            "--allow-losses",
+            "--spec",
+            &spec,
+            "--wait",
+        ]);
         let deployment = Deployment { json: answer.json() };
         assert_eq!(deployment.phase(), "ACTIVE", "{deployment}\n{}", answer.stderr);
         deployment

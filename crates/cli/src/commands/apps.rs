@@ -6,10 +6,11 @@ use std::{
     process::ExitCode,
 };
 
-use mainstay_api::{App, AppResponse, Deployment, ErrorId, InstanceEvent};
+use mainstay_api::{App, AppResponse, Deployment, InstanceEvent};
 use mainstay_spec::{AppSpec, Sources};
 
 use super::{
+    deploy::{self, update},
     follow,
     rollback::{self, How},
     spec::{load, warn},
@@ -27,15 +28,14 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
         Apps::Create {
             spec: file,
             upsert,
+            allow_losses,
             wait,
         } => {
             let spec = load_and_warn(&file)?;
-            let created = match client.create_app(&spec).await {
-                Err(CliError::Refused { body }) if upsert && body.id == ErrorId::Conflict => {
-                    let app = client.app(&spec.name).await?;
-                    client.update_app(&app.id, &spec, true).await?
-                }
-                other => other?,
+            let created = if upsert {
+                deploy::create_or_update(client, &spec, allow_losses).await?
+            } else {
+                client.create_app(&spec).await?
             };
             accepted(client, output, &created, wait).await
         }
@@ -43,11 +43,12 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
             app,
             spec: file,
             update_sources,
+            allow_losses,
             wait,
         } => {
             let spec = load_and_warn(&file)?;
             let app = client.app(&app).await?;
-            let updated = client.update_app(&app.id, &spec, update_sources).await?;
+            let updated = update(client, &app, &spec, update_sources, allow_losses).await?;
             accepted(client, output, &updated, wait).await
         }
         Apps::List => list(client, output).await,

@@ -5,8 +5,8 @@ use std::{
     process::ExitCode,
 };
 
-use mainstay_api::AppResponse;
-use mainstay_spec::{AppSpec, GitSource, Service, Sources};
+use mainstay_api::{App, AppResponse, ErrorId};
+use mainstay_spec::{AppSpec, GitSource, Problem, Service, Sources, SpecError};
 
 use super::{
     follow,
@@ -31,7 +31,7 @@ pub(super) async fn deploy(client: &Client, output: &Output, wish: Deploy) -> Re
     );
     let source = client.upload(archive).await?;
     use_folder(&mut spec, &source);
-    let answer = create_or_update(client, &spec).await?;
+    let answer = create_or_update(client, &spec, wish.allow_losses).await?;
     let app = answer.app.id.clone();
     let mut deployment = answer.deployment_id;
     if wish.force_build {
@@ -128,11 +128,48 @@ fn use_folder(spec: &mut AppSpec, source: &str) {
     each!(spec.static_sites, |_| true);
 }
 
-async fn create_or_update(client: &Client, spec: &AppSpec) -> Result<AppResponse, CliError> {
+pub(super) async fn create_or_update(
+    client: &Client,
+    spec: &AppSpec,
+    allow_losses: bool,
+) -> Result<AppResponse, CliError> {
     match client.app(&spec.name).await {
-        Ok(app) => client.update_app(&app.id, spec, true).await,
-        Err(CliError::Refused { body }) if body.id == mainstay_api::ErrorId::NotFound => {
-            client.create_app(spec).await
+        Ok(app) => update(client, &app, spec, true, allow_losses).await,
+        Err(CliError::Refused { body }) if body.id == ErrorId::NotFound => client.create_app(spec).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// Replaces the app's spec. What it would lose by that is an error, unless it may; then it is told.
+pub(super) async fn update(
+    client: &Client,
+    app: &App,
+    spec: &AppSpec,
+    update_sources: bool,
+    allow_losses: bool,
+) -> Result<AppResponse, CliError> {
+    let lost = |error: &&SpecError| error.problem == Problem::Lost;
+    match client
+        .update_app(&app.id, spec, update_sources, allow_losses)
+        .await
+    {
+        Ok(answer) => {
+            for warning in answer.warnings.iter().filter(lost) {
+                eprintln!("warning: {}: {}", warning.path, warning.rule);
+            }
+            Ok(answer)
+        }
+        Err(CliError::Refused { body }) if body.errors.iter().any(|error| lost(&error)) => {
+            let named = body
+                .errors
+                .iter()
+                .map(|error| format!("  {}: {}\n", error.path, error.rule));
+            Err(CliError::Usage(format!(
+                "a spec replaces the whole one before, and {} would lose by this one:\n{}Take them from `mainstay spec get {}`, or give --allow-losses.",
+                app.spec.name,
+                named.collect::<String>(),
+                app.spec.name
+            )))
         }
         Err(error) => Err(error),
     }

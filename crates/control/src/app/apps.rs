@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use mainstay_spec::{
-    AppSpec, ParsedSpec,
+    AppSpec, SpecError,
     ids::{AppId, DeploymentId},
 };
 use mainstay_store::{AppRow, DeploymentRow};
 
 use super::{Application, Refusal, answer, deployments::Wish};
-use crate::{databases, rollout::Command};
+use crate::{databases, rollout::Command, secrets::Keyring};
 
 /// An app with the deployments that clients ask for along with it.
 #[derive(Debug, Clone)]
@@ -29,6 +29,25 @@ pub(crate) struct AppView {
 pub(crate) struct Accepted {
     pub view: AppView,
     pub deployment: DeploymentId,
+    /// What the app had and has no longer.
+    pub lost: Vec<SpecError>,
+}
+
+/// How a spec replaces the one before.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct HowToUpdate {
+    /// All components take their newest commits.
+    pub update_sources: bool,
+    /// Not if a variable would vanish or a secret be wiped.
+    pub refuse_losses: bool,
+}
+
+/// What a spec would become.
+#[derive(Debug, Clone)]
+pub(crate) struct Proposal {
+    pub spec: AppSpec,
+    pub name_is_free: bool,
+    pub lost: Vec<SpecError>,
 }
 
 /// A page of a list.
@@ -50,13 +69,19 @@ impl Application {
     pub(crate) async fn create_app(&self, spec: &AppSpec) -> Result<Accepted, Refusal> {
         self.check(spec, None).await?;
         let id = AppId::from_uuid(uuid::Uuid::new_v4());
-        let first = Wish::initial(spec.clone()).into_deployment(new_deployment_id(), id, None);
+        let sealed = self
+            .platform
+            .secrets
+            .sealed(id, spec, None)
+            .map_err(Refusal::Spec)?;
+        let first = Wish::initial(sealed).into_deployment(new_deployment_id(), id, None);
         self.platform.store.create_app(&first).await?;
         // It finds its first deployment as it would after a restart.
         self.actor(id);
         Ok(Accepted {
             view: self.app(id).await?,
             deployment: first.id,
+            lost: Vec::new(),
         })
     }
 
@@ -92,25 +117,40 @@ impl Application {
         Ok((views, total))
     }
 
-    /// Replaces the whole spec and deploys it. Components keep their commits unless `update_sources`.
+    /// Replaces the whole spec and deploys it. Components keep their commits unless told otherwise.
     pub(crate) async fn update_app(
         &self,
         id: AppId,
         spec: &AppSpec,
-        update_sources: bool,
+        how: HowToUpdate,
     ) -> Result<Accepted, Refusal> {
-        self.check(spec, Some(id)).await?;
         let before = self.app(id).await?;
-        let pinned = if update_sources {
+        self.check(spec, Some(id)).await?;
+        let (sealed, lost) = self.sealed_update(&before.app, spec)?;
+        if how.refuse_losses && !lost.is_empty() {
+            return Err(Refusal::Spec(lost));
+        }
+        let pinned = if how.update_sources {
             BTreeMap::new()
         } else {
-            self.pinned_sources(&before, spec).await?
+            self.pinned_sources(&before, &sealed).await?
         };
-        let deployment = self.deploy(id, Wish::update(spec.clone(), pinned)).await?;
+        let deployment = self.deploy(id, Wish::update(sealed, pinned)).await?;
         Ok(Accepted {
             view: self.app(id).await?,
             deployment,
+            lost,
         })
+    }
+
+    /// A new spec of the app as it would be stored, and what the app would lose by it.
+    fn sealed_update(&self, before: &AppRow, spec: &AppSpec) -> Result<(AppSpec, Vec<SpecError>), Refusal> {
+        let secrets = &self.platform.secrets;
+        let sealed = secrets
+            .sealed(before.id, spec, Some(&before.spec))
+            .map_err(Refusal::Spec)?;
+        let lost = mainstay_spec::losses(&before.spec, &sealed);
+        Ok((sealed, lost))
     }
 
     /// Returns at once; what runs is drained and stopped in the background. An app with databases is only deleted `with_databases`: their data
@@ -131,10 +171,13 @@ impl Application {
         Ok(())
     }
 
-    /// What this version cannot run is refused by name.
+    /// What this version cannot run is refused by name; so are encrypted secrets where there is no app yet.
     async fn check(&self, spec: &AppSpec, app: Option<AppId>) -> Result<(), Refusal> {
         let mut unsupported = mainstay_spec::unsupported(spec);
         unsupported.extend(databases::check(&self.platform, spec, app).await?);
+        if app.is_none() {
+            unsupported.extend(Keyring::check_new(spec));
+        }
         if unsupported.is_empty() {
             Ok(())
         } else {
@@ -142,11 +185,24 @@ impl Application {
         }
     }
 
-    /// The spec as it would be accepted, with its warnings.
-    pub(crate) async fn propose(&self, parsed: &ParsedSpec, app: Option<AppId>) -> Result<bool, Refusal> {
-        self.check(&parsed.spec, app).await?;
-        let taken = self.platform.store.app_by_name(&parsed.spec.name).await?;
-        Ok(taken.is_none_or(|other| Some(other.id) == app))
+    /// The spec as it would be accepted. For an app that is yet to be created its secrets stay as they were sent: they are nobody's yet, and
+    /// nothing is stored.
+    pub(crate) async fn propose(&self, spec: &AppSpec, app: Option<AppId>) -> Result<Proposal, Refusal> {
+        let before = match app {
+            Some(app) => Some(self.app(app).await?.app),
+            None => None,
+        };
+        self.check(spec, app).await?;
+        let taken = self.platform.store.app_by_name(&spec.name).await?;
+        let (spec, lost) = match &before {
+            Some(before) => self.sealed_update(before, spec)?,
+            None => (spec.clone(), Vec::new()),
+        };
+        Ok(Proposal {
+            spec,
+            name_is_free: taken.is_none_or(|other| Some(other.id) == app),
+            lost,
+        })
     }
 
     async fn view(&self, app: AppRow) -> Result<AppView, Refusal> {

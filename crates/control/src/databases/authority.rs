@@ -1,9 +1,8 @@
 //! The platform's own certificate authority: it vouches for the servers of databases, and apps get its certificate as `${db.CA_CERT}`.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs, io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +11,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
+
+use crate::private_file;
 
 /// Apps keep the authority's certificate for as long as they run.
 const AUTHORITY_YEARS: i32 = 30;
@@ -69,8 +70,9 @@ impl Authority {
                     .map_err(failed("create", directory))?;
                 let key = KeyPair::generate()?;
                 let certificate = params(AUTHORITY_YEARS)?.self_signed(&key)?.pem();
-                write(&certificate_path, &certificate)?;
-                write(&key_path, &key.serialize_pem())?;
+                private_file::write(&certificate_path, &certificate)
+                    .map_err(failed("write", &certificate_path))?;
+                private_file::write(&key_path, &key.serialize_pem()).map_err(failed("write", &key_path))?;
                 Ok(Self { key, certificate })
             }
             Err(error) => Err(failed("read", &key_path)(error)),
@@ -127,23 +129,6 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Aut
         path,
         source,
     }
-}
-
-/// Whole or absent.
-fn write(path: &Path, text: &str) -> Result<(), AuthorityError> {
-    let draft = path.with_extension("draft");
-    let written = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&draft, path));
-    written.map_err(failed("write", path))
 }
 
 #[cfg(test)]

@@ -42,7 +42,8 @@ pub(crate) async fn wait(
             .ok_or_else(|| PlatformError::missing(format!("the row of database {}", database.name)))?;
         let condition = platform.databases.keeper(platform, row.id).condition;
         if let Err(trouble) = usable(condition, deadline).await {
-            return Ok(Err(not_ready(&deployment.spec, row, trouble, changes)?));
+            let spec = platform.secrets.opened(deployment.app, &deployment.spec)?;
+            return Ok(Err(not_ready(&spec, row, trouble, changes)?));
         }
     }
     Ok(Ok(()))

@@ -136,7 +136,7 @@ async fn admit(
         (Some(own), Reach::App | Reach::Deployment) => app == Some(own),
     };
     if !is_inside {
-        return Err(ApiError::forbidden("this token is for another app only"));
+        return Err(ApiError::other_app());
     }
     request.extensions_mut().insert(access.clone());
     Ok((request, access, app))

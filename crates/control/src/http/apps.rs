@@ -19,7 +19,7 @@ use super::{
 };
 use crate::app::{
     Application,
-    apps::{Accepted, Page},
+    apps::{Accepted, HowToUpdate, Page},
     tokens::Access,
 };
 
@@ -69,7 +69,8 @@ pub(crate) async fn create(
     body: String,
 ) -> Result<Json<AppResponse>, ApiError> {
     let request = SpecRequest::read(&headers, &body)?;
-    let accepted = application.create_app(&request.parsed.spec).await?;
+    let created = application.create_app(&request.parsed.spec).await;
+    let accepted = created.map_err(|refusal| request.located(refusal))?;
     respond(&application, accepted, request).await
 }
 
@@ -97,10 +98,12 @@ pub(crate) async fn update(
     body: String,
 ) -> Result<Json<AppResponse>, ApiError> {
     let request = SpecRequest::read(&headers, &body)?;
-    let update_sources = request.flag("update_all_source_versions");
-    let accepted = application
-        .update_app(id, &request.parsed.spec, update_sources)
-        .await?;
+    let how = HowToUpdate {
+        update_sources: request.flag("update_all_source_versions"),
+        refuse_losses: request.flag("refuse_losses"),
+    };
+    let updated = application.update_app(id, &request.parsed.spec, how).await;
+    let accepted = updated.map_err(|refusal| request.located(refusal))?;
     respond(&application, accepted, request).await
 }
 
@@ -115,20 +118,26 @@ pub(crate) async fn delete(
 
 pub(crate) async fn propose(
     State(application): State<Application>,
+    Extension(access): Extension<Access>,
     headers: HeaderMap,
     body: String,
 ) -> Result<Json<ProposeResponse>, ApiError> {
     let request = SpecRequest::read(&headers, &body)?;
-    let app = request.text("app_id").and_then(|id| id.parse().ok());
-    let app_name_available = application.propose(&request.parsed, app).await?;
-    let spec = request.parsed.spec;
+    let app = request.app_id()?;
+    if let (Some(own), Some(app)) = (access.app, app)
+        && own != app
+    {
+        return Err(ApiError::other_app());
+    }
+    let proposed = application.propose(&request.parsed.spec, app).await;
+    let proposal = proposed.map_err(|refusal| request.located(refusal))?;
     Ok(Json(ProposeResponse {
-        app_name_available,
-        app_is_static: is_static(&spec),
+        app_name_available: proposal.name_is_free,
+        app_is_static: is_static(&proposal.spec),
         existing_static_apps: "0".into(),
         max_free_static_apps: "0".into(),
-        spec,
-        warnings: request.parsed.warnings,
+        spec: proposal.spec,
+        warnings: request.warnings(proposal.lost),
         ..ProposeResponse::default()
     }))
 }
@@ -189,7 +198,7 @@ async fn respond(
     Ok(Json(AppResponse {
         app: wire::app(application, accepted.view).await?,
         deployment_id: accepted.deployment.to_string(),
-        warnings: request.parsed.warnings,
+        warnings: request.warnings(accepted.lost),
     }))
 }
 

@@ -34,6 +34,11 @@ impl ApiError {
         Self::new(ErrorId::Forbidden, message)
     }
 
+    /// Of a token that is for one app.
+    pub(crate) fn other_app() -> Self {
+        Self::forbidden("this token is for another app only")
+    }
+
     pub(crate) fn method_not_allowed() -> Self {
         Self::new(ErrorId::MethodNotAllowed, "The resource has no such method.")
     }

@@ -2,11 +2,11 @@
 
 use axum::http::HeaderMap;
 use mainstay_api::PageQuery;
-use mainstay_spec::{Format, ParsedSpec, parse};
+use mainstay_spec::{Format, ParsedSpec, SpecError, ids::AppId, parse};
 use serde_json::Value;
 
 use super::ApiError;
-use crate::app::apps::Page;
+use crate::app::{Refusal, apps::Page};
 
 /// The page asked for.
 ///
@@ -67,11 +67,33 @@ impl SpecRequest {
         self.fields.get(name).and_then(Value::as_bool).unwrap_or(false)
     }
 
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.fields
-            .get(name)
+    /// The app that the spec is an update of.
+    pub(crate) fn app_id(&self) -> Result<Option<AppId>, ApiError> {
+        let text = self
+            .fields
+            .get("app_id")
             .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
+            .unwrap_or_default();
+        match text.parse() {
+            Ok(id) => Ok(Some(id)),
+            Err(_) if text.is_empty() => Ok(None),
+            Err(_) => Err(ApiError::bad_request("app_id is no id of an app")),
+        }
+    }
+
+    /// A refusal of the spec, with the places of its errors in what was sent.
+    pub(crate) fn located(&self, refusal: Refusal) -> Refusal {
+        match refusal {
+            Refusal::Spec(errors) => Refusal::Spec(self.parsed.located(errors)),
+            other => other,
+        }
+    }
+
+    /// What should be known about the spec, what the app loses by it first.
+    pub(crate) fn warnings(&self, lost: Vec<SpecError>) -> Vec<SpecError> {
+        let mut warnings = self.parsed.located(lost);
+        warnings.extend(self.parsed.warnings.iter().cloned());
+        warnings
     }
 }
 

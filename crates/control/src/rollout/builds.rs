@@ -12,7 +12,7 @@ use mainstay_diagnosis::{
     diagnose,
     facts::{BuildFacts, BuildFault, BuildOutcome, Facts, MemoryRecord, QueuePosition, Subject},
 };
-use mainstay_spec::{ComponentRef, ids::BuildId, kind::ComponentKind};
+use mainstay_spec::{ComponentRef, ImageSource, ids::BuildId, kind::ComponentKind};
 use mainstay_store::{DeploymentRow, ReasonRow};
 
 use super::{
@@ -27,6 +27,7 @@ use crate::{
     keep::pins,
     logs::BuildLogFile,
     platform::{Platform, PlatformError},
+    secrets::OpenedSpec,
 };
 
 pub(crate) type BuildRow = mainstay_store::BuildRow<ResolvedSource, BuildOutput>;
@@ -36,7 +37,7 @@ const LOG_TAIL_LINES: usize = 50;
 
 /// Pins every component's source to a commit or digest, and notes it.
 pub(crate) async fn resolve_sources(effects: &Effects) -> Result<Event, Obstacle> {
-    let spec = &effects.deployment.spec;
+    let spec = &effects.opened_spec()?;
     if let Some(facts) = databases::unresolved(spec, &effects.changes) {
         return Err(effects.refused(&facts.component, reason_of(&facts)));
     }
@@ -94,13 +95,9 @@ fn source(platform: &Platform, component: ComponentRef<'_>) -> Result<Source, Bu
         });
     };
     if let mainstay_spec::Source::Image(image) = written {
-        let credentials = image.credentials().map(|(user, token)| RegistryCredentials {
-            user: user.to_owned(),
-            token: token.to_owned(),
-        });
         return Ok(Source::Image {
             reference: image.reference(),
-            credentials,
+            credentials: credentials(image),
         });
     }
     let url = written.clone_url().unwrap_or_default();
@@ -117,17 +114,39 @@ fn source(platform: &Platform, component: ComponentRef<'_>) -> Result<Source, Bu
     })
 }
 
+fn credentials(image: &ImageSource) -> Option<RegistryCredentials> {
+    image.credentials().map(|(user, token)| RegistryCredentials {
+        user: user.to_owned(),
+        token: token.to_owned(),
+    })
+}
+
+/// They are not stored with the source.
+fn with_credentials(mut resolved: ResolvedSource, component: ComponentRef<'_>) -> ResolvedSource {
+    if let (
+        Source::Image {
+            credentials: of_source,
+            ..
+        },
+        Some(mainstay_spec::Source::Image(image)),
+    ) = (&mut resolved.source, component.source())
+    {
+        *of_source = credentials(image);
+    }
+    resolved
+}
+
 /// Builds one component, or finds that there is nothing to do.
 pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Event, Obstacle> {
     let platform = &effects.platform;
     let deployment = &effects.deployment;
+    let spec = effects.opened_spec()?;
     let row = builds_of(platform, deployment)
         .await?
         .into_iter()
         .find(|row| row.component == component)
         .ok_or_else(|| PlatformError::missing(format!("the resolved source of {component}")))?;
-    let written = deployment
-        .spec
+    let written = spec
         .component(component)
         .ok_or_else(|| PlatformError::missing(format!("component {component} of the spec")))?;
     if deployment.cloned_from.is_some() && row.output.is_some() {
@@ -139,13 +158,13 @@ pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Event, O
     }
     let _slot = wait_for_slot(effects, written, row.created_at).await?;
     let log = Arc::new(platform.logs.build_writer(row.id)?);
-    let request = request(effects, &row, written);
+    let request = request(effects, &spec, &row, written);
     let report = platform
         .builder
         .build(request, Arc::clone(&log) as _, effects.over.clone())
         .await;
     let build = row.id;
-    let concluded = conclude(effects, row, written, report, &log).await;
+    let concluded = conclude(effects, &spec, row, written, report, &log).await;
     platform.builder.release(build).await;
     concluded
 }
@@ -214,12 +233,13 @@ async fn note_waiting(
 
 async fn conclude(
     effects: &Effects,
+    spec: &OpenedSpec,
     mut row: BuildRow,
     component: ComponentRef<'_>,
     mut report: BuildReport,
     log: &BuildLogFile,
 ) -> Result<Event, Obstacle> {
-    report.facts.run_time_variables = bindings::run_time_only(&effects.deployment, component);
+    report.facts.run_time_variables = bindings::run_time_only(spec, component);
     let facts = wrap(effects, component, report.facts.clone(), log.tail(LOG_TAIL_LINES));
     let reason = diagnose(&facts).into_reason();
     // First: from here on the deployment holds the image, whatever happens to the rest.
@@ -240,17 +260,22 @@ async fn conclude(
     }
 }
 
-fn request(effects: &Effects, row: &BuildRow, component: ComponentRef<'_>) -> BuildRequest {
+fn request(
+    effects: &Effects,
+    spec: &OpenedSpec,
+    row: &BuildRow,
+    component: ComponentRef<'_>,
+) -> BuildRequest {
     let deployment = &effects.deployment;
     let limits = &effects.platform.config.build;
-    let variables = bindings::build_variables(&effects.platform, deployment, component);
+    let variables = bindings::build_variables(&effects.platform, deployment, spec, component);
     BuildRequest {
         build: row.id,
         app: deployment.app,
         deployment: deployment.id,
         component: row.component.clone(),
         kind: component.kind(),
-        source: row.source.clone(),
+        source: with_credentials(row.source.clone(), component),
         source_dir: component.source_dir().to_owned(),
         dockerfile_path: component.dockerfile_path().map(str::to_owned),
         build_command: component.build_command().map(str::to_owned),
@@ -358,9 +383,9 @@ pub(crate) async fn instance_plans(
 ) -> Result<Vec<InstancePlan>, PlatformError> {
     let builds = builds_of(platform, deployment).await?;
     let databases = databases::bindings(platform, deployment.app).await?;
+    let spec = platform.secrets.opened(deployment.app, &deployment.spec)?;
     let mut plans = Vec::new();
-    for component in deployment
-        .spec
+    for component in spec
         .components()
         .filter(|component| component.instance_count() > 0)
     {
@@ -382,11 +407,11 @@ pub(crate) async fn instance_plans(
         plans.push(InstancePlan::new(PlanInputs {
             app: deployment.app,
             deployment: deployment.id,
-            spec: &deployment.spec,
+            spec: &spec,
             component,
             layers: platform.images.layer_paths(&record)?,
             image: &record.config,
-            variables: bindings::run_variables(platform, deployment, component, &builds, &databases),
+            variables: bindings::run_variables(platform, deployment, &spec, component, &builds, &databases),
             changes: changes.to_vec(),
             builder: build.facts.as_ref().and_then(|facts| facts.builder.clone()),
         }));

@@ -13,6 +13,7 @@ use super::{builds, evidence, instance_plan::InstancePlan, switch};
 use crate::{
     databases,
     platform::{Platform, PlatformError},
+    secrets::OpenedSpec,
 };
 
 /// A fault of the platform is tried this often before the deployment ends with it.
@@ -152,6 +153,13 @@ impl Effects {
             &reason.message,
         );
         Obstacle::failed(component, reason)
+    }
+
+    /// The spec with its secrets in plain text.
+    pub(super) fn opened_spec(&self) -> Result<OpenedSpec, PlatformError> {
+        self.platform
+            .secrets
+            .opened(self.deployment.app, &self.deployment.spec)
     }
 
     /// Nothing of the rollout begins before the databases can be used.

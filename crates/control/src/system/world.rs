@@ -35,6 +35,7 @@ use crate::{
     platform::{Platform, PlatformError},
     rollout::BuildQueue,
     routes::Routes,
+    secrets::Keyring,
     server,
     tasks::Tasks,
 };
@@ -163,7 +164,9 @@ impl World {
     async fn try_start(&self) -> Result<Application, PlatformError> {
         let faults = Arc::clone(&self.commits);
         let store = Store::open_with_faults(&self.database(), faults).await?;
+        let secrets = Keyring::open(&self.config.data_dir, &store).await?;
         let platform = Arc::new(Platform {
+            secrets,
             build_queue: BuildQueue::new(2, 2),
             logs: Logs::new(self.config.data_dir.join("logs")),
             tasks: Tasks::default(),

@@ -16,7 +16,7 @@ impl Sensitive {
 
     /// True for a secret in the platform's own encrypted form, `EV[1:nonce:ciphertext]`.
     pub fn is_encrypted(&self) -> bool {
-        self.0.starts_with("EV[") && self.0.ends_with(']')
+        self.0.starts_with("EV[1:") && self.0.ends_with(']')
     }
 }
 

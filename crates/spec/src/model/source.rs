@@ -115,11 +115,8 @@ impl ImageSource {
 
     /// User and token of [`Self::registry_credentials`], unless they are still encrypted.
     pub fn credentials(&self) -> Option<(&str, &str)> {
-        self.registry_credentials
-            .as_ref()?
-            .reveal()
-            .split_once(':')
-            .filter(|(user, _)| !user.starts_with("EV["))
+        let given = self.registry_credentials.as_ref()?;
+        given.reveal().split_once(':').filter(|_| !given.is_encrypted())
     }
 
     /// The service's host; `None` when `registry` names the host itself.

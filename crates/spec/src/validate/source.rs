@@ -179,7 +179,7 @@ fn image(image: &ImageSource, at: &str, findings: &mut Findings) {
         .map(Sensitive::reveal)
         .unwrap_or_default();
     let is_pair = |text: &str| {
-        text.starts_with("EV[") || text.split_once(':').is_some_and(|(user, _)| !user.is_empty())
+        Sensitive::from(text).is_encrypted() || text.split_once(':').is_some_and(|(user, _)| !user.is_empty())
     };
     findings.shape(
         format!("{at}.registry_credentials"),

@@ -24,6 +24,13 @@ pub(super) fn check(variables: &[Variable], at: &str, findings: &mut Findings) {
                 "must not hold a NUL character",
             ));
         }
+        if variable.value.is_encrypted() && !variable.is_secret() {
+            let rule = "holds an encrypted secret, so the variable must be one";
+            findings.add(
+                SpecError::new(format!("{path}.type"), Problem::Conflict, rule)
+                    .suggestion("set `type: SECRET`"),
+            );
+        }
         let earlier = variables[..index].iter().any(|other| overlap(other, variable));
         if earlier && !variable.key.is_empty() {
             let rule = "the variable is given twice for the same scope";
