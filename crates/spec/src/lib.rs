@@ -25,6 +25,7 @@ pub mod kind;
 mod model;
 mod parse;
 mod render;
+pub mod schedule;
 mod secrets;
 pub mod sizes;
 mod support;

@@ -118,21 +118,7 @@ fn job(job: &Job, at: &str, findings: &mut Findings) {
     }
     match (&job.schedule, job.kind()) {
         (Some(schedule), JobKind::Scheduled) => {
-            findings.required(format!("{at}.schedule.cron"), &schedule.cron);
-            if let Some(rule) = cron::broken_rule(&schedule.cron).filter(|_| !schedule.cron.is_empty()) {
-                findings.add(
-                    SpecError::new(format!("{at}.schedule.cron"), Problem::Malformed, rule)
-                        .value(&schedule.cron),
-                );
-            }
-            let zone = schedule.time_zone.as_deref().unwrap_or_default();
-            let rule = "must be a time zone name such as Europe/Berlin";
-            findings.shape(
-                format!("{at}.schedule.time_zone"),
-                zone,
-                cron::is_time_zone_name,
-                rule,
-            );
+            cron::check(schedule, &format!("{at}.schedule"), findings);
         }
         (None, JobKind::Scheduled) => findings.add(SpecError::new(
             format!("{at}.schedule"),
