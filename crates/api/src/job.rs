@@ -20,6 +20,8 @@ wire_object! {
         pub completed_at: Option<Timestamp>,
         /// Addition: why it failed.
         pub reason: Option<Reason>,
+        /// Addition: why it was skipped, or begun late; empty mostly.
+        pub note: String,
     }
 }
 
@@ -55,6 +57,8 @@ wire_words! {
 wire_object! {
     pub struct ScheduledTrigger {
         pub schedule: JobSchedule,
+        /// Addition: the time of the schedule that gave rise to it.
+        pub due_at: Option<Timestamp>,
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod app;
 mod bindings;
+mod clock;
 mod config;
 mod databases;
 mod http;

@@ -9,6 +9,7 @@ use mainstay_spec::ids::AppId;
 use mainstay_store::{Store, StoreError};
 
 use crate::{
+    clock::Clock,
     config::Config,
     databases::{AuthorityError, Databases},
     keep::Nudge,
@@ -23,6 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Platform {
     pub config: Config,
+    pub clock: Clock,
     pub store: Store,
     pub engine: Arc<dyn Engine>,
     pub builder: Arc<dyn Builder>,

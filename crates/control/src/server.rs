@@ -18,6 +18,7 @@ use tokio::{
 
 use crate::{
     app::Application,
+    clock::Clock,
     config::Config,
     databases::{self, Authority, Databases},
     http,
@@ -228,6 +229,7 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
     };
     let router = RouterProcess::new(settings, routes.clone());
     let platform = Platform {
+        clock: Clock::default(),
         build_queue: BuildQueue::new(config.build.at_once, config.build.at_once_per_app),
         logs: Logs::new(config.data_dir.join("logs")),
         tasks: Tasks::default(),

@@ -5,7 +5,7 @@ use crate::{
     environment,
     error::{Problem, SpecError},
     ingress::{self, HostMatch},
-    model::{AppSpec, ComponentRef, Database, DatabaseEngine, EgressType, JobKind, Variable},
+    model::{AppSpec, ComponentRef, Database, DatabaseEngine, EgressType, Variable},
 };
 
 /// Everything in the spec that this version cannot run, by path. An app with any of it must be refused.
@@ -26,9 +26,6 @@ fn of_component(component: ComponentRef<'_>, at: &str) -> Vec<(String, &'static 
             Some("functions cannot be run by this version: there is no functions runtime yet")
         }
         ComponentRef::Database(database) => of_database(database),
-        ComponentRef::Job(job) if job.kind() == JobKind::Scheduled => {
-            Some("scheduled jobs cannot be run by this version yet")
-        }
         ComponentRef::Service(_)
         | ComponentRef::Worker(_)
         | ComponentRef::Job(_)

@@ -24,8 +24,10 @@ pub struct InvocationRow {
     pub started_at: Option<Timestamp>,
     /// Set once it ended, in whatever way.
     pub completed_at: Option<Timestamp>,
-    /// Why it failed, or was skipped.
+    /// Why it failed.
     pub reason: Option<Reason>,
+    /// What else is to be said of it: why it was skipped, or begun late.
+    pub note: Option<String>,
 }
 
 /// A run that is asked for.
@@ -37,6 +39,9 @@ pub struct NewInvocation {
     pub job: String,
     pub trigger: Trigger,
     pub created_at: Timestamp,
+    /// It is not to be run, only remembered.
+    pub skipped: bool,
+    pub note: Option<String>,
 }
 
 /// What gave rise to a run.
@@ -94,9 +99,15 @@ impl Store {
             _ => None,
         };
         let trigger = serde_json::to_string(&new.trigger).map_err(StoreError::damaged("trigger", new.id))?;
+        let (phase, completed_at) = if new.skipped {
+            (InvocationPhase::Skipped, Some(new.created_at.to_string()))
+        } else {
+            (InvocationPhase::Pending, None)
+        };
         sqlx::query(
-            "INSERT OR IGNORE INTO job_invocations (id, app, deployment, job, trigger, occasion, due_at, phase, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO job_invocations
+             (id, app, deployment, job, trigger, occasion, due_at, phase, created_at, completed_at, note)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(new.id.to_string())
         .bind(new.app.to_string())
@@ -105,8 +116,10 @@ impl Store {
         .bind(trigger)
         .bind(&occasion)
         .bind(due_at)
-        .bind(phase_text(InvocationPhase::Pending))
+        .bind(phase_text(phase))
         .bind(new.created_at.to_string())
+        .bind(completed_at)
+        .bind(&new.note)
         .execute(&self.pool)
         .await
         .map_err(StoreError::during(operation()))?;
@@ -235,7 +248,22 @@ impl Store {
             .collect()
     }
 
-    /// Forgets runs of the job that ended, all but the newest `keep`; says which.
+    /// The job's run that was asked for last.
+    pub async fn last_invocation(&self, app: AppId, job: &str) -> Result<Option<InvocationRow>, StoreError> {
+        let row = sqlx::query(
+            "SELECT * FROM job_invocations WHERE app = ? AND job = ? AND phase <> ? ORDER BY created_at DESC, id LIMIT 1",
+        )
+        .bind(app.to_string())
+        .bind(job)
+        .bind(phase_text(InvocationPhase::Skipped))
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(StoreError::during(format!("read the last run of job {job} of app {app}")))?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Forgets runs of the job that ended, all but the newest `keep` and the last one of its schedule, which says from when on it is due
+    /// again; says which.
     pub async fn forget_invocations(
         &self,
         app: AppId,
@@ -246,6 +274,9 @@ impl Store {
             "DELETE FROM job_invocations WHERE completed_at IS NOT NULL AND id IN (
                  SELECT id FROM job_invocations WHERE app = ?1 AND job = ?2
                  ORDER BY created_at DESC, id LIMIT -1 OFFSET ?3
+             ) AND id NOT IN (
+                 SELECT id FROM job_invocations WHERE app = ?1 AND job = ?2 AND due_at IS NOT NULL
+                 ORDER BY due_at DESC LIMIT 1
              ) RETURNING *",
         )
         .bind(app.to_string())
@@ -296,5 +327,6 @@ fn read(row: &SqliteRow) -> Result<InvocationRow, StoreError> {
         started_at: time("started_at")?,
         completed_at: time("completed_at")?,
         reason: optional(row.get("reason"), "reason", &id)?,
+        note: row.get("note"),
     })
 }

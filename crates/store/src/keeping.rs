@@ -13,12 +13,13 @@ use sqlx::{Row, sqlite::SqliteRow};
 
 use crate::{Store, StoreError};
 
-/// Deployments whose images somebody may still start: those that are not settled, serve, have instances that were not removed, or are one
-/// of an app's newest `?1` that served before and can be rolled back to.
+/// Deployments whose images somebody may still start: those that are not settled, serve, have instances that were not removed or a
+/// run of a job that has not ended, or are one of an app's newest `?1` that served before and can be rolled back to.
 const HELD: &str = "
     SELECT id FROM deployments WHERE settled = 0
     UNION SELECT active_deployment FROM apps WHERE active_deployment IS NOT NULL
     UNION SELECT deployment FROM instances WHERE removed = 0
+    UNION SELECT deployment FROM job_invocations WHERE completed_at IS NULL
     UNION SELECT id FROM (
         SELECT d.id, row_number() OVER (PARTITION BY d.app ORDER BY d.number DESC) AS place
         FROM deployments AS d JOIN apps AS a ON a.id = d.app

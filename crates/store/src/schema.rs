@@ -206,6 +206,10 @@ const MIGRATIONS: &[&str] = &[
     "
     UPDATE builds SET source = json_remove(source, '$.source.credentials') WHERE json_extract(source, '$.source.source') = 'image';
     ",
+    // Why a run was skipped, or begun late.
+    "
+    ALTER TABLE job_invocations ADD COLUMN note TEXT;
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

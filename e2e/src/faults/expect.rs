@@ -38,6 +38,8 @@ pub struct Expect {
     /// The deployment becomes ACTIVE; its instance fails afterwards.
     #[serde(default)]
     pub after_active: bool,
+    /// A job that is run by hand once the deployment is ACTIVE; the reason stands on the deployment.
+    pub job: Option<String>,
     /// Path that is asked for once the deployment is ACTIVE: what makes the instance fail, or words that a healthy one answers.
     pub visit: Option<String>,
     /// Words of the answer.
@@ -108,6 +110,10 @@ impl Expect {
             ),
             (self.fails() && self.step.is_none(), "`step` is missing"),
             (self.after_active && !told, "`after_active` goes with a code"),
+            (
+                self.job.is_some() && !self.after_active,
+                "`job` goes with `after_active`",
+            ),
             (
                 !self.is_healthy() && self.healed.is_some(),
                 "`healed` is for healthy apps",

@@ -228,6 +228,10 @@ impl Lane<'_> {
         if expect.after_active {
             // The answer says nothing: the app may die of the question.
             drop(expect.visit.is_some().then(|| platform.get(app, path)));
+            if let Some(job) = &expect.job {
+                let asked = platform.json(&["jobs", "run", app, job]);
+                drop(asked.expect_success("mainstay jobs run"));
+            }
             self.fall(outcome, app, deployment.id());
         } else {
             if let Some(words) = &expect.page {
@@ -249,19 +253,21 @@ impl Lane<'_> {
     fn fall(&self, outcome: &mut Outcome, app: &str, deployment: &str) {
         let mut reason = serde_json::Value::Null;
         wait_until(FALLS_WITHIN, || {
-            let instances = self.platform.instance_list(app);
-            let told = instances
-                .iter()
-                .find(|instance| instance["reason"]["code"].is_string());
-            reason = told
-                .map(|instance| instance["reason"].clone())
-                .unwrap_or_default();
+            let of_job = outcome.fault.expect.job.is_some();
+            reason = if of_job {
+                self.platform.newest_deployment(app).json["run_reasons"][0].clone()
+            } else {
+                let instances = self.platform.instance_list(app);
+                let mut told = instances.iter().map(|instance| &instance["reason"]);
+                let told = told.find(|reason| reason["code"].is_string());
+                told.cloned().unwrap_or_default()
+            };
             !reason.is_null()
         });
         if reason.is_null() {
             outcome
                 .differences
-                .push("no reason was told of an instance".to_owned());
+                .push("no reason was told of an instance or a job".to_owned());
             return;
         }
         outcome.got = Some(Got::of_reason(&reason));

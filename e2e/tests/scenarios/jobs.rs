@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use mainstay_diagnosis::{Cause, Code};
 use mainstay_e2e::{Deployment, Folder, Platform, python_hello, wait_until};
 use serde_json::{Value, json};
@@ -199,5 +200,104 @@ pub(crate) fn a_job_runs_once_although_the_server_was_killed(platform: &mut Plat
     let log = platform.log(APP, last.id(), "deploy");
     assert_eq!(log.matches("job migrate began").count(), 1, "{log}");
     assert!(log.contains("job migrate ended"), "{log}");
+    platform.delete(APP);
+}
+
+/// From the beginning of a deployment until its jobs are due, at least.
+const DEPLOYED_WITHIN: SignedDuration = SignedDuration::from_secs(45);
+const DUE_WITHIN: Duration = Duration::from_secs(150);
+
+/// Every hour at this minute, in a zone whose hours begin at another one: 5:45 h before UTC.
+fn scheduled(name: &str, behaviour: &str, due: Timestamp) -> Value {
+    let minute = (due + SignedDuration::from_mins(45)).strftime("%-M").to_string();
+    let mut job = job(name, "SCHEDULED", behaviour);
+    job["schedule"] = json!({ "cron": format!("{minute} * * * *"), "time_zone": "Asia/Kathmandu" });
+    job["termination"] = json!({ "grace_period_seconds": 1 });
+    job
+}
+
+/// Three jobs, ACTIVE before they are due.
+fn deployed_in_time(platform: &Platform) -> Deployment {
+    loop {
+        let due = Timestamp::now() + DEPLOYED_WITHIN + SignedDuration::from_mins(1);
+        let due = due - SignedDuration::from_secs(due.as_second().rem_euclid(60));
+        let jobs =
+            ["slow", "hang", "3"].map(|behaviour| scheduled(&format!("job-{behaviour}"), behaviour, due));
+        let deployment = platform.deploy_active(&chores("version 1", jobs.to_vec()));
+        if Timestamp::now() + SignedDuration::from_secs(10) < due {
+            return deployment;
+        }
+    }
+}
+
+fn runs_of(platform: &Platform, job: &str) -> Vec<Value> {
+    let listed = platform
+        .json(&["jobs", "list", APP, "--job", job])
+        .expect_success("mainstay jobs list");
+    listed.json().as_array().cloned().unwrap_or_default()
+}
+
+fn await_run(platform: &Platform, job: &str, phase: &str) -> Value {
+    let mut last = Vec::new();
+    let is_there = |run: &&Value| run["phase"] == phase;
+    wait_until(DUE_WITHIN, || {
+        last = runs_of(platform, job);
+        last.iter().any(|run| is_there(&run))
+    });
+    let found = last.iter().find(is_there);
+    found
+        .unwrap_or_else(|| panic!("no run of {job} is {phase}: {last:?}"))
+        .clone()
+}
+
+/// In the same minute one runs over a killed server, one is skipped because somebody runs it already, and one fails.
+pub(crate) fn jobs_run_by_the_clock(platform: &mut Platform) {
+    let deployment = deployed_in_time(platform);
+    let by_hand = platform
+        .json(&["jobs", "run", APP, "job-hang"])
+        .expect_success("mainstay jobs run");
+    let by_hand = by_hand.json()["id"].as_str().expect("a run has an id").to_owned();
+
+    // A start that is cut off is a lost run: the server is killed when all three have got beyond it.
+    let failed = await_run(platform, "job-3", "FAILED");
+    let slow = await_run(platform, "job-slow", "RUNNING");
+    let slow = slow["id"].as_str().expect("a run has an id").to_owned();
+    let log_of_slow = |platform: &Platform| platform.text(&["jobs", "logs", APP, &slow]).stdout;
+    let began = wait_until(ENDS_WITHIN, || {
+        log_of_slow(platform).contains("job job-slow began")
+    });
+    assert!(began, "{}", log_of_slow(platform));
+    platform.kill_server();
+    platform.start_server();
+
+    assert_eq!(failed["reason"]["code"], "ContainerExitNonZero", "{failed}");
+    assert_eq!(failed["trigger"]["type"], "SCHEDULED", "{failed}");
+    let now = platform.newest_deployment(APP);
+    assert_eq!((now.id(), now.phase()), (deployment.id(), "ACTIVE"), "{now}");
+    let troubles = now.json["run_reasons"].to_string();
+    assert!(
+        troubles.contains("job-3") && troubles.contains("exited with code 3"),
+        "{troubles}"
+    );
+
+    let skipped = await_run(platform, "job-hang", "SKIPPED");
+    let note = skipped["note"].as_str().unwrap_or_default();
+    assert!(note.contains(&by_hand), "{skipped}");
+    let canceled = platform
+        .long_json(&["jobs", "cancel", APP, &by_hand])
+        .expect_success("mainstay jobs cancel");
+    assert_eq!(canceled.json()["phase"], "CANCELED");
+
+    let ended = await_run(platform, "job-slow", "SUCCEEDED");
+    assert_eq!(ended["id"], *slow);
+    assert_eq!(
+        runs_of(platform, "job-slow").len(),
+        1,
+        "a killed server makes no second run"
+    );
+    let log = log_of_slow(platform);
+    assert_eq!(log.matches("job job-slow began").count(), 1, "{log}");
+    assert!(log.contains("job job-slow ended"), "{log}");
+    platform.expect_page(APP, "/", "version 1");
     platform.delete(APP);
 }

@@ -71,6 +71,7 @@ const SCENARIOS: &[Scenario] = &[
         "a_job_runs_once_although_the_server_was_killed",
         jobs::a_job_runs_once_although_the_server_was_killed,
     ),
+    ("jobs_run_by_the_clock", jobs::jobs_run_by_the_clock),
     ("a_database_keeps_its_data", databases::a_database_keeps_its_data),
     (
         "a_lost_volume_is_not_replaced_by_an_empty_one",

@@ -22,7 +22,16 @@ pub(super) async fn run(client: &Client, output: &Output, command: Jobs) -> Resu
             let runs = client.invocations(&app.id, &job, deployment.as_deref()).await?;
             output.data(&runs, || {
                 let rows: Vec<_> = runs.iter().map(row).collect();
-                let columns = ["ID", "JOB", "TRIGGER", "PHASE", "REASON", "STARTED", "COMPLETED"];
+                let columns = [
+                    "ID",
+                    "JOB",
+                    "TRIGGER",
+                    "PHASE",
+                    "REASON",
+                    "DUE",
+                    "STARTED",
+                    "COMPLETED",
+                ];
                 table(&columns, &rows)
             });
             Ok(ExitCode::SUCCESS)
@@ -77,9 +86,10 @@ fn exit_code(run: &JobInvocation) -> ExitCode {
 fn outcome(run: &JobInvocation) -> String {
     let state = run.phase.as_str().to_lowercase();
     let line = format!("Run {} of job {} is {state}.", run.id, run.job_name);
+    let line = [line.as_str(), &run.note].join(" ");
     match &run.reason {
-        Some(reason) => format!("{line}\n\n{}", card(reason)),
-        None => line,
+        Some(reason) => format!("{}\n\n{}", line.trim_end(), card(reason)),
+        None => line.trim_end().to_owned(),
     }
 }
 
@@ -89,16 +99,22 @@ fn row(run: &JobInvocation) -> Vec<String> {
         Some(JobTriggerType::Scheduled) => "schedule",
         Some(JobTriggerType::Manual) => "by hand",
     };
+    let scheduled = run
+        .trigger
+        .as_ref()
+        .and_then(|trigger| trigger.scheduled.as_ref());
+    let due = scheduled.and_then(|scheduled| scheduled.due_at);
     let time = |at: Option<Timestamp>| at.map_or(String::new(), |at| at.strftime("%F %T").to_string());
     vec![
         run.id.clone(),
         run.job_name.clone(),
         trigger.to_owned(),
         run.phase.as_str().to_owned(),
-        run.reason
-            .as_ref()
-            .map(|reason| format!("{} ({})", reason.code, reason.cause))
-            .unwrap_or_default(),
+        run.reason.as_ref().map_or_else(
+            || run.note.clone(),
+            |reason| format!("{} ({})", reason.code, reason.cause),
+        ),
+        time(due),
         time(run.started_at),
         time(run.completed_at),
     ]

@@ -112,7 +112,7 @@ fn invocation(view: InvocationView) -> JobInvocation {
     let trigger = match row.trigger {
         // The API has no word for it.
         Trigger::Deployment => None,
-        Trigger::Schedule { .. } => {
+        Trigger::Schedule { due_at } => {
             let schedule = match view.deployment.spec.component(&row.job) {
                 Some(ComponentRef::Job(job)) => job.schedule.clone(),
                 _ => None,
@@ -121,6 +121,7 @@ fn invocation(view: InvocationView) -> JobInvocation {
                 r#type: JobTriggerType::Scheduled,
                 scheduled: Some(ScheduledTrigger {
                     schedule: schedule.unwrap_or_default(),
+                    due_at: Some(due_at),
                 }),
                 ..JobTrigger::default()
             })
@@ -146,6 +147,7 @@ fn invocation(view: InvocationView) -> JobInvocation {
         started_at: row.started_at,
         completed_at: row.completed_at,
         reason: row.reason.map(Reason::from),
+        note: row.note.unwrap_or_default(),
     }
 }
 

@@ -17,7 +17,7 @@ use mainstay_diagnosis::facts::{
     Course, ExitRecord, ListeningSocket, MemoryRecord, StopReason, StopRecord, Termination,
 };
 use mainstay_engine::{
-    Engine, EngineError, ExecRequest, ExecSession, InstanceSpec, InstanceState, InstanceStats,
+    Engine, EngineError, ExecRequest, ExecSession, InstanceOwner, InstanceSpec, InstanceState, InstanceStats,
     InstanceStatus, InternalService, LogQuery, LogStream, NameGroup, PreflightError, Remains, StartError,
     SweepReport,
 };
@@ -30,6 +30,10 @@ use super::calls::{Calls, Outcome};
 pub(super) const SERVES: &str = "serve";
 /// A `run_command` that ends at once.
 pub(super) const CRASHES: &str = "crash";
+/// A `run_command` that ends well at once.
+pub(super) const ENDS: &str = "end";
+/// A `run_command` that goes on until it is stopped.
+pub(super) const RUNS_ON: &str = "run on";
 const CRASH_CODE: i32 = 3;
 /// Of one machine: instances that were ever started on it.
 const ADDRESSES: u32 = 4096;
@@ -47,6 +51,9 @@ pub(super) struct Machine {
 struct Inner {
     instances: BTreeMap<InstanceId, Instance>,
     networks: BTreeSet<AppId>,
+    /// Component → how many instances of it were ever started.
+    started: BTreeMap<String, usize>,
+    nothing_crashes: bool,
 }
 
 #[derive(Debug)]
@@ -84,6 +91,16 @@ impl Machine {
         self.lock().networks.clone()
     }
 
+    /// How many instances of the component were ever started.
+    pub(super) fn started(&self, component: &str) -> usize {
+        self.lock().started.get(component).copied().unwrap_or(0)
+    }
+
+    /// What crashed ends well from now on.
+    pub(super) fn succeed_from_now_on(&self) {
+        self.lock().nothing_crashes = true;
+    }
+
     /// The instance ends by itself.
     pub(super) fn crash(&self, id: InstanceId) {
         if let Some(instance) = self.lock().instances.get_mut(&id) {
@@ -95,6 +112,9 @@ impl Machine {
         let mut inner = self.lock();
         if let Some(instance) = inner.instances.get(&spec.id) {
             return instance.status.clone();
+        }
+        if let InstanceOwner::Component { component, .. } = &spec.owner {
+            *inner.started.entry(component.clone()).or_default() += 1;
         }
         let address = self.next_address();
         let mut instance = Instance {
@@ -113,6 +133,10 @@ impl Machine {
         let status = instance.status.clone();
         match spec.argv.first().map(String::as_str) {
             Some(SERVES) => instance.app = Some(ListeningApp::start((address, self.port).into())),
+            Some(ENDS) => instance.end(Termination::Exited { code: 0 }, None),
+            Some(CRASHES) if inner.nothing_crashes => {
+                instance.end(Termination::Exited { code: 0 }, None);
+            }
             Some(CRASHES) => instance.end(Termination::Exited { code: CRASH_CODE }, None),
             _ => {}
         }

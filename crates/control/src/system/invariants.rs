@@ -149,7 +149,7 @@ fn instance_count(row: &DeploymentRow) -> usize {
     let with_instances = row
         .spec
         .components()
-        .filter(|component| component.kind() != ComponentKind::StaticSite);
+        .filter(|component| !matches!(component.kind(), ComponentKind::StaticSite | ComponentKind::Job));
     with_instances
         .map(|component| component.instance_count() as usize)
         .sum()

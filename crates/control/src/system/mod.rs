@@ -23,6 +23,7 @@ mod invariants;
 mod operations;
 mod rollbacks;
 mod router;
+mod schedules;
 mod world;
 
 pub(crate) use world::World;

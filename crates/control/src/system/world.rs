@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     app::{Application, Refusal},
+    clock::Clock,
     config::Config,
     databases::{Authority, Databases},
     keep::{Nudge, keep_house},
@@ -43,10 +44,10 @@ use crate::{
 /// On a loaded machine; what takes longer is stuck.
 const SETTLES_WITHIN: Duration = Duration::from_mins(2);
 /// Real time without news, after which the clock is put forward: something waits for its next try.
-const PATIENCE: Duration = Duration::from_millis(1500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(1500);
 /// A little more than the server's own look after what could not be done.
-const FORWARD: Duration = Duration::from_secs(31);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+pub(super) const FORWARD: Duration = Duration::from_secs(31);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// A server that cannot start is started again by its supervisor.
 const STARTS: usize = 5;
 
@@ -59,6 +60,7 @@ pub(crate) struct World {
     builder: Arc<ScriptedBuilder>,
     images: ImageStore,
     config: Config,
+    pub(super) clock: Clock,
     port: u16,
     /// What the API said yes to.
     accepted: Mutex<Vec<(AppId, DeploymentId)>>,
@@ -116,6 +118,7 @@ impl World {
             router,
             images,
             config,
+            clock: Clock::default(),
             port,
             accepted: Mutex::default(),
             _directory: directory,
@@ -171,6 +174,7 @@ impl World {
             logs: Logs::new(self.config.data_dir.join("logs")),
             tasks: Tasks::default(),
             nudge: Nudge::default(),
+            clock: self.clock.clone(),
             store,
             engine: Arc::clone(&self.machine) as _,
             builder: Arc::clone(&self.builder) as _,
@@ -294,7 +298,7 @@ impl Server<'_> {
 }
 
 /// Everything that waits for a time within `by` is woken.
-async fn put_clock_forward(by: Duration) {
+pub(super) async fn put_clock_forward(by: Duration) {
     let before = Instant::now();
     tokio::time::pause();
     tokio::time::advance(by).await;

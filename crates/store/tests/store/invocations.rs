@@ -15,6 +15,8 @@ fn run(app: AppId, deployment: DeploymentId, trigger: Trigger) -> NewInvocation 
         job: "migrate".to_owned(),
         trigger,
         created_at: Timestamp::now(),
+        skipped: false,
+        note: None,
     }
 }
 
@@ -73,4 +75,50 @@ async fn the_first_end_counts_and_old_runs_are_forgotten() {
     let forgotten = store.forget_invocations(app, "migrate", 0).await.unwrap();
     let forgotten: Vec<_> = forgotten.iter().map(|row| row.id).collect();
     assert_eq!(forgotten, ids[..1]);
+}
+
+/// Otherwise a due time that was acted upon would be due again.
+#[tokio::test]
+async fn the_last_run_of_a_schedule_is_not_forgotten() {
+    let world = World::new().await;
+    let (app, deployment) = world.app("shop").await;
+    let store = &world.store;
+    let mut due_at = Timestamp::UNIX_EPOCH;
+    for hour in 0..3 {
+        due_at = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(hour);
+        let new = run(app, deployment, Trigger::Schedule { due_at });
+        store.ensure_invocation(&new).await.unwrap();
+        store
+            .end_invocation(new.id, InvocationPhase::Succeeded, Timestamp::now(), None)
+            .await
+            .unwrap();
+    }
+    let by_hand = run(app, deployment, Trigger::Manual { by: "admin".into() });
+    store.ensure_invocation(&by_hand).await.unwrap();
+    let forgotten = store.forget_invocations(app, "migrate", 1).await.unwrap();
+    assert_eq!(forgotten.len(), 2);
+    assert_eq!(store.last_due(app).await.unwrap()["migrate"], due_at);
+}
+
+#[tokio::test]
+async fn a_skipped_run_is_over_when_it_is_stored() {
+    let world = World::new().await;
+    let (app, deployment) = world.app("shop").await;
+    let store = &world.store;
+    let due_at = Timestamp::UNIX_EPOCH;
+    let new = NewInvocation {
+        skipped: true,
+        note: Some("the run before goes on".to_owned()),
+        ..run(app, deployment, Trigger::Schedule { due_at })
+    };
+    let row = store.ensure_invocation(&new).await.unwrap();
+    assert_eq!(row.phase, InvocationPhase::Skipped);
+    assert_eq!(row.completed_at, Some(new.created_at));
+    assert_eq!(row.note, new.note);
+    assert!(store.open_invocations(app).await.unwrap().is_empty());
+    assert_eq!(store.last_due(app).await.unwrap()["migrate"], due_at);
+    assert!(
+        store.last_invocation(app, "migrate").await.unwrap().is_none(),
+        "it did not run"
+    );
 }

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use mainstay_deploy::PhaseKind;
-use mainstay_store::PastDeployment;
+use mainstay_store::{InvocationPhase, PastDeployment};
 
 use crate::world::World;
 
@@ -31,6 +32,17 @@ async fn what_serves_waits_runs_or_can_be_rolled_back_to_is_held() {
     assert!(held(0).await.unwrap().contains(&failed));
     world.store.mark_instance_removed(instance).await.unwrap();
     assert!(!held(0).await.unwrap().contains(&failed));
+
+    // The same goes for a run of a job that is about to start.
+    let run = world.run(app, second).await;
+    assert!(held(0).await.unwrap().contains(&second));
+    let (now, canceled) = (Timestamp::now(), InvocationPhase::Canceled);
+    world
+        .store
+        .end_invocation(run, canceled, now, None)
+        .await
+        .unwrap();
+    assert!(!held(0).await.unwrap().contains(&second));
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use mainstay_deploy::{Event, PhaseKind, Recorded};
 use mainstay_spec::{
     AppSpec,
-    ids::{AppId, DeploymentId, InstanceId},
+    ids::{AppId, DeploymentId, InstanceId, InvocationId},
 };
-use mainstay_store::{AppChange, InstanceRow, NewDeployment, Store};
+use mainstay_store::{AppChange, InstanceRow, NewDeployment, NewInvocation, Store, Trigger};
 use uuid::Uuid;
 
 pub(crate) struct World {
@@ -60,6 +60,21 @@ impl World {
             .append_event(id, sequence, &recorded, phase, true)
             .await
             .unwrap();
+    }
+
+    /// A run of a job that was asked for and has not begun.
+    pub(crate) async fn run(&self, app: AppId, deployment: DeploymentId) -> InvocationId {
+        let new = NewInvocation {
+            id: InvocationId::from_uuid(Uuid::new_v4()),
+            app,
+            deployment,
+            job: "nightly".to_owned(),
+            trigger: Trigger::Manual { by: "admin".into() },
+            created_at: Timestamp::now(),
+            skipped: false,
+            note: None,
+        };
+        self.store.ensure_invocation(&new).await.unwrap().id
     }
 
     pub(crate) async fn instance(&self, app: AppId, deployment: DeploymentId) -> InstanceId {

@@ -8,6 +8,7 @@ use mainstay_diagnosis::facts::StopReason;
 use mainstay_spec::{
     AppSpec, ComponentRef,
     ids::{DeploymentId, InvocationId},
+    kind::ComponentKind,
 };
 use mainstay_store::{DeploymentRow, InvocationPhase, InvocationRow, NewInvocation, Trigger};
 use tokio::{
@@ -19,7 +20,7 @@ use super::{Actor, Message, current::Current};
 use crate::{
     platform::PlatformError,
     rollout::{
-        builds,
+        builds, evidence,
         jobs::{JobEnd, JobRefusal, JobReport, JobRun, log_name},
     },
 };
@@ -46,7 +47,9 @@ impl Actor {
         };
         let deployment = Arc::clone(&current.row);
         let changes = self.changes(&deployment).await?;
-        let row = self.begin(&deployment, job, Trigger::Deployment).await?;
+        let row = self
+            .begin(&deployment, job, Trigger::Deployment, false, None)
+            .await?;
         self.spawn_run(&deployment, row, &changes).await
     }
 
@@ -63,7 +66,7 @@ impl Actor {
         Ok(())
     }
 
-    async fn spawn_run(
+    pub(super) async fn spawn_run(
         &mut self,
         deployment: &DeploymentRow,
         row: InvocationRow,
@@ -72,10 +75,12 @@ impl Actor {
         let plan = match builds::instance_plan(&self.platform, deployment, &row.job, changes).await {
             Ok(plan) => plan,
             Err(error) => {
+                let operation = "planning the job's run";
+                let reason = evidence::internal(&row.job, ComponentKind::Job, operation, &error, 1);
                 let (now, failed) = (Timestamp::now(), InvocationPhase::Failed);
                 self.platform
                     .store
-                    .end_invocation(row.id, failed, now, None)
+                    .end_invocation(row.id, failed, now, Some(&reason))
                     .await?;
                 return Err(error);
             }
@@ -95,7 +100,8 @@ impl Actor {
         Ok(())
     }
 
-    /// After a restart: runs that belong to no deployment at work go on or are closed; the others are asked for by their deployment.
+    /// Runs that nobody is at, after a restart mostly: those that belong to no deployment at work go on or are closed, the others are asked for by
+    /// their deployment.
     pub(super) async fn take_up_jobs(&mut self) {
         let open = match self.platform.store.open_invocations(self.app).await {
             Ok(open) => open,
@@ -104,9 +110,11 @@ impl Actor {
                 return;
             }
         };
-        let at_work: HashSet<DeploymentId> = self.waiting.iter().map(|row| row.id).collect();
+        let current = self.current.as_ref().map(|current| &current.row);
+        let at_work: HashSet<DeploymentId> = self.waiting.iter().chain(current).map(|row| row.id).collect();
         for row in open {
-            if row.trigger == Trigger::Deployment && at_work.contains(&row.deployment) {
+            let is_awaited = row.trigger == Trigger::Deployment && at_work.contains(&row.deployment);
+            if is_awaited || self.running.contains_key(&row.id) {
                 continue;
             }
             let (id, job) = (row.id, row.job.clone());
@@ -141,18 +149,21 @@ impl Actor {
         if !matches!(deployment.spec.component(job), Some(ComponentRef::Job(_))) {
             return Err(JobRefusal::NoJob(job.to_owned()));
         }
-        let row = self.begin(&deployment, job, Trigger::Manual { by }).await?;
+        let by_hand = Trigger::Manual { by };
+        let row = self.begin(&deployment, job, by_hand, false, None).await?;
         let id = row.id;
         self.spawn_run(&deployment, row, &[]).await?;
         Ok(id)
     }
 
     /// Stores a run, and forgets the oldest ones of the job.
-    async fn begin(
+    pub(super) async fn begin(
         &self,
         deployment: &DeploymentRow,
         job: &str,
         trigger: Trigger,
+        skipped: bool,
+        note: Option<String>,
     ) -> Result<InvocationRow, PlatformError> {
         let new = NewInvocation {
             id: InvocationId::from_uuid(uuid::Uuid::new_v4()),
@@ -160,7 +171,9 @@ impl Actor {
             deployment: deployment.id,
             job: job.to_owned(),
             trigger,
-            created_at: Timestamp::now(),
+            created_at: self.platform.clock.now(),
+            skipped,
+            note,
         };
         let store = &self.platform.store;
         let row = store.ensure_invocation(&new).await?;
@@ -203,6 +216,9 @@ impl Actor {
         let running = self.running.remove(&report.invocation);
         self.platform.nudge.nudge();
         let awaited = running.is_some_and(|running| running.deployment.is_some());
+        if !awaited {
+            self.show_run(deployment, &report).await;
+        }
         // A job that was called off along with its deployment ends when that has moved on already.
         let is_awaited = |current: &Current| {
             let mut jobs = current.state.running_jobs().into_iter();

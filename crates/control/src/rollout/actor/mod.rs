@@ -4,6 +4,7 @@ mod commands;
 mod current;
 mod jobs;
 mod reasons;
+mod schedules;
 mod serving;
 
 use std::{
@@ -23,7 +24,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::{current::Current, jobs::Running, serving::Serving};
+use self::{current::Current, jobs::Running, schedules::Timetable, serving::Serving};
 use super::{
     jobs::{JobRefusal, JobReport},
     replica::Report,
@@ -91,6 +92,10 @@ pub(crate) struct Actor {
     serving: Option<Serving>,
     /// Job runs that have not ended.
     running: HashMap<InvocationId, Running>,
+    /// Of what serves; read when it begins to.
+    timetable: Option<Timetable>,
+    /// After the store refused.
+    schedules_wait_until: Instant,
     /// Deployments whose released fleets are being retired, by chores of their own.
     leaving: HashSet<DeploymentId>,
     /// Each ends with the deployment that it was about, if it was about one.
@@ -112,6 +117,8 @@ impl Actor {
             waiting: VecDeque::new(),
             serving: None,
             running: HashMap::new(),
+            timetable: None,
+            schedules_wait_until: Instant::now(),
             leaving: HashSet::new(),
             chores: JoinSet::new(),
         };
@@ -126,6 +133,7 @@ impl Actor {
         loop {
             self.begin_next().await;
             let deadline = self.current.as_ref().map(|current| current.deadline);
+            let due = self.next_due();
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Delete { gone }) => {
@@ -139,6 +147,7 @@ impl Actor {
                 },
                 Some((deployment, message)) = self.messages.recv() => self.hear(deployment, message).await,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.out_of_time().await,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.keep_schedules().await,
                 Some(done) = self.chores.join_next() => {
                     match done {
                         Ok(Some(deployment)) => drop(self.leaving.remove(&deployment)),
@@ -175,6 +184,7 @@ impl Actor {
             None => self.serve_again().await,
         }
         self.take_up_accepted().await;
+        self.take_up_jobs().await;
         self.retire_the_rest(StopReason::DeploymentEnded).await;
     }
 

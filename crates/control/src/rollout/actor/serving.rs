@@ -133,6 +133,8 @@ impl Actor {
     pub(super) async fn take_over(&mut self, current: Current) {
         let Current { row, fleet, over, .. } = current;
         drop(over);
+        // What is due by now is due by the schedules that were in effect until now.
+        self.keep_schedules().await;
         let fleet = fleet.unwrap_or_default();
         let previous = self.serving.replace(Serving {
             row: Arc::clone(&row),

@@ -1,0 +1,1 @@
+raise RuntimeError("the report of yesterday cannot be written")
