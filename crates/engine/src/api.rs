@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fmt,
+    fmt, io,
     net::Ipv4Addr,
     path::PathBuf,
     pin::Pin,
@@ -35,6 +35,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
         group: NameGroup,
         services: &[InternalService],
     ) -> Result<(), EngineError>;
+
+    /// Connects to the address as an instance of the app would, with its names and nameservers, and closes; takes little more than twice `within`.
+    async fn reach(&self, app: AppId, host: &str, port: u16, within: Duration) -> Result<Reach, EngineError>;
 
     /// Checks the command against the image's files without running anything.
     async fn preflight(&self, spec: &InstanceSpec) -> Result<(), PreflightError>;
@@ -87,6 +90,21 @@ pub trait Engine: fmt::Debug + Send + Sync {
         keep: &HashSet<InstanceId>,
         apps: &HashSet<AppId>,
     ) -> Result<SweepReport, EngineError>;
+}
+
+/// What became of a connection from an app's network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    Connected,
+    UnknownHost {
+        message: String,
+    },
+    /// It leads to the asker itself.
+    Loopback,
+    Failed {
+        kind: io::ErrorKind,
+        message: String,
+    },
 }
 
 /// What to run.

@@ -1,11 +1,10 @@
 //! The probe: a session with a component's own credentials, layer by layer, with the server's own words for what fails.
 //!
 //! A database that the platform runs is asked at the address of its instance, up to a query; of any other address only what can be known
-//! without logging in: whether its name resolves, and whether somebody takes the connection.
+//! without logging in, from the app's network: whether its name resolves, and whether somebody takes the connection.
 
 use std::{
     collections::BTreeMap,
-    io,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -15,13 +14,10 @@ use mainstay_diagnosis::{
     Reason, diagnose,
     facts::{DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, Facts, Subject, UsedDatabase},
 };
-use mainstay_engine::InstanceOwner;
+use mainstay_engine::{InstanceOwner, Reach};
 use mainstay_spec::{AppSpec, ids::AppId, kind::ComponentKind};
 use mainstay_store::DatabaseRow;
-use tokio::{
-    net::{TcpStream, lookup_host},
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     admin_session,
@@ -95,7 +91,7 @@ pub(crate) async fn used_by(platform: &Platform, asker: Asker<'_>) -> Vec<UsedDa
             let row = rows.iter().find(|row| row.name == target.host);
             let facts = match row {
                 Some(row) => ask(platform, row, &target).await?,
-                None => reach(&target).await,
+                None => reach(platform, asker.app, &target).await?,
             };
             used.push(UsedDatabase {
                 is_known: row.is_some(),
@@ -286,39 +282,20 @@ async fn usage(
     })
 }
 
-/// An address that is no database of the platform's: its name, and whether it takes a connection.
-async fn reach(target: &Target) -> DatabaseFacts {
-    let outcome = match timeout(REACHED_WITHIN, connect(target)).await {
-        Ok(outcome) => outcome,
-        Err(_) => not_available(Trouble::new(
-            DatabaseProblem::TimedOut,
-            format!("no answer within {} s", REACHED_WITHIN.as_secs()),
-        )),
-    };
-    facts(&target.host, target, outcome)
-}
-
-async fn connect(target: &Target) -> DatabaseOutcome {
-    let found = match lookup_host((target.host.as_str(), target.port)).await {
-        Ok(found) => found.collect::<Vec<_>>(),
-        Err(error) => {
-            return not_available(Trouble::new(DatabaseProblem::HostNotFound, error.to_string()));
+/// An address that is no database of the platform's: its name, and whether it takes a connection from where the app is. Nothing else may be told
+/// of it: what the app cannot reach is none of its business.
+async fn reach(platform: &Platform, app: AppId, target: &Target) -> Result<DatabaseFacts, PlatformError> {
+    let reached = platform
+        .engine
+        .reach(app, &target.host, target.port, REACHED_WITHIN)
+        .await?;
+    let outcome = match reached {
+        // What listens on the instance's own loopback is nobody's to ask.
+        Reach::Connected | Reach::Loopback => DatabaseOutcome::Available,
+        Reach::UnknownHost { message } => not_available(Trouble::new(DatabaseProblem::HostNotFound, message)),
+        Reach::Failed { kind, message } => {
+            not_available(Trouble::new(session::unreachable_by(kind), message))
         }
     };
-    // What loops back here is this machine, not the instance.
-    let elsewhere: Vec<SocketAddr> = found
-        .into_iter()
-        .filter(|address| !address.ip().is_loopback())
-        .collect();
-    if elsewhere.is_empty() {
-        return DatabaseOutcome::Available;
-    }
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in elsewhere {
-        match TcpStream::connect(address).await {
-            Ok(_) => return DatabaseOutcome::Available,
-            Err(error) => last = error,
-        }
-    }
-    not_available(session::unreachable_by(&last))
+    Ok(facts(&target.host, target, outcome))
 }

@@ -85,7 +85,7 @@ impl Session {
     async fn connect(login: &Login<'_>) -> Result<Self, Trouble> {
         let stream = TcpStream::connect(login.address)
             .await
-            .map_err(|error| unreachable_by(&error))?;
+            .map_err(|error| Trouble::new(unreachable_by(error.kind()), error.to_string()))?;
         let mut config = Config::new();
         config
             .user(login.user)
@@ -108,14 +108,13 @@ impl Session {
     }
 }
 
-pub(super) fn unreachable_by(error: &io::Error) -> Trouble {
-    let problem = match error.kind() {
+pub(super) fn unreachable_by(kind: io::ErrorKind) -> DatabaseProblem {
+    match kind {
         io::ErrorKind::ConnectionRefused => DatabaseProblem::Refused,
         io::ErrorKind::TimedOut => DatabaseProblem::TimedOut,
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => DatabaseProblem::Unreachable,
         _ => DatabaseProblem::Other,
-    };
-    Trouble::new(problem, error.to_string())
+    }
 }
 
 /// Decided by the server's SQLSTATE where there is one; never by its words.

@@ -18,8 +18,8 @@ use mainstay_diagnosis::facts::{
 };
 use mainstay_engine::{
     Engine, EngineError, ExecRequest, ExecSession, InstanceOwner, InstanceSpec, InstanceState, InstanceStats,
-    InstanceStatus, InternalService, LogQuery, LogStream, NameGroup, PreflightError, Remains, StartError,
-    SweepReport,
+    InstanceStatus, InternalService, LogQuery, LogStream, NameGroup, PreflightError, Reach, Remains,
+    StartError, SweepReport,
 };
 use mainstay_spec::ids::{AppId, InstanceId};
 use tokio::sync::watch;
@@ -216,6 +216,16 @@ impl Engine for Machine {
         _services: &[InternalService],
     ) -> Result<(), EngineError> {
         self.ask("set_internal_services", |_| ()).await
+    }
+
+    async fn reach(
+        &self,
+        _app: AppId,
+        _host: &str,
+        _port: u16,
+        _within: Duration,
+    ) -> Result<Reach, EngineError> {
+        self.ask("reach", |_| Reach::Connected).await
     }
 
     async fn preflight(&self, _spec: &InstanceSpec) -> Result<(), PreflightError> {

@@ -47,7 +47,7 @@ use mainstay_spec::ids::{AppId, InstanceId};
 
 use crate::api::{
     Engine, EngineError, ExecRequest, ExecSession, InstanceSpec, InstanceStats, InstanceStatus,
-    InternalService, LogQuery, LogStream, NameGroup, PreflightError, Remains, StartError, SweepReport,
+    InternalService, LogQuery, LogStream, NameGroup, PreflightError, Reach, Remains, StartError, SweepReport,
 };
 
 pub use config::{IDS_PER_APP, LayerOwner, LocalConfig};
@@ -200,6 +200,16 @@ impl Engine for LocalEngine {
         let set = self.inner.networks()?.set_services(app, group, services).await;
         set.map_err(EngineError::during(format!(
             "publish the component names of the app {app}"
+        )))
+    }
+
+    async fn reach(&self, app: AppId, host: &str, port: u16, within: Duration) -> Result<Reach, EngineError> {
+        let networks = self.networks();
+        let networks =
+            networks.ok_or_else(|| EngineError::plain("this engine was opened without networks"))?;
+        let reached = networks.reach(app, host.to_owned(), port, within).await;
+        reached.map_err(EngineError::during(format!(
+            "reach {host}:{port} from the network of the app {app}"
         )))
     }
 

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 
 mod isolation;
+mod reach;
 mod real_machine;
 mod services;
 mod upkeep;

@@ -186,6 +186,8 @@ impl Host {
             .iter()
             .flat_map(|listing| listing.lines().map(str::to_owned));
         lines
+            // The kernel's own addresses of IPv6 come a while after their device.
+            .filter(|line| !line.contains("fe80::"))
             .filter(|line| line.contains("ms-") || line.contains("10.21") || line.contains("table"))
             .collect()
     }

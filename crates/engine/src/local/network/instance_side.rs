@@ -34,6 +34,9 @@ const SETTINGS: [(&str, &str); 4] = [
     ("ipv4/conf/eth0/accept_redirects", "0"),
 ];
 
+/// Of the thread that opens it.
+pub(super) const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
+
 /// A network namespace, held open.
 #[derive(Debug)]
 pub(super) struct Namespace(OwnedFd);
@@ -50,7 +53,7 @@ impl Namespace {
             Ok((file, inode))
         };
         let (theirs, their_inode) = open(format!("/proc/{pid}/ns/net"))?;
-        let (_, our_inode) = open("/proc/thread-self/ns/net".to_owned())?;
+        let (_, our_inode) = open(OWN_NAMESPACE.to_owned())?;
         if their_inode == our_inode {
             Err(NetworkError::HostNamespace { pid })
         } else {
@@ -60,6 +63,12 @@ impl Namespace {
 
     pub(super) fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+impl From<File> for Namespace {
+    fn from(file: File) -> Self {
+        Self(file.into())
     }
 }
 

@@ -22,6 +22,7 @@ mod leases;
 mod name_files;
 mod netlink;
 mod nft;
+mod reach;
 mod rule_set;
 mod rules;
 mod state_file;
@@ -75,6 +76,8 @@ pub struct Networks {
     /// What the rules say now. Read by many, replaced only by who holds `policy`.
     allocations: Mutex<Arc<Allocations>>,
     policy: tokio::sync::Mutex<Policy>,
+    /// Turns of [`Networks::reach`].
+    visitors: tokio::sync::Semaphore,
     /// All was taken off the host, and nothing may put it back. Set under the lock of `policy`.
     removed: AtomicBool,
 }
@@ -105,6 +108,7 @@ impl Networks {
             leases: Mutex::new(leases),
             allocations: Mutex::default(),
             policy: tokio::sync::Mutex::default(),
+            visitors: tokio::sync::Semaphore::new(reach::VISITORS_MAX),
             removed: AtomicBool::new(false),
         };
         networks.prepare_host(&netlink).await?;
@@ -153,8 +157,17 @@ impl Networks {
         instance: InstanceId,
         netns_pid: i32,
     ) -> Result<Attachment, NetworkError> {
+        self.attach_namespace(tenant, instance, Namespace::of_process(netns_pid)?)
+            .await
+    }
+
+    async fn attach_namespace(
+        &self,
+        tenant: Tenant,
+        instance: InstanceId,
+        namespace: Namespace,
+    ) -> Result<Attachment, NetworkError> {
         self.refuse_if_removed()?;
-        let namespace = Namespace::of_process(netns_pid)?;
         let place = match tenant {
             Tenant::App(app) => {
                 self.ensure_app(app).await?;
