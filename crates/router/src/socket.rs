@@ -1,6 +1,7 @@
 //! TCP streams for hyper, with the cheaper system call where there is a choice.
 
 use std::{
+    cell::RefCell,
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
@@ -12,6 +13,11 @@ use tokio::net::TcpStream;
 
 /// Copying this much costs less than handing the kernel a list of pieces.
 const COPIED_BYTES_MAX: usize = 4096;
+
+thread_local! {
+    /// Where the pieces of one write are joined: one per thread, because a fresh one would have to be cleared for every write.
+    static JOINED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(COPIED_BYTES_MAX));
+}
 
 #[derive(Debug)]
 pub struct Socket(TokioIo<TcpStream>);
@@ -65,12 +71,12 @@ impl Write for Socket {
         if length > COPIED_BYTES_MAX {
             return self.stream().poll_write_vectored(context, pieces);
         }
-        let mut copied = [0; COPIED_BYTES_MAX];
-        let mut end = 0;
-        for piece in pieces {
-            copied[end..end + piece.len()].copy_from_slice(piece);
-            end += piece.len();
-        }
-        self.stream().poll_write(context, &copied[..end])
+        JOINED.with_borrow_mut(|joined| {
+            joined.clear();
+            for piece in pieces {
+                joined.extend_from_slice(piece);
+            }
+            self.stream().poll_write(context, joined)
+        })
     }
 }
