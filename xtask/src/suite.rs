@@ -1,7 +1,9 @@
 //! Running tests, faults and benchmarks.
 
+use std::process::Command;
+
 use crate::{
-    command::{cargo, exists, run, target},
+    command::{cargo, exists, root, run, target},
     leftovers::Snapshot,
     packages, programs,
     step::step,
@@ -39,40 +41,19 @@ pub(crate) fn test(filters: &[&str]) -> Result<(), String> {
 pub(crate) fn faults(filters: &[&str]) -> Result<(), String> {
     packages::require_root()?;
     packages::install_to_test()?;
-    let programs = programs::build_for_use()?;
-    let mut command = cargo();
-    command
-        .args([
-            "run",
-            "--release",
-            "--quiet",
-            "--package",
-            "mainstay-e2e",
-            "--bin",
-            "faults",
-            "--",
-        ])
-        .args(filters);
-    run(command.env("MAINSTAY_PROGRAMS", programs))
+    try_with("faults", filters)
 }
 
 /// Everything beside its named alternative in one run; the programs are those of a release.
 pub(crate) fn bench(arguments: &[&str]) -> Result<(), String> {
     packages::require_root()?;
     packages::install_to_bench()?;
-    let programs = programs::build_for_use()?;
-    let mut command = cargo();
-    command
-        .args([
-            "run",
-            "--release",
-            "--quiet",
-            "--package",
-            "mainstay-e2e",
-            "--bin",
-            "bench",
-            "--",
-        ])
-        .args(arguments);
+    try_with("bench", arguments)
+}
+
+fn try_with(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let programs = programs::build_to_try()?;
+    let mut command = Command::new(programs.join(program));
+    command.current_dir(root()).args(arguments);
     run(command.env("MAINSTAY_PROGRAMS", programs))
 }

@@ -28,6 +28,8 @@ pub(super) fn run_section(world: &mut World) -> Vec<Line> {
     command.args([
         "bench",
         "--quiet",
+        "--profile",
+        "router",
         "--package",
         "mainstay-router",
         "--bench",

@@ -1,6 +1,6 @@
 //! The router beside nginx as a proxy, in one run: CPU per request and latency, 1 KB and 1 MB answers, one core each.
 //!
-//! `cargo bench -p mainstay-router --bench against_nginx [-- --rounds N --seconds N --check --results FILE]`; needs `nginx`, `wrk` and `taskset`, and
+//! `cargo bench --profile router -p mainstay-router --bench against_nginx [-- --rounds N --seconds N --check --results FILE]`; needs `nginx`, `wrk` and `taskset`, and
 //! two cores: the proxy has the first one, visitors and the app share the second one. Both proxies take turns, and medians are
 //! compared, because other work on the machine moves both. The router runs in full: access log, request ids, counters.
 //! With `--check` it fails where a ratio is more than a tenth above its target; with `--results` the numbers are also written down as JSON.
