@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+/// Where help shows what all commands have.
+const EVERYWHERE: &str = "Options of every command";
 const URL_DEFAULT: &str = "http://127.0.0.1:4400";
 const TOKEN_FILE_DEFAULT: &str = "/var/lib/mainstay/token";
 
@@ -12,13 +14,19 @@ const TOKEN_FILE_DEFAULT: &str = "/var/lib/mainstay/token";
 #[command(name = "mainstay", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// Text for people, JSON for programs.
-    #[arg(long, short, global = true, value_enum, default_value_t = Format::Text)]
+    #[arg(long, short, global = true, help_heading = EVERYWHERE, value_enum, default_value_t = Format::Text)]
     pub output: Format,
+    /// Which columns a list has, by their names and in this order: "ID,Spec.Name".
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_delimiter = ',', value_name = "COLUMNS")]
+    pub format: Vec<String>,
+    /// Lists without their line of headings.
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub no_header: bool,
     /// Where the API is.
-    #[arg(long, global = true, env = "MAINSTAY_URL", default_value = URL_DEFAULT)]
+    #[arg(long, short = 'u', global = true, help_heading = EVERYWHERE, env = "MAINSTAY_URL", default_value = URL_DEFAULT)]
     pub api_url: String,
     /// The API token is read from this file, unless `MAINSTAY_TOKEN` holds it.
-    #[arg(long, global = true, env = "MAINSTAY_TOKEN_FILE", default_value = TOKEN_FILE_DEFAULT)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "MAINSTAY_TOKEN_FILE", default_value = TOKEN_FILE_DEFAULT)]
     pub token_file: PathBuf,
     #[command(subcommand)]
     pub command: Command,
@@ -90,6 +98,7 @@ pub(crate) struct Deploy {
     pub no_wait: bool,
 }
 
+/// What is ours, and every subcommand that `doctl apps` has for an app that is there, by the same names and aliases.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Apps {
     /// Create an app from a spec.
@@ -130,7 +139,7 @@ pub(crate) enum Apps {
         wait: bool,
     },
     /// Delete an app with everything of it.
-    #[command(visible_alias = "rm")]
+    #[command(visible_aliases = ["d", "rm"])]
     Delete {
         app: String,
         /// Do not ask.
@@ -141,6 +150,7 @@ pub(crate) enum Apps {
         delete_databases: bool,
     },
     /// Replace the instances by new ones of the same build.
+    #[command(visible_alias = "r")]
     Restart {
         app: String,
         #[arg(long)]
@@ -170,6 +180,7 @@ pub(crate) enum Apps {
         wait: bool,
     },
     /// List the running instances.
+    #[command(visible_aliases = ["list-instances", "i"])]
     Instances { app: String },
     /// List what happened to the instances, oldest first: starts, ends, restarts.
     Events {
@@ -179,6 +190,121 @@ pub(crate) enum Apps {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
         count: u32,
     },
+    #[command(flatten)]
+    AsDoctl(AsDoctl),
+}
+
+/// What doctl has below `apps`, and we have elsewhere as well.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AsDoctl {
+    /// Deploy the newest source.
+    #[command(visible_alias = "cd")]
+    CreateDeployment {
+        app: String,
+        /// Build even though nothing changed, without caches.
+        #[arg(long)]
+        force_rebuild: bool,
+        /// Wait until it serves.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Show a deployment.
+    #[command(visible_alias = "gd")]
+    GetDeployment { app: String, deployment: String },
+    /// List the deployments, newest first.
+    #[command(visible_alias = "lsd")]
+    ListDeployments { app: String },
+    /// List the runs of an app's jobs, newest first.
+    #[command(visible_alias = "lsji")]
+    ListJobInvocations {
+        app: String,
+        /// Of this deployment only.
+        #[arg(long)]
+        deployment: Option<String>,
+        /// Of this job only; may be given several times.
+        #[arg(long)]
+        job_name: Vec<String>,
+    },
+    /// Show a run of a job.
+    #[command(visible_alias = "gji")]
+    GetJobInvocation { app: String, invocation: String },
+    /// End a run of a job before its time.
+    #[command(visible_alias = "cji")]
+    CancelJobInvocation { app: String, invocation: String },
+    /// List an app's events: its deployments.
+    #[command(visible_alias = "lse")]
+    ListEvents {
+        app: String,
+        /// Of this type only.
+        #[arg(long, value_parser = ["deployment", "autoscaling"], ignore_case = true)]
+        event_type: Option<String>,
+    },
+    /// Show an event.
+    #[command(visible_alias = "ge")]
+    GetEvent { app: String, event: String },
+    /// Call off what an event is about.
+    #[command(visible_alias = "ce")]
+    CancelEvent { app: String, event: String },
+    /// Show the logs of an app, as `mainstay logs`.
+    #[command(visible_alias = "l")]
+    Logs(Logs),
+    /// Open a shell in an instance.
+    #[command(visible_alias = "cs")]
+    Console {
+        app: String,
+        component: String,
+        /// `web-0`; the first running instance when not given.
+        instance: Option<String>,
+        #[arg(long, conflicts_with = "instance")]
+        instance_name: Option<String>,
+    },
+    /// List the regions: the one that this machine is.
+    ListRegions,
+    /// Ask what a spec would become, without creating anything.
+    #[command(visible_alias = "p")]
+    Propose {
+        /// The spec's file; `-` is standard input.
+        #[arg(long)]
+        spec: PathBuf,
+        /// The app that it is an update of.
+        #[arg(long)]
+        app: Option<String>,
+    },
+    /// List the alerts.
+    #[command(visible_alias = "la")]
+    ListAlerts { app: String },
+    /// Say who is told of an alert.
+    #[command(visible_alias = "uad")]
+    UpdateAlertDestinations {
+        app: String,
+        alert: String,
+        /// A file (YAML or JSON; `-` is standard input) with `emails` and `slack_webhooks`.
+        #[arg(long)]
+        app_alert_destinations: PathBuf,
+    },
+    /// App specs.
+    #[command(subcommand)]
+    Spec(Spec),
+    /// What there is to choose from.
+    #[command(subcommand)]
+    Tier(Tier),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tier {
+    /// Sizes of instances.
+    #[command(subcommand)]
+    InstanceSize(InstanceSizes),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InstanceSizes {
+    /// List the sizes.
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show a size.
+    #[command(visible_alias = "g")]
+    Get { slug: String },
 }
 
 #[derive(Debug, Subcommand)]
@@ -286,6 +412,12 @@ pub(crate) struct Logs {
     /// Only the last lines.
     #[arg(long)]
     pub tail: Option<u32>,
+    /// Of one run of a job.
+    #[arg(long, conflicts_with_all = ["component", "deployment", "type"])]
+    pub job_invocation: Option<String>,
+    /// The lines alone, without component and time.
+    #[arg(long)]
+    pub no_prefix: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -323,7 +455,15 @@ pub(crate) enum Spec {
     Validate {
         /// The spec's file; `-` is standard input.
         file: PathBuf,
+        /// Nothing else is ever asked of the server.
+        #[arg(long, hide = true)]
+        schema_only: bool,
     },
-    /// Print the spec of an app.
-    Get { app: String },
+    /// Print the spec of an app, as YAML or (`--format json`) as JSON.
+    Get {
+        app: String,
+        /// As this deployment had it.
+        #[arg(long)]
+        deployment: Option<String>,
+    },
 }

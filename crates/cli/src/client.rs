@@ -3,11 +3,13 @@
 use std::{path::Path, time::Duration};
 
 use mainstay_api::{
-    App, AppResponse, AppsResponse, AuditEntry, AuditResponse, CreateTokenRequest, Deployment,
-    DeploymentResponse, DeploymentsResponse, ErrorBody, ExecResponse, Instance, InstanceEvent,
-    InstanceEventsResponse, InstancesResponse, JobInvocation, JobInvocationResponse, JobInvocationsResponse,
-    Limit, LimitsResponse, LogsResponse, RollbackValidationResponse, Token, TokenResponse, TokensResponse,
-    UpdateAppRequest,
+    Alert, AlertDestinationsRequest, AlertResponse, AlertsResponse, App, AppResponse, AppsResponse,
+    AuditEntry, AuditResponse, CreateTokenRequest, Deployment, DeploymentResponse, DeploymentsResponse,
+    ErrorBody, Event, EventResponse, EventsResponse, ExecResponse, Instance, InstanceEvent,
+    InstanceEventsResponse, InstanceSize, InstanceSizeResponse, InstanceSizesResponse, InstancesResponse,
+    JobInvocation, JobInvocationResponse, JobInvocationsResponse, Limit, LimitsResponse, LogsResponse,
+    ProposeResponse, Region, RegionsResponse, RollbackValidationResponse, Token, TokenResponse,
+    TokensResponse, UpdateAppRequest,
 };
 use mainstay_spec::AppSpec;
 use reqwest::{Body, Method, RequestBuilder, Response};
@@ -19,7 +21,10 @@ use crate::error::CliError;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 const UPLOAD_WITHIN: Duration = Duration::from_mins(30);
-const PER_PAGE: u32 = 200;
+/// The most that the API gives at once.
+const PER_PAGE: usize = 200;
+/// Of one list: more than a platform has of anything.
+const PAGES_MAX: u32 = 1000;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
@@ -67,8 +72,7 @@ impl Client {
     }
 
     pub(crate) async fn apps(&self) -> Result<Vec<App>, CliError> {
-        let answer: AppsResponse = self.get(&format!("/v2/apps?per_page={PER_PAGE}")).await?;
-        Ok(answer.apps)
+        self.all("/v2/apps?", |answer: AppsResponse| answer.apps).await
     }
 
     /// By id or name.
@@ -183,11 +187,17 @@ impl Client {
         Ok(answer.instances)
     }
 
+    /// Newest first.
     pub(crate) async fn deployments(&self, app: &str) -> Result<Vec<Deployment>, CliError> {
-        let answer: DeploymentsResponse = self
-            .get(&format!("/v2/apps/{app}/deployments?per_page=50"))
-            .await?;
-        Ok(answer.deployments)
+        let path = format!("/v2/apps/{app}/deployments?");
+        self.all(&path, |answer: DeploymentsResponse| answer.deployments)
+            .await
+    }
+
+    pub(crate) async fn newest_deployment(&self, app: &str) -> Result<Option<Deployment>, CliError> {
+        let path = format!("/v2/apps/{app}/deployments?per_page=1");
+        let answer: DeploymentsResponse = self.get(&path).await?;
+        Ok(answer.deployments.into_iter().next())
     }
 
     pub(crate) async fn deployment(&self, app: &str, deployment: &str) -> Result<Deployment, CliError> {
@@ -254,9 +264,9 @@ impl Client {
         let jobs = jobs.iter().map(|job| format!("&job_names={}", escaped(job)));
         let deployment = deployment.map(|id| format!("&deployment_id={}", escaped(id)));
         let filter: String = jobs.chain(deployment).collect();
-        let path = format!("/v2/apps/{app}/job-invocations?per_page=50{filter}");
-        let answer: JobInvocationsResponse = self.get(&path).await?;
-        Ok(answer.job_invocations)
+        let path = format!("/v2/apps/{app}/job-invocations?{filter}");
+        self.all(&path, |answer: JobInvocationsResponse| answer.job_invocations)
+            .await
     }
 
     pub(crate) async fn invocation(&self, app: &str, run: &str) -> Result<JobInvocation, CliError> {
@@ -310,6 +320,89 @@ impl Client {
             .timeout(UPLOAD_WITHIN);
         let answer: UploadAnswer = decoded(self.checked(request.body(Body::from(archive))).await?).await?;
         Ok(answer.upload.source)
+    }
+
+    /// Newest first; `kind` is a word of the API's.
+    pub(crate) async fn events(&self, app: &str, kind: Option<&str>) -> Result<Vec<Event>, CliError> {
+        let of = kind
+            .map(|kind| format!("&event_types={}", escaped(kind)))
+            .unwrap_or_default();
+        let path = format!("/v2/apps/{app}/events?{of}");
+        self.all(&path, |answer: EventsResponse| answer.events).await
+    }
+
+    pub(crate) async fn event(&self, app: &str, event: &str) -> Result<Event, CliError> {
+        let path = format!("/v2/apps/{app}/events/{}", escaped(event));
+        let answer: EventResponse = self.get(&path).await?;
+        Ok(answer.event)
+    }
+
+    pub(crate) async fn cancel_event(&self, app: &str, event: &str) -> Result<Event, CliError> {
+        let path = format!("/v2/apps/{app}/events/{}/cancel", escaped(event));
+        let answer: EventResponse = self.send(Method::POST, &path, &Value::Null).await?;
+        Ok(answer.event)
+    }
+
+    pub(crate) async fn regions(&self) -> Result<Vec<Region>, CliError> {
+        let answer: RegionsResponse = self.get("/v2/apps/regions").await?;
+        Ok(answer.regions)
+    }
+
+    pub(crate) async fn instance_sizes(&self) -> Result<Vec<InstanceSize>, CliError> {
+        let answer: InstanceSizesResponse = self.get("/v2/apps/tiers/instance_sizes").await?;
+        Ok(answer.instance_sizes)
+    }
+
+    pub(crate) async fn instance_size(&self, slug: &str) -> Result<InstanceSize, CliError> {
+        let path = format!("/v2/apps/tiers/instance_sizes/{}", escaped(slug));
+        let answer: InstanceSizeResponse = self.get(&path).await?;
+        Ok(answer.instance_size)
+    }
+
+    pub(crate) async fn propose(
+        &self,
+        spec: &AppSpec,
+        app: Option<&str>,
+    ) -> Result<ProposeResponse, CliError> {
+        let body = json!({ "spec": spec, "app_id": app });
+        self.send(Method::POST, "/v2/apps/propose", &body).await
+    }
+
+    pub(crate) async fn alerts(&self, app: &str) -> Result<Vec<Alert>, CliError> {
+        let answer: AlertsResponse = self.get(&format!("/v2/apps/{app}/alerts")).await?;
+        Ok(answer.alerts)
+    }
+
+    pub(crate) async fn send_alert_to(
+        &self,
+        app: &str,
+        alert: &str,
+        destinations: &AlertDestinationsRequest,
+    ) -> Result<Alert, CliError> {
+        let path = format!("/v2/apps/{app}/alerts/{}/destinations", escaped(alert));
+        let answer: AlertResponse = self.send(Method::POST, &path, &json!(destinations)).await?;
+        Ok(answer.alert)
+    }
+
+    /// All pages of a list; `path` ends within its query.
+    async fn all<T: DeserializeOwned, I>(
+        &self,
+        path: &str,
+        items: impl Fn(T) -> Vec<I>,
+    ) -> Result<Vec<I>, CliError> {
+        let mut all = Vec::new();
+        for page in 1..=PAGES_MAX {
+            let answer: T = self
+                .get(&format!("{path}&page={page}&per_page={PER_PAGE}"))
+                .await?;
+            let found = items(answer);
+            let is_last = found.len() < PER_PAGE;
+            all.extend(found);
+            if is_last {
+                break;
+            }
+        }
+        Ok(all)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {

@@ -5,6 +5,7 @@
 
 mod apps;
 mod broken;
+mod commands;
 mod databases;
 mod images;
 mod jobs;
@@ -27,6 +28,10 @@ const SCENARIOS: &[Scenario] = &[
     (
         "the_example_serves_and_an_unchanged_build_is_reused",
         apps::the_example_serves_and_an_unchanged_build_is_reused,
+    ),
+    (
+        "apps_answer_to_doctls_commands",
+        commands::apps_answer_to_doctls_commands,
     ),
     ("a_static_site_serves", apps::a_static_site_serves),
     ("a_node_app_serves", apps::a_node_app_serves),

@@ -6,10 +6,11 @@ use std::{
     process::ExitCode,
 };
 
-use mainstay_api::{App, AppResponse, Deployment, InstanceEvent};
+use mainstay_api::{App, AppResponse, Deployment, Instance, InstanceEvent};
 use mainstay_spec::{AppSpec, Sources};
 
 use super::{
+    as_doctl,
     deploy::{self, update},
     follow,
     rollback::{self, How},
@@ -20,7 +21,7 @@ use crate::{
     args::Apps,
     client::Client,
     error::CliError,
-    output::{Output, card, table},
+    output::{Column, Output, card, time},
 };
 
 pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Result<ExitCode, CliError> {
@@ -93,6 +94,7 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
             component,
             count,
         } => events(client, output, &app, component.as_deref(), count).await,
+        Apps::AsDoctl(command) => as_doctl::run(client, output, command).await,
     }
 }
 
@@ -118,25 +120,28 @@ async fn accepted(
 
 async fn list(client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     let apps = client.apps().await?;
-    output.data(&apps, || {
-        let rows: Vec<Vec<String>> = apps.iter().map(row).collect();
-        table(&["ID", "NAME", "STATE", "URL", "UPDATED"], &rows)
-    });
+    output.list(&apps, &COLUMNS)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(app: &App) -> Vec<String> {
-    let updated = app
-        .updated_at
-        .map(|at| at.strftime("%F %T").to_string())
-        .unwrap_or_default();
-    vec![
-        app.id.clone(),
-        app.spec.name.clone(),
-        state(app),
-        app.default_ingress.clone(),
-        updated,
-    ]
+/// The keys are doctl's, where it has them.
+const COLUMNS: [Column<App>; 8] = [
+    Column::new("ID", "ID", |app| app.id.clone()),
+    Column::new("Spec.Name", "NAME", |app| app.spec.name.clone()),
+    Column::new("State", "STATE", state),
+    Column::new("DefaultIngress", "URL", |app| app.default_ingress.clone()),
+    Column::on_request("ActiveDeployment.ID", "ACTIVE DEPLOYMENT", |app| {
+        id_of(app.active_deployment.as_ref())
+    }),
+    Column::on_request("InProgressDeployment.ID", "IN PROGRESS DEPLOYMENT", |app| {
+        id_of(app.in_progress_deployment.as_ref())
+    }),
+    Column::on_request("Created", "CREATED", |app| time(app.created_at)),
+    Column::new("Updated", "UPDATED", |app| time(app.updated_at)),
+];
+
+fn id_of(deployment: Option<&Deployment>) -> String {
+    deployment.map_or(String::new(), |deployment| deployment.id.clone())
 }
 
 fn state(app: &App) -> String {
@@ -236,10 +241,7 @@ async fn events(
 
 /// "2026-11-26 05:10:00  web-0  EXITED  exited with code 3  (ContainerExitNonZero: exited_with_error)".
 fn event_line(event: &InstanceEvent) -> String {
-    let at = event
-        .created_at
-        .map(|at| at.strftime("%F %T").to_string())
-        .unwrap_or_default();
+    let at = time(event.created_at);
     let reason = if event.reason_code.is_empty() {
         String::new()
     } else {
@@ -256,24 +258,24 @@ fn event_line(event: &InstanceEvent) -> String {
 async fn instances(client: &Client, output: &Output, app: &str) -> Result<ExitCode, CliError> {
     let app = client.app(app).await?;
     let instances = client.instances(&app.id).await?;
-    output.data(&instances, || {
-        let row = |instance: &mainstay_api::Instance| {
-            let started = instance
-                .started_at
-                .map(|at| at.strftime("%F %T").to_string())
-                .unwrap_or_default();
-            vec![
-                instance.instance_alias.clone(),
-                instance.component_name.clone(),
-                instance.state.as_str().to_lowercase(),
-                started,
-                instance.instance_id.clone(),
-            ]
-        };
-        let rows: Vec<_> = instances.iter().map(row).collect();
-        let reasons = instances.iter().filter_map(|instance| instance.reason.as_ref());
-        let open = reasons.filter(|reason| reason.resolved_at.is_none()).map(card);
-        table(&["NAME", "COMPONENT", "STATE", "STARTED", "ID"], &rows) + &open.collect::<String>()
-    });
+    output.list(&instances, &INSTANCE_COLUMNS)?;
+    let reasons = instances.iter().filter_map(|instance| instance.reason.as_ref());
+    let open = reasons.filter(|reason| reason.resolved_at.is_none());
+    output.text(&open.map(card).collect::<String>());
     Ok(ExitCode::SUCCESS)
 }
+
+const INSTANCE_COLUMNS: [Column<Instance>; 6] = [
+    Column::new("Name", "NAME", |instance| instance.instance_alias.clone()),
+    Column::new("ComponentName", "COMPONENT", |instance| {
+        instance.component_name.clone()
+    }),
+    Column::on_request("ComponentType", "TYPE", |instance| {
+        instance.component_type.as_str().to_lowercase()
+    }),
+    Column::new("State", "STATE", |instance| {
+        instance.state.as_str().to_lowercase()
+    }),
+    Column::new("Started", "STARTED", |instance| time(instance.started_at)),
+    Column::new("ID", "ID", |instance| instance.instance_id.clone()),
+];

@@ -9,7 +9,7 @@ use crate::{
     args::Deployments,
     client::Client,
     error::CliError,
-    output::{Output, table},
+    output::{Column, Output, time},
 };
 
 pub(super) async fn run(
@@ -21,10 +21,7 @@ pub(super) async fn run(
         Deployments::List { app } => {
             let app = client.app(&app).await?;
             let deployments = client.deployments(&app.id).await?;
-            output.data(&deployments, || {
-                let rows: Vec<_> = deployments.iter().map(row).collect();
-                table(&["ID", "CAUSE", "PROGRESS", "PHASE", "REASON", "CREATED"], &rows)
-            });
+            output.list(&deployments, &COLUMNS)?;
             Ok(ExitCode::SUCCESS)
         }
         Deployments::Get { app, deployment } => {
@@ -69,31 +66,36 @@ pub(super) async fn find(
     if let Some(id) = deployment {
         client.deployment(app, id).await
     } else {
-        let newest = client.deployments(app).await?.into_iter().next();
+        let newest = client.newest_deployment(app).await?;
         newest.ok_or_else(|| CliError::Usage("the app has no deployment".into()))
     }
 }
 
-fn row(deployment: &Deployment) -> Vec<String> {
+/// The keys are doctl's, where it has them.
+pub(super) const COLUMNS: [Column<Deployment>; 7] = [
+    Column::new("ID", "ID", |deployment| deployment.id.clone()),
+    Column::new("Cause", "CAUSE", |deployment| deployment.cause.clone()),
+    Column::new("Progress", "PROGRESS", progress),
+    Column::new("Phase", "PHASE", |deployment| {
+        deployment.phase.as_str().to_owned()
+    }),
+    Column::new("Reason", "REASON", |deployment| {
+        let reason = deployment.reason.as_ref();
+        reason.map_or(String::new(), |reason| {
+            format!("{} ({})", reason.code, reason.cause)
+        })
+    }),
+    Column::new("Created", "CREATED", |deployment| time(deployment.created_at)),
+    Column::on_request("Updated", "UPDATED", |deployment| time(deployment.updated_at)),
+];
+
+/// "5/6 (errors: 1)".
+fn progress(deployment: &Deployment) -> String {
     let progress = deployment.progress.clone().unwrap_or_default();
     let errors = if progress.error_steps > 0 {
         format!(" (errors: {})", progress.error_steps)
     } else {
         String::new()
     };
-    vec![
-        deployment.id.clone(),
-        deployment.cause.clone(),
-        format!("{}/{}{errors}", progress.success_steps, progress.total_steps),
-        deployment.phase.as_str().to_owned(),
-        deployment
-            .reason
-            .as_ref()
-            .map(|reason| format!("{} ({})", reason.code, reason.cause))
-            .unwrap_or_default(),
-        deployment
-            .created_at
-            .map(|at| at.strftime("%F %T").to_string())
-            .unwrap_or_default(),
-    ]
+    format!("{}/{}{errors}", progress.success_steps, progress.total_steps)
 }

@@ -10,7 +10,7 @@ use crate::{
     args::Jobs,
     client::Client,
     error::CliError,
-    output::{Output, card, table},
+    output::{Column, Output, card, time},
 };
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -20,20 +20,7 @@ pub(super) async fn run(client: &Client, output: &Output, command: Jobs) -> Resu
         Jobs::List { app, job, deployment } => {
             let app = client.app(&app).await?;
             let runs = client.invocations(&app.id, &job, deployment.as_deref()).await?;
-            output.data(&runs, || {
-                let rows: Vec<_> = runs.iter().map(row).collect();
-                let columns = [
-                    "ID",
-                    "JOB",
-                    "TRIGGER",
-                    "PHASE",
-                    "REASON",
-                    "DUE",
-                    "STARTED",
-                    "COMPLETED",
-                ];
-                table(&columns, &rows)
-            });
+            output.list(&runs, &COLUMNS)?;
             Ok(ExitCode::SUCCESS)
         }
         Jobs::Get { app, run } => {
@@ -66,7 +53,12 @@ pub(super) async fn run(client: &Client, output: &Output, command: Jobs) -> Resu
         } => {
             let app = client.app(&app).await?;
             let run = client.invocation(&app.id, &run).await?;
-            logs::of_run(client, output, &app.id, &run, follow, tail).await
+            let reading = logs::Reading {
+                follow,
+                tail,
+                no_prefix: false,
+            };
+            logs::of_run(client, output, &app.id, &run, reading).await
         }
     }
 }
@@ -83,7 +75,7 @@ fn exit_code(run: &JobInvocation) -> ExitCode {
     }
 }
 
-fn outcome(run: &JobInvocation) -> String {
+pub(super) fn outcome(run: &JobInvocation) -> String {
     let state = run.phase.as_str().to_lowercase();
     let line = format!("Run {} of job {} is {state}.", run.id, run.job_name);
     let line = [line.as_str(), &run.note].join(" ");
@@ -93,29 +85,35 @@ fn outcome(run: &JobInvocation) -> String {
     }
 }
 
-fn row(run: &JobInvocation) -> Vec<String> {
-    let trigger = match run.trigger.as_ref().map(|trigger| trigger.r#type) {
+/// The keys are doctl's, where it has them.
+pub(super) const COLUMNS: [Column<JobInvocation>; 9] = [
+    Column::new("ID", "ID", |run| run.id.clone()),
+    Column::new("Jobname", "JOB", |run| run.job_name.clone()),
+    Column::new("Trigger", "TRIGGER", trigger),
+    Column::new("Phase", "PHASE", |run| run.phase.as_str().to_owned()),
+    Column::new("Reason", "REASON", |run| {
+        let reason = run.reason.as_ref();
+        reason.map_or_else(
+            || run.note.clone(),
+            |reason| format!("{} ({})", reason.code, reason.cause),
+        )
+    }),
+    Column::new("Due", "DUE", |run| time(due(run))),
+    Column::on_request("Created", "CREATED", |run| time(run.created_at)),
+    Column::new("Started", "STARTED", |run| time(run.started_at)),
+    Column::new("Completed", "COMPLETED", |run| time(run.completed_at)),
+];
+
+fn due(run: &JobInvocation) -> Option<Timestamp> {
+    let trigger = run.trigger.as_ref()?;
+    trigger.scheduled.as_ref()?.due_at
+}
+
+fn trigger(run: &JobInvocation) -> String {
+    match run.trigger.as_ref().map(|trigger| trigger.r#type) {
         None | Some(JobTriggerType::Unknown) => "deployment",
         Some(JobTriggerType::Scheduled) => "schedule",
         Some(JobTriggerType::Manual) => "by hand",
-    };
-    let scheduled = run
-        .trigger
-        .as_ref()
-        .and_then(|trigger| trigger.scheduled.as_ref());
-    let due = scheduled.and_then(|scheduled| scheduled.due_at);
-    let time = |at: Option<Timestamp>| at.map_or(String::new(), |at| at.strftime("%F %T").to_string());
-    vec![
-        run.id.clone(),
-        run.job_name.clone(),
-        trigger.to_owned(),
-        run.phase.as_str().to_owned(),
-        run.reason.as_ref().map_or_else(
-            || run.note.clone(),
-            |reason| format!("{} ({})", reason.code, reason.cause),
-        ),
-        time(due),
-        time(run.started_at),
-        time(run.completed_at),
-    ]
+    }
+    .to_owned()
 }

@@ -1,6 +1,7 @@
 //! One file per group of commands.
 
 mod apps;
+mod as_doctl;
 mod deploy;
 mod deployments;
 mod exec;

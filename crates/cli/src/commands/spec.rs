@@ -13,13 +13,41 @@ pub(super) async fn run(
     command: Spec,
 ) -> Result<ExitCode, CliError> {
     match command {
-        Spec::Validate { file } => validate(output, &file),
-        Spec::Get { app } => {
-            let app = client()?.app(&app).await?;
-            output.data(&app.spec, || app.spec.to_yaml());
-            Ok(ExitCode::SUCCESS)
-        }
+        Spec::Validate { file, .. } => validate(output, &file),
+        Spec::Get { app, deployment } => get(&client()?, output, &app, deployment.as_deref()).await,
     }
+}
+
+async fn get(
+    client: &Client,
+    output: &Output,
+    app: &str,
+    deployment: Option<&str>,
+) -> Result<ExitCode, CliError> {
+    let app = client.app(app).await?;
+    let spec = match deployment {
+        Some(id) => client.deployment(&app.id, id).await?.spec,
+        None => app.spec,
+    };
+    let as_json = match output.columns() {
+        [] => false,
+        [word] if word == "yaml" => false,
+        [word] if word == "json" => true,
+        words => {
+            let given = words.join(",");
+            return Err(CliError::Usage(format!(
+                "--format: a spec is written as `yaml` or `json`, not as `{given}`"
+            )));
+        }
+    };
+    output.data(&spec, || {
+        if as_json {
+            serde_json::to_string_pretty(&spec).unwrap_or_default()
+        } else {
+            spec.to_yaml()
+        }
+    });
+    Ok(ExitCode::SUCCESS)
 }
 
 fn validate(output: &Output, file: &Path) -> Result<ExitCode, CliError> {

@@ -1,0 +1,263 @@
+//! `mainstay apps` by the names that doctl has: what is ours does the work, and objects are lists of one in JSON.
+
+use std::process::ExitCode;
+
+use mainstay_api::{Alert, AlertDestinationsRequest, Event, InstanceSize, ProposeResponse, Region};
+use mainstay_spec::Sources;
+use serde::Serialize;
+
+use super::{deployments, exec, follow, jobs, logs, outcome, read, spec};
+use crate::{
+    args::{AsDoctl, Exec, InstanceSizes, Tier},
+    client::Client,
+    error::CliError,
+    output::{Column, Output, time},
+};
+
+pub(super) async fn run(client: &Client, output: &Output, command: AsDoctl) -> Result<ExitCode, CliError> {
+    match command {
+        AsDoctl::Logs(wish) => logs::logs(client, output, wish).await,
+        AsDoctl::Console {
+            app,
+            component,
+            instance,
+            instance_name,
+        } => {
+            let wish = Exec {
+                app,
+                component,
+                instance: instance.or(instance_name),
+                command: Vec::new(),
+            };
+            exec::exec(client, wish).await
+        }
+        AsDoctl::Spec(command) => spec::run(|| Ok(client.clone()), output, command).await,
+        AsDoctl::CreateDeployment {
+            app,
+            force_rebuild,
+            wait,
+        } => create_deployment(client, output, &app, force_rebuild, wait).await,
+        other => {
+            ask(client, output, other).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// What ends well when it was answered.
+async fn ask(client: &Client, output: &Output, command: AsDoctl) -> Result<(), CliError> {
+    match command {
+        AsDoctl::GetDeployment { app, deployment } => {
+            let app = client.app(&app).await?;
+            let found = client.deployment(&app.id, &deployment).await?;
+            output.data(&[&found], || outcome(&found));
+            Ok(())
+        }
+        AsDoctl::ListDeployments { app } => {
+            let app = client.app(&app).await?;
+            output.list(&client.deployments(&app.id).await?, &deployments::COLUMNS)
+        }
+        AsDoctl::ListJobInvocations {
+            app,
+            deployment,
+            job_name,
+        } => {
+            let app = client.app(&app).await?;
+            let runs = client.invocations(&app.id, &job_name, deployment.as_deref());
+            output.list(&runs.await?, &jobs::COLUMNS)
+        }
+        AsDoctl::GetJobInvocation { app, invocation } => {
+            let app = client.app(&app).await?;
+            let run = client.invocation(&app.id, &invocation).await?;
+            output.data(&[&run], || jobs::outcome(&run));
+            Ok(())
+        }
+        AsDoctl::CancelJobInvocation { app, invocation } => {
+            let app = client.app(&app).await?;
+            let run = client.cancel_invocation(&app.id, &invocation).await?;
+            output.data(&[&run], || jobs::outcome(&run));
+            Ok(())
+        }
+        AsDoctl::ListEvents { app, event_type } => {
+            let app = client.app(&app).await?;
+            let kind = event_type.map(|kind| kind.to_uppercase());
+            output.list(&client.events(&app.id, kind.as_deref()).await?, &EVENTS)
+        }
+        AsDoctl::GetEvent { app, event } => {
+            let app = client.app(&app).await?;
+            output.list(&[client.event(&app.id, &event).await?], &EVENTS)
+        }
+        AsDoctl::CancelEvent { app, event } => {
+            let app = client.app(&app).await?;
+            output.list(&[client.cancel_event(&app.id, &event).await?], &EVENTS)
+        }
+        AsDoctl::ListRegions => output.list(&client.regions().await?, &REGIONS),
+        AsDoctl::Propose { spec: file, app } => {
+            let parsed = spec::load(&file, Sources::Required)?;
+            spec::warn(&parsed, &file);
+            let app = match app {
+                Some(app) => Some(client.app(&app).await?.id),
+                None => None,
+            };
+            let proposed = client.propose(&parsed.spec, app.as_deref()).await?;
+            output.list(&[proposed], &PROPOSALS)
+        }
+        AsDoctl::ListAlerts { app } => {
+            let app = client.app(&app).await?;
+            output.list(&client.alerts(&app.id).await?, &ALERTS)
+        }
+        AsDoctl::UpdateAlertDestinations {
+            app,
+            alert,
+            app_alert_destinations: file,
+        } => {
+            let destinations = read_destinations(&read(&file)?, &file.display().to_string())?;
+            let app = client.app(&app).await?;
+            let alert = client.send_alert_to(&app.id, &alert, &destinations);
+            output.list(&[alert.await?], &ALERTS)
+        }
+        AsDoctl::Tier(Tier::InstanceSize(InstanceSizes::List)) => {
+            output.list(&client.instance_sizes().await?, &SIZES)
+        }
+        AsDoctl::Tier(Tier::InstanceSize(InstanceSizes::Get { slug })) => {
+            output.list(&[client.instance_size(&slug).await?], &SIZES)
+        }
+        AsDoctl::Logs(_) | AsDoctl::Console { .. } | AsDoctl::Spec(_) | AsDoctl::CreateDeployment { .. } => {
+            unreachable!("these have an exit status of their own")
+        }
+    }
+}
+
+async fn create_deployment(
+    client: &Client,
+    output: &Output,
+    app: &str,
+    force_build: bool,
+    wait: bool,
+) -> Result<ExitCode, CliError> {
+    let app = client.app(app).await?;
+    let created = client.create_deployment(&app.id, force_build).await?;
+    if wait {
+        return follow(client, output, &app.id, &created.id).await;
+    }
+    output.list(&[created], &deployments::COLUMNS)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// JSON is YAML, too.
+fn read_destinations(text: &str, file: &str) -> Result<AlertDestinationsRequest, CliError> {
+    serde_saphyr::from_str(text)
+        .map_err(|error| CliError::Usage(format!("{file} does not say who is told of an alert: {error}")))
+}
+
+const EVENTS: [Column<Event>; 5] = [
+    Column::new("ID", "ID", |event| event.id.clone()),
+    Column::new("Type", "TYPE", |event| event.r#type.as_str().to_owned()),
+    Column::new("DeploymentID", "DEPLOYMENT ID", |event| {
+        event.deployment_id.clone()
+    }),
+    Column::new("Created", "CREATED AT", |event| time(event.created_at)),
+    Column::new("Phase", "PHASE", |event| {
+        let deployment = event.deployment.as_ref();
+        deployment.map_or(String::new(), |deployment| deployment.phase.as_str().to_owned())
+    }),
+];
+
+const REGIONS: [Column<Region>; 7] = [
+    Column::new("Region", "REGION", |region| region.slug.clone()),
+    Column::new("Label", "LABEL", |region| region.label.clone()),
+    Column::new("Continent", "CONTINENT", |region| region.continent.clone()),
+    Column::new("DataCenters", "DATA CENTERS", |region| {
+        region.data_centers.join(", ")
+    }),
+    Column::new("IsDisabled", "IS DISABLED?", |region| region.disabled.to_string()),
+    Column::new("Reason", "REASON (IF DISABLED)", |region| region.reason.clone()),
+    Column::new("IsDefault", "IS DEFAULT?", |region| region.default.to_string()),
+];
+
+const PROPOSALS: [Column<ProposeResponse>; 6] = [
+    Column::new("AppNameAvailable", "APP NAME AVAILABLE?", |it| {
+        it.app_name_available.to_string()
+    }),
+    Column::new("AppNameSuggestion", "SUGGESTED APP NAME", |it| {
+        it.app_name_suggestion.clone()
+    }),
+    Column::new("AppIsStatic", "IS STATIC?", |it| it.app_is_static.to_string()),
+    Column::new("StaticApps", "STATIC APP USAGE", |it| {
+        format!("{} of {}", it.existing_static_apps, it.max_free_static_apps)
+    }),
+    Column::new("AppCost", "$/MONTH", |it| format!("{:.2}", it.app_cost)),
+    Column::on_request("AppTierUpgradeCost", "$/MONTH ON HIGHER TIER", |it| {
+        format!("{:.2}", it.app_tier_upgrade_cost)
+    }),
+];
+
+const ALERTS: [Column<Alert>; 7] = [
+    Column::new("ID", "ID", |alert| alert.id.clone()),
+    Column::new("Spec.Rule", "ALERT RULE", |alert| word(&alert.spec.rule)),
+    Column::new("Trigger", "ALERT TRIGGER", trigger),
+    Column::new("ComponentName", "COMPONENT NAME", |alert| {
+        alert.component_name.clone()
+    }),
+    Column::new("Emails", "NUMBER OF EMAILS", |alert| {
+        alert.emails.len().to_string()
+    }),
+    Column::new("SlackWebhooks", "NUMBER OF SLACK WEBHOOKS", |alert| {
+        alert.slack_webhooks.len().to_string()
+    }),
+    Column::new("Spec.Disabled", "ALERT DISABLED?", |alert| {
+        alert.spec.disabled.to_string()
+    }),
+];
+
+/// "GREATER_THAN 80 FIVE_MINUTES"; nothing for an alert about what happens.
+fn trigger(alert: &Alert) -> String {
+    let spec = &alert.spec;
+    if spec.operator.is_none() {
+        return String::new();
+    }
+    let words = [word(&spec.operator), spec.value.to_string(), word(&spec.window)];
+    words.join(" ")
+}
+
+const SIZES: [Column<InstanceSize>; 7] = [
+    Column::new("Name", "NAME", |size| size.name.clone()),
+    Column::new("Slug", "SLUG", |size| size.slug.clone()),
+    Column::new("CPUs", "CPUS", |size| {
+        format!("{} {}", size.cpus, size.cpu_type.as_str().to_lowercase())
+    }),
+    Column::new("Memory", "MEMORY", |size| {
+        format!("{} MiB", size.memory_bytes >> 20)
+    }),
+    Column::new("USDPerMonth", "$/MONTH", |size| size.usd_per_month.clone()),
+    Column::new("USDPerSecond", "$/SECOND", |size| size.usd_per_second.clone()),
+    Column::new("Tier", "TIER", |size| size.tier_slug.clone()),
+];
+
+/// A word of the API's, as it is written there.
+fn word(word: &impl Serialize) -> String {
+    let value = serde_json::to_value(word).unwrap_or_default();
+    value.as_str().map(str::to_owned).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_are_read_from_yaml_and_json() {
+        let yaml = "emails: [a@b.test]\nslack_webhooks:\n- url: https://hooks.test/1\n  channel: ops\n";
+        let json = r#"{"emails": ["a@b.test"], "slack_webhooks": [{"url": "https://hooks.test/1", "channel": "ops"}]}"#;
+        let read = read_destinations(yaml, "x.yaml").unwrap();
+        assert_eq!(read, read_destinations(json, "x.json").unwrap());
+        assert_eq!(
+            (read.emails.len(), read.slack_webhooks[0].channel.as_str()),
+            (1, "ops")
+        );
+        let error = read_destinations("emails: 3", "x.yaml").unwrap_err().to_string();
+        assert!(
+            error.starts_with("x.yaml does not say who is told of an alert"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! The command line, as somebody types who knows doctl.
+
+use mainstay_e2e::{Platform, python_hello};
+use serde_json::Value;
+
+const APP: &str = "typed";
+
+pub(crate) fn apps_answer_to_doctls_commands(platform: &mut Platform) {
+    let folder = python_hello(APP, "Hello to doctl");
+    let first = platform.deploy_active(&folder);
+    lists_show_the_columns_asked_for(platform, first.id());
+    objects_are_lists_of_one(platform, first.id());
+    logs_can_be_read_without_prefix(platform);
+    specs_are_written_as_asked_for(platform, first.id());
+    let again = ask(platform, &["apps", "cd", APP, "--wait"]);
+    assert_eq!(again["phase"], "ACTIVE", "{again:#}");
+    let deployments = ask(platform, &["apps", "list-deployments", APP]);
+    assert_eq!(deployments.as_array().map(Vec::len), Some(2), "{deployments:#}");
+    platform.delete(APP);
+}
+
+fn lists_show_the_columns_asked_for(platform: &Platform, deployment: &str) {
+    let read = |arguments: &[&str]| {
+        let answer = platform.text(arguments).expect_success("a list");
+        answer.stdout.trim_end().to_owned()
+    };
+    let columns = "Spec.Name,ActiveDeployment.ID";
+    assert_eq!(
+        read(&["apps", "ls", "--format", columns, "--no-header"]),
+        format!("{APP}  {deployment}")
+    );
+    assert_eq!(
+        read(&["apps", "list-instances", APP, "--format", "Name,State"]),
+        "NAME   STATE\nweb-0  healthy"
+    );
+    let refused = platform.text(&["apps", "ls", "--format", "Age"]);
+    assert!(
+        !refused.is_success() && refused.stderr.contains("no column `Age`"),
+        "{refused:?}"
+    );
+}
+
+fn objects_are_lists_of_one(platform: &Platform, deployment: &str) {
+    let only = |arguments: &[&str]| {
+        let answer = ask(platform, arguments);
+        let items = answer.as_array().map_or(0, Vec::len);
+        assert_eq!(items, 1, "{arguments:?}: {answer:#}");
+        answer[0].clone()
+    };
+    assert_eq!(only(&["apps", "gd", APP, deployment])["id"], deployment);
+    let event = only(&["apps", "lse", APP, "--event-type", "deployment"]);
+    assert_eq!(event["deployment_id"], deployment);
+    let id = event["id"].as_str().expect("an event has an id");
+    assert_eq!(only(&["apps", "get-event", APP, id])["id"], id);
+    let size = ["apps", "tier", "instance-size", "get", "apps-s-1vcpu-1gb"];
+    assert_eq!(only(&size)["cpus"], "1");
+    assert_eq!(only(&["apps", "list-regions"])["default"], true);
+    assert_eq!(
+        ask(platform, &["apps", "list-alerts", APP]),
+        Value::Array(Vec::new())
+    );
+}
+
+fn logs_can_be_read_without_prefix(platform: &Platform) {
+    let log = |more: &[&str]| {
+        let arguments = [&["apps", "logs", APP, "web", "--type", "build"], more].concat();
+        platform.text(&arguments).expect_success("the build's log").stdout
+    };
+    let (with, without) = (log(&[]), log(&["--no-prefix"]));
+    assert_eq!(with.lines().count(), without.lines().count());
+    for (with, without) in with.lines().zip(without.lines()) {
+        let text = with.splitn(3, ' ').nth(2).unwrap_or_default();
+        assert_eq!(text, without, "{with}");
+    }
+}
+
+fn specs_are_written_as_asked_for(platform: &Platform, deployment: &str) {
+    let get = |more: &[&str]| {
+        let arguments = [&["apps", "spec", "get", APP], more].concat();
+        platform.text(&arguments).expect_success("the spec").stdout
+    };
+    assert!(get(&[]).contains("name: typed\n"));
+    let json: Value = serde_json::from_str(&get(&["--deployment", deployment, "--format", "json"]))
+        .expect("it was asked for as JSON");
+    assert_eq!(json["name"], APP);
+    let file = tempfile::NamedTempFile::new().expect("the temporary directory is writable");
+    std::fs::write(file.path(), json.to_string()).expect("our own file");
+    let path = file.path().display().to_string();
+    let proposed = ask(platform, &["apps", "propose", "--spec", &path, "--app", APP]);
+    assert_eq!(proposed[0]["spec"]["name"], APP, "{proposed:#}");
+}
+
+fn ask(platform: &Platform, arguments: &[&str]) -> Value {
+    let answer = platform.long_json(arguments);
+    answer.expect_success(&arguments.join(" ")).json()
+}
