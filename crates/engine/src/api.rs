@@ -74,6 +74,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// What listens in the instance's network namespace now.
     async fn sockets(&self, id: InstanceId) -> Result<Vec<ListeningSocket>, EngineError>;
 
+    /// How much processor time the instance's processes ever wanted: took, or waited for. `None` where nobody counts the waiting.
+    async fn processor_demand(&self, id: InstanceId) -> Result<Option<Duration>, EngineError>;
+
     async fn stats(&self, id: InstanceId) -> Result<InstanceStats, EngineError>;
 
     /// The log from the given place; with `follow`, goes on until the instance ended and all was delivered.

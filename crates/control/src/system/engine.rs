@@ -314,6 +314,10 @@ impl Engine for Machine {
         Ok(Vec::new())
     }
 
+    async fn processor_demand(&self, _id: InstanceId) -> Result<Option<Duration>, EngineError> {
+        Ok(None)
+    }
+
     async fn stats(&self, id: InstanceId) -> Result<InstanceStats, EngineError> {
         Err(unknown(id))
     }

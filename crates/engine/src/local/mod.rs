@@ -13,6 +13,7 @@
 mod adopt;
 mod config;
 mod connectivity;
+mod demand;
 mod environment;
 mod exec;
 mod id_blocks;
@@ -303,6 +304,16 @@ impl Engine for LocalEngine {
         let read = tokio::task::spawn_blocking(move || sockets::listening(pid, &cgroup)).await;
         read.map_err(EngineError::during(format!(
             "read the sockets of the instance {id}"
+        )))
+    }
+
+    async fn processor_demand(&self, id: InstanceId) -> Result<Option<Duration>, EngineError> {
+        let instance = self.inner.get(id)?;
+        instance.running()?;
+        let cgroup = self.inner.cgroup(&instance.identity);
+        let read = tokio::task::spawn_blocking(move || demand::processor_demand(&cgroup)).await;
+        read.map_err(EngineError::during(format!(
+            "read what the instance {id} wants of the processor"
         )))
     }
 

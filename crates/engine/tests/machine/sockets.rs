@@ -1,5 +1,7 @@
 //! What an instance listens on and connects to, as seen from outside.
 
+use std::time::Duration;
+
 use mainstay_diagnosis::facts::{OutboundResult, Termination};
 use mainstay_engine::Engine;
 
@@ -26,6 +28,34 @@ async fn listeners_are_seen_with_their_address_port_and_program() {
     let open = sockets.iter().find(|socket| socket.port == 8080).unwrap();
     assert!(!open.is_loopback());
     world.stop(id, DEADLINE).await;
+}
+
+/// It has one processor at most, however many others want it, too.
+#[tokio::test]
+async fn what_works_wants_the_processor_and_what_sleeps_does_not() {
+    if !mainstay_testkit::can_run(&PROGRAMS) {
+        return;
+    }
+    let world = World::new().await;
+    let (works, sleeps) = (
+        world.shell("while :; do :; done"),
+        world.shell("echo up; exec sleep 1000"),
+    );
+    let (busy, quiet) = (works.id, sleeps.id);
+    world.engine.start(sleeps).await.unwrap();
+    world.printed(quiet, "up").await;
+    world.engine.start(works).await.unwrap();
+    let demand = async |id| world.engine.processor_demand(id).await.unwrap().unwrap();
+    let before = demand(quiet).await;
+    until(async || (demand(busy).await > Duration::from_secs(1)).then_some(())).await;
+    let wanted = demand(quiet).await.saturating_sub(before);
+    assert!(
+        wanted < Duration::from_millis(500),
+        "asleep, it wanted {wanted:?}"
+    );
+    for id in [busy, quiet] {
+        world.stop(id, Duration::ZERO).await;
+    }
 }
 
 #[tokio::test]

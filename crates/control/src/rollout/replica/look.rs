@@ -1,7 +1,5 @@
 //! Looking at a running instance: probes, its sockets, its liveness.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use mainstay_diagnosis::facts::{ProbeAttempt, ProbeOutcome, StopReason};
 use mainstay_engine::InstanceStatus;
@@ -16,9 +14,6 @@ use crate::{
     probe::probe,
     rollout::{instance_plan::InstancePlan, readiness::Change},
 };
-
-/// A socket in the wrong place is believed after this long: some servers open a helper port first.
-const BELIEVE_SOCKETS_AFTER: Duration = Duration::from_secs(1);
 
 impl Replica {
     /// Judges what came of a probe; `counts` unless it was one between those of the definition.
@@ -78,23 +73,17 @@ impl Replica {
 
     /// While it does not answer: look at its sockets, and say what is wrong as soon as it can be seen.
     pub(super) async fn observe(&mut self, instance: &InstanceStatus, watch: &mut Watch) {
-        let sockets = self
-            .platform
-            .engine
-            .sockets(instance.id)
-            .await
-            .unwrap_or_default();
+        let engine = &self.platform.engine;
+        let (sockets, demand) =
+            tokio::join!(engine.sockets(instance.id), engine.processor_demand(instance.id));
+        let sockets = sockets.unwrap_or_default();
         if !sockets.is_empty() && self.history.first_listen_at.is_none() {
             self.history.first_listen_at = Some(Timestamp::now());
         }
-        let Some(readiness) = &watch.readiness else { return };
-        let port = readiness.definition().port;
-        let elsewhere = !sockets.is_empty()
-            && !sockets
-                .iter()
-                .any(|socket| socket.port == port && !socket.is_loopback());
-        let answered_badly = matches!(watch.last_outcome, Some(ProbeOutcome::Response { status, .. }) if !(200..400).contains(&status));
-        let believed = watch.began.elapsed() >= BELIEVE_SOCKETS_AFTER && (elsewhere || answered_badly);
+        let now = Instant::now();
+        watch.schedule_observation(now);
+        let sign = watch.sign(&sockets);
+        let believed = watch.suspicion.look(now, sign, demand.unwrap_or_default());
         if believed && !watch.told {
             watch.told = true;
             let reason = self.reason(instance, Some(watch)).await;

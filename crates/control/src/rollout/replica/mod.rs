@@ -3,6 +3,7 @@
 
 mod ending;
 mod look;
+mod suspicion;
 mod telling;
 mod watching;
 
@@ -287,7 +288,7 @@ impl Replica {
                     watch.ready = true;
                     self.ready(instance, &watch).await;
                 }
-                _ = watch.observe.tick(), if !watch.ready => self.observe(instance, &mut watch).await,
+                () = sleep_until(watch.next_observation), if !watch.ready => self.observe(instance, &mut watch).await,
                 () = sleep_until(watch.next_liveness), if watch.liveness.is_some() && watch.ready => {
                     self.probe_liveness(instance, &mut watch).await;
                 }

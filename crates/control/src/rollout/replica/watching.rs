@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{ProbeDefinition, ProbeOutcome};
+use mainstay_diagnosis::facts::{ListeningSocket, ProbeDefinition, ProbeOutcome};
 use mainstay_engine::InstanceStatus;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
+use super::suspicion::{Sign, Suspicion};
 use crate::probe::{HttpProbe, ProbeTarget};
 use crate::rollout::{instance_plan::InstancePlan, readiness::Readiness};
 
@@ -15,8 +16,11 @@ use crate::rollout::{instance_plan::InstancePlan, readiness::Readiness};
 const QUICK_LOOK_PART: u32 = 16;
 const QUICK_LOOK_MIN: Duration = Duration::from_millis(5);
 const QUICK_LOOK_MAX: Duration = Duration::from_secs(1);
-/// How often sockets are looked at while an instance does not answer.
-const OBSERVE_EVERY: Duration = Duration::from_millis(500);
+/// Its sockets are looked at in the same way while it does not answer, at other times: there is more to read.
+const OBSERVE_FIRST: Duration = Duration::from_millis(100);
+const OBSERVE_PART: u32 = 8;
+const OBSERVE_MIN: Duration = Duration::from_millis(50);
+const OBSERVE_MAX: Duration = Duration::from_millis(500);
 /// A worker has no probe; it is ready when it stayed alive this long.
 const WORKER_SETTLES: Duration = Duration::from_secs(3);
 
@@ -32,7 +36,8 @@ pub(super) struct Watch {
     pub(super) next_probe: Instant,
     pub(super) next_counted: Instant,
     pub(super) next_liveness: Instant,
-    pub(super) observe: Interval,
+    pub(super) next_observation: Instant,
+    pub(super) suspicion: Suspicion,
     pub(super) last_outcome: Option<ProbeOutcome>,
     pub(super) answering_paths: Option<Vec<String>>,
     pub(super) told: bool,
@@ -49,8 +54,6 @@ impl Watch {
             .liveness
             .as_ref()
             .map_or(Duration::ZERO, |probe| seconds(probe.initial_delay_seconds));
-        let mut observe = interval(OBSERVE_EVERY);
-        observe.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let adopted =
             was_ready && instance.started_at < Timestamp::now() - jiff::SignedDuration::from_secs(1);
         let readiness = plan.readiness.clone().map(|probe| Readiness::new(probe, adopted));
@@ -69,7 +72,8 @@ impl Watch {
             liveness: plan.liveness.clone().map(|probe| Readiness::new(probe, true)),
             next_liveness: began + liveness_delay,
             readiness,
-            observe,
+            next_observation: began + OBSERVE_FIRST,
+            suspicion: Suspicion::default(),
             last_outcome: None,
             answering_paths: None,
             told: false,
@@ -114,6 +118,26 @@ impl Watch {
         self.next_probe = (now + quick_look_after(now - self.began)).min(self.next_counted.max(now));
     }
 
+    pub(super) fn schedule_observation(&mut self, now: Instant) {
+        self.next_observation = now + observe_after(now - self.began);
+    }
+
+    /// What shows that it will not answer, if anything does.
+    pub(super) fn sign(&self, sockets: &[ListeningSocket]) -> Option<Sign> {
+        let port = self.readiness.as_ref()?.definition().port;
+        let is_asked = |socket: &ListeningSocket| socket.port == port && !socket.is_loopback();
+        if !sockets.is_empty() && !sockets.iter().any(is_asked) {
+            let places = sockets.iter().map(|socket| (socket.address, socket.port));
+            return Some(Sign::ListensAt(places.collect()));
+        }
+        match self.last_outcome {
+            Some(ProbeOutcome::Response { status, .. }) if !(200..400).contains(&status) => {
+                Some(Sign::Answers(status))
+            }
+            _ => None,
+        }
+    }
+
     pub(super) fn target(&self, plan: &InstancePlan, instance: &InstanceStatus) -> ProbeTarget {
         let readiness = self
             .readiness
@@ -126,6 +150,11 @@ impl Watch {
 /// The pause before the next quick look at an instance that is watched for so long.
 fn quick_look_after(elapsed: Duration) -> Duration {
     (elapsed / QUICK_LOOK_PART).clamp(QUICK_LOOK_MIN, QUICK_LOOK_MAX)
+}
+
+/// The pause before the next look at the sockets of an instance that is watched for so long.
+fn observe_after(elapsed: Duration) -> Duration {
+    (elapsed / OBSERVE_PART).clamp(OBSERVE_MIN, OBSERVE_MAX)
 }
 
 /// Whom and what `definition` asks.
