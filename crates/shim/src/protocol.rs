@@ -21,7 +21,8 @@ pub enum Request {
     /// Prepares everything up to, but without, executing the app. Answered by [`Reply::Created`]. If the connection ends before
     /// [`Request::Start`] was answered, the shim takes everything back and ends without a record.
     Create,
-    /// On the connection that created. Answered by [`Reply::Started`] or [`Reply::Refused`].
+    /// On the connection that created. Answered by [`Reply::Started`] or [`Reply::Refused`]; what was started is waited for from then on, as
+    /// after [`Request::Wait`].
     Start {
         /// The address that the network gave the instance.
         address: Option<Ipv4Addr>,

@@ -152,7 +152,8 @@ pub(super) fn follow(
 }
 
 async fn wait_for_record(mut connection: ShimConnection) -> Option<ExitRecord> {
-    connection.send(&Request::Wait).await.ok()?;
+    // One that started waits already; and what a shim told before it went can still be read when it takes no more questions.
+    let _ = connection.send(&Request::Wait).await;
     match connection.next().await {
         Ok(Reply::Ended(exit)) => Some(*exit),
         _ => None,
@@ -180,4 +181,35 @@ const SHIM_END_DEADLINE: Duration = Duration::from_mins(2);
 pub(super) async fn shim_gone(shim: ProcessIdentity) -> bool {
     let wait = tokio::task::spawn_blocking(move || shim.wait_gone(SHIM_END_DEADLINE));
     wait.await.unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_diagnosis::facts::{Course, MemoryRecord};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_record_of_what_was_over_at_once_is_read_although_its_shim_is_gone() {
+        let (mut shim, own) = tokio::net::UnixStream::pair().unwrap();
+        let exit = ExitRecord {
+            termination: None,
+            started_at: None,
+            ended_at: Timestamp::UNIX_EPOCH,
+            stop: None,
+            memory: MemoryRecord::default(),
+            cpu_usage_micros: None,
+            cpu_throttled_micros: None,
+            pids_limit_hits: None,
+            exec_fault: None,
+            course: Course::default(),
+        };
+        let mut line = serde_json::to_vec(&Reply::Ended(Box::new(exit.clone()))).unwrap();
+        line.push(b'\n');
+        tokio::io::AsyncWriteExt::write_all(&mut shim, &line)
+            .await
+            .unwrap();
+        drop(shim);
+        assert_eq!(wait_for_record(ShimConnection::over(own)).await, Some(exit));
+    }
 }

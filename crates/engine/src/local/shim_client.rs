@@ -42,9 +42,13 @@ impl ShimConnection {
         let stream = connected
             .map_err(|_| ShimError::Silent(ANSWER_DEADLINE))?
             .map_err(ShimError::NotThere)?;
-        Ok(Self {
+        Ok(Self::over(stream))
+    }
+
+    pub(super) fn over(stream: UnixStream) -> Self {
+        Self {
             stream: BufReader::new(stream),
-        })
+        }
     }
 
     /// Asks and waits for the answer; a fault that the shim reports is an error.

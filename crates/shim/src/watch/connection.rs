@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mainstay_shim::protocol::{LINE_BYTES_MAX, Reply, Request};
+use mainstay_shim::protocol::{InstanceState, LINE_BYTES_MAX, Reply, Request};
 use rustix::event::PollFlags;
 
 use crate::runtime::Runtime;
@@ -67,6 +67,14 @@ impl Connection {
             closing: false,
             broken: false,
         })
+    }
+
+    /// Who started the instance is told that it runs, and waits from then on: it may be over before anybody could ask for its end.
+    pub(super) fn of_starter(stream: UnixStream, state: &InstanceState) -> io::Result<Self> {
+        let mut connection = Self::new(stream)?;
+        connection.say(&Reply::Started(state.clone()));
+        connection.wait_for_end();
+        Ok(connection)
     }
 
     /// `None` once the client is gone: its hang-up would be ready for ever.
@@ -239,4 +247,40 @@ fn would_wait(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+
+    use jiff::Timestamp;
+    use mainstay_shim::process::ProcessIdentity;
+
+    use super::*;
+
+    #[test]
+    fn who_started_it_is_told_its_end_without_asking() {
+        let (own, other) = UnixStream::pair().unwrap();
+        let process = ProcessIdentity {
+            pid: 1,
+            start_time: 1,
+        };
+        let state = InstanceState {
+            shim: process,
+            init: process,
+            main_pid: None,
+            started_at: Timestamp::UNIX_EPOCH,
+            address: None,
+        };
+        let mut connection = Connection::of_starter(own, &state).unwrap();
+        // Stands for the record.
+        connection.tell_end(&Reply::Accepted);
+        drop(connection);
+        let lines: Vec<String> = BufReader::new(other).lines().map(Result::unwrap).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(
+            lines[0].contains("started") && lines[1].contains("accepted"),
+            "{lines:?}"
+        );
+    }
 }

@@ -143,9 +143,9 @@ impl Instance {
 
 /// Serves until the instance has ended and nothing of it is left but its log and record.
 pub(crate) fn watch(mut instance: Instance, server: UnixStream) -> io::Result<()> {
-    let mut first = Connection::new(server)?;
-    first.say(&Reply::Started(instance.state.clone()));
-    instance.connections.push(first);
+    instance
+        .connections
+        .push(Connection::of_starter(server, &instance.state)?);
     // Whatever ended before the signals were watched announced itself to nobody.
     instance.reap();
     while instance.init_status.is_none() {
