@@ -21,7 +21,7 @@ use crate::{
     platform::PlatformError,
     rollout::{
         builds, evidence,
-        jobs::{JobEnd, JobRefusal, JobReport, JobRun, log_name},
+        jobs::{JobEnd, JobRefusal, JobReport, JobRun, clear_away, log_name},
     },
 };
 
@@ -215,6 +215,7 @@ impl Actor {
     pub(super) async fn hear_job(&mut self, deployment: DeploymentId, report: JobReport) {
         let running = self.running.remove(&report.invocation);
         self.platform.nudge.nudge();
+        self.clear_away(report.invocation);
         let awaited = running.is_some_and(|running| running.deployment.is_some());
         if !awaited {
             self.show_run(deployment, &report).await;
@@ -239,6 +240,14 @@ impl Actor {
             JobEnd::Canceled => Event::JobCanceled { component },
         };
         self.advance(event).await;
+    }
+
+    fn clear_away(&mut self, invocation: InvocationId) {
+        let platform = Arc::clone(&self.platform);
+        self.chores.spawn(async move {
+            clear_away(&platform, invocation).await;
+            None
+        });
     }
 
     /// Ends what runs for the deployment.

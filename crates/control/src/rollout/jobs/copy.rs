@@ -122,7 +122,6 @@ impl<'a> JobCopy<'a> {
             Err(StartError::Engine(error)) => self.run.internal("starting the job's instance", &error),
         };
         self.run.say(&reason.message);
-        self.remove(id).await;
         Err(reason)
     }
 
@@ -147,9 +146,7 @@ impl<'a> JobCopy<'a> {
         let store = &self.run.platform.store;
         persist(|| store.set_instance_exit(instance, &record)).await;
         self.history.exits.push(record);
-        let reason = self.evidence().reason(instance, None, false).await;
-        self.remove(instance).await;
-        match reason {
+        match self.evidence().reason(instance, None, false).await {
             None => Ok(()),
             Some(reason) => {
                 self.run.say(&reason.message);
@@ -164,15 +161,5 @@ impl<'a> JobCopy<'a> {
             plan: &self.run.plan,
             history: &self.history,
         }
-    }
-
-    /// What cannot be removed now is left to `retire`, once the run is over.
-    async fn remove(&self, instance: InstanceId) {
-        let platform = &self.run.platform;
-        if let Err(error) = platform.engine.remove(instance).await {
-            tracing::warn!(%instance, error = &error as &dyn std::error::Error, "could not remove a job's instance");
-            return;
-        }
-        persist(|| platform.store.mark_instance_removed(instance)).await;
     }
 }
