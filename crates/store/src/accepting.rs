@@ -30,7 +30,11 @@ impl Store {
     pub async fn accept(&self, new: &NewDeployment, change: AppChange) -> Result<(), StoreError> {
         let failed = || StoreError::during(format!("accept deployment {}", new.id));
         // It reads before it writes: begun as a reader it could be refused in the middle.
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed())?;
+        let mut transaction = self
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed())?;
         let pinned = pinned(&mut transaction, new.app).await?;
         match (change, pinned) {
             (AppChange::Unpin, None) => return Err(StoreError::NotPinned { app: new.app }),
@@ -64,7 +68,11 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let failed = || StoreError::during(format!("commit the rollback of app {app}"));
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed())?;
+        let mut transaction = self
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed())?;
         if pinned(&mut transaction, app).await? != Some(deployment) {
             return Err(StoreError::NotPinned { app });
         }

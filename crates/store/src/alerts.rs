@@ -22,7 +22,7 @@ impl Store {
             .bind(app.to_string())
             .bind(alert)
             .bind(text)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(StoreError::during(format!(
                 "store where an alert of app {app} goes"
@@ -37,7 +37,7 @@ impl Store {
     ) -> Result<HashMap<String, D>, StoreError> {
         let rows = sqlx::query("SELECT alert, destinations FROM alert_destinations WHERE app = ?")
             .bind(app.to_string())
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during(format!(
                 "read where the alerts of app {app} go"

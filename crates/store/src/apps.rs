@@ -32,7 +32,7 @@ impl Store {
     /// [`StoreError::NameTaken`] when the name is in use.
     pub async fn create_app(&self, first: &NewDeployment) -> Result<(), StoreError> {
         let failed = || StoreError::during(format!("store app {}", first.app));
-        let mut transaction = self.pool.begin().await.map_err(failed())?;
+        let mut transaction = self.writer.begin().await.map_err(failed())?;
         insert_app(&mut transaction, first.app, &first.spec, first.created_at).await?;
         limits::take(&mut transaction, first.app, &first.spec, &self.limits).await?;
         deployments::insert(&mut transaction, first).await?;
@@ -42,7 +42,7 @@ impl Store {
     pub async fn app(&self, id: AppId) -> Result<Option<AppRow>, StoreError> {
         let row = sqlx::query("SELECT * FROM apps WHERE id = ?")
             .bind(id.to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
             .await
             .map_err(StoreError::during(format!("read app {id}")))?;
         row.as_ref().map(read).transpose()
@@ -51,7 +51,7 @@ impl Store {
     pub async fn app_by_name(&self, name: &str) -> Result<Option<AppRow>, StoreError> {
         let row = sqlx::query("SELECT * FROM apps WHERE name = ?")
             .bind(name)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
             .await
             .map_err(StoreError::during("read an app by name"))?;
         row.as_ref().map(read).transpose()
@@ -60,7 +60,7 @@ impl Store {
     /// Every app, those that are being deleted included.
     pub async fn all_apps(&self) -> Result<Vec<AppRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM apps ORDER BY created_at, id")
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during("list all apps"))?;
         rows.iter().map(read).collect()
@@ -72,11 +72,11 @@ impl Store {
             sqlx::query("SELECT * FROM apps WHERE deleting = 0 ORDER BY created_at, id LIMIT ? OFFSET ?")
                 .bind(i64::try_from(limit).unwrap_or(i64::MAX))
                 .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-                .fetch_all(&self.pool)
+                .fetch_all(&self.readers)
                 .await
                 .map_err(StoreError::during("list the apps"))?;
         let total: i64 = sqlx::query_scalar("SELECT count(*) FROM apps WHERE deleting = 0")
-            .fetch_one(&self.pool)
+            .fetch_one(&self.readers)
             .await
             .map_err(StoreError::during("count the apps"))?;
         Ok((
@@ -89,7 +89,7 @@ impl Store {
     pub async fn mark_app_deleting(&self, id: AppId) -> Result<(), StoreError> {
         sqlx::query("UPDATE apps SET deleting = 1, name = id WHERE id = ?")
             .bind(id.to_string())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(StoreError::during(format!("mark app {id} for deletion")))?;
         Ok(())
@@ -99,7 +99,7 @@ impl Store {
     pub async fn delete_app(&self, id: AppId) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM apps WHERE id = ?")
             .bind(id.to_string())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(StoreError::during(format!("delete app {id}")))?;
         Ok(())

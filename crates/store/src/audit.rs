@@ -39,7 +39,7 @@ impl Store {
         .bind(entry.app.map(|id| id.to_string()))
         .bind(i64::from(entry.status))
         .bind(&entry.origin)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(StoreError::during("add to the audit log"))?;
         Ok(())
@@ -50,11 +50,11 @@ impl Store {
         let rows = sqlx::query("SELECT * FROM audit ORDER BY id DESC LIMIT ? OFFSET ?")
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during("read the audit log"))?;
         let total: i64 = sqlx::query_scalar("SELECT count(*) FROM audit")
-            .fetch_one(&self.pool)
+            .fetch_one(&self.readers)
             .await
             .map_err(StoreError::during("count the audit log"))?;
         Ok((

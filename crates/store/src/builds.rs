@@ -53,7 +53,7 @@ impl Store {
         .bind(output)
         .bind(facts)
         .bind(row.created_at.to_string())
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(StoreError::during(format!("store build {}", row.id)))?;
         Ok(())
@@ -65,7 +65,7 @@ impl Store {
     ) -> Result<Vec<BuildRow<S, O>>, StoreError> {
         let rows = sqlx::query("SELECT * FROM builds WHERE deployment = ? ORDER BY component")
             .bind(deployment.to_string())
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during(format!(
                 "read the builds of deployment {deployment}"

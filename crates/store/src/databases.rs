@@ -70,13 +70,13 @@ impl Store {
         .bind(&row.admin_password)
         .bind(i64::try_from(row.volume_bytes).unwrap_or(i64::MAX))
         .bind(row.created_at.to_string())
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(StoreError::during(format!("store database {}", row.name)))?;
         let stored = sqlx::query("SELECT * FROM databases WHERE app = ? AND name = ?")
             .bind(row.app.to_string())
             .bind(&row.name)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.readers)
             .await
             .map_err(StoreError::during(format!("read database {}", row.name)))?;
         read(&stored)
@@ -85,7 +85,7 @@ impl Store {
     pub async fn database(&self, id: DatabaseId) -> Result<Option<DatabaseRow>, StoreError> {
         let row = sqlx::query("SELECT * FROM databases WHERE id = ?")
             .bind(id.to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
             .await
             .map_err(StoreError::during(format!("read database {id}")))?;
         row.as_ref().map(read).transpose()
@@ -95,7 +95,7 @@ impl Store {
     pub async fn databases_of_app(&self, app: AppId) -> Result<Vec<DatabaseRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM databases WHERE app = ? ORDER BY name")
             .bind(app.to_string())
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during(format!("list the databases of app {app}")))?;
         rows.iter().map(read).collect()
@@ -104,7 +104,7 @@ impl Store {
     /// Those of all apps.
     pub async fn databases(&self) -> Result<Vec<DatabaseRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM databases ORDER BY created_at, id")
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during("list the databases"))?;
         rows.iter().map(read).collect()
@@ -135,7 +135,7 @@ impl Store {
         sqlx::query(sql)
             .bind(value)
             .bind(id.to_string())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(StoreError::during(format!("update database {id}")))?;
         Ok(())
@@ -145,7 +145,7 @@ impl Store {
     pub async fn delete_database(&self, id: DatabaseId) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM databases WHERE id = ?")
             .bind(id.to_string())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(StoreError::during(format!("delete database {id}")))?;
         Ok(())

@@ -69,7 +69,11 @@ impl Store {
             i64::try_from(sequence).unwrap_or(i64::MAX),
             recorded.at.to_string(),
         );
-        let mut transaction = self.pool.begin().await.map_err(StoreError::during(operation()))?;
+        let mut transaction = self
+            .writer
+            .begin()
+            .await
+            .map_err(StoreError::during(operation()))?;
         let inserted = sqlx::query(
             "INSERT INTO deployment_events (deployment, sequence, at, event) VALUES (?, ?, ?, ?)",
         )
@@ -118,7 +122,7 @@ impl Store {
         let rows =
             sqlx::query("SELECT at, event FROM deployment_events WHERE deployment = ? ORDER BY sequence")
                 .bind(deployment.to_string())
-                .fetch_all(&self.pool)
+                .fetch_all(&self.readers)
                 .await
                 .map_err(StoreError::during(format!(
                     "read the events of deployment {deployment}"
@@ -139,7 +143,7 @@ impl Store {
     pub async fn deployment(&self, id: DeploymentId) -> Result<Option<DeploymentRow>, StoreError> {
         let row = sqlx::query("SELECT * FROM deployments WHERE id = ?")
             .bind(id.to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
             .await
             .map_err(StoreError::during(format!("read deployment {id}")))?;
         row.as_ref().map(read).transpose()
@@ -171,14 +175,14 @@ impl Store {
             .bind(&kinds)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during(format!("list the deployments of app {app}")))?;
         let count = format!("SELECT count(*) {WANTED}");
         let total: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count))
             .bind(app.to_string())
             .bind(&kinds)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.readers)
             .await
             .map_err(StoreError::during(format!("count the deployments of app {app}")))?;
         Ok((
@@ -195,7 +199,7 @@ impl Store {
         let rows = sqlx::query("SELECT id FROM deployments WHERE app = ? AND phase = ?")
             .bind(app.to_string())
             .bind(phase_text(phase))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during(format!(
                 "list deployments of app {app} by phase"
@@ -213,7 +217,7 @@ impl Store {
     pub async fn unsettled_deployments(&self, app: AppId) -> Result<Vec<DeploymentRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM deployments WHERE app = ? AND settled = 0 ORDER BY number")
             .bind(app.to_string())
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during(format!(
                 "list the unsettled deployments of app {app}"

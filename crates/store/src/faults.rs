@@ -20,10 +20,13 @@ impl Store {
     pub async fn open_with_faults(path: &Path, faults: Arc<dyn Faults>) -> Result<Self, StoreError> {
         // The schema is made before, so that the first commit is the test's own.
         Self::open(path).await?.close().await;
-        let pool = SqlitePoolOptions::new().after_connect(move |connection, _| {
+        let pool = || {
             let faults = Arc::clone(&faults);
-            Box::pin(async move { put_at_mercy(connection, faults).await })
-        });
+            SqlitePoolOptions::new().after_connect(move |connection, _| {
+                let faults = Arc::clone(&faults);
+                Box::pin(async move { put_at_mercy(connection, faults).await })
+            })
+        };
         Self::open_in(path, pool).await
     }
 }

@@ -85,7 +85,11 @@ impl Store {
             )
         };
         let event = serde_json::to_string(&new.event).map_err(StoreError::damaged("event", new.app))?;
-        let mut transaction = self.pool.begin().await.map_err(StoreError::during(operation()))?;
+        let mut transaction = self
+            .writer
+            .begin()
+            .await
+            .map_err(StoreError::during(operation()))?;
         sqlx::query(
             "INSERT INTO instance_events (app, deployment, component, ordinal, instance, at, event)
              VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -134,7 +138,7 @@ impl Store {
         .bind(component)
         .bind(number(limit))
         .bind(number(offset))
-        .fetch_all(&self.pool)
+        .fetch_all(&self.readers)
         .await
         .map_err(StoreError::during(operation()))?;
         let total: i64 = sqlx::query_scalar(
@@ -142,7 +146,7 @@ impl Store {
         )
         .bind(app.to_string())
         .bind(component)
-        .fetch_one(&self.pool)
+        .fetch_one(&self.readers)
         .await
         .map_err(StoreError::during(operation()))?;
         let rows = rows.iter().map(read).collect::<Result<_, _>>()?;

@@ -56,7 +56,7 @@ impl Store {
         .bind(row.ordinal)
         .bind(row.created_at.to_string())
         .bind(row.invocation.map(|id| id.to_string()))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(StoreError::during(format!("store instance {}", row.id)))?;
         Ok(())
@@ -67,7 +67,7 @@ impl Store {
         sqlx::query("UPDATE instances SET exit = ? WHERE id = ?")
             .bind(json)
             .bind(id.to_string())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(StoreError::during(format!("store the exit of instance {id}")))?;
         Ok(())
@@ -76,7 +76,7 @@ impl Store {
     pub async fn mark_instance_removed(&self, id: InstanceId) -> Result<(), StoreError> {
         sqlx::query("UPDATE instances SET removed = 1 WHERE id = ?")
             .bind(id.to_string())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(StoreError::during(format!("mark instance {id} as removed")))?;
         Ok(())
@@ -89,7 +89,7 @@ impl Store {
     ) -> Result<Vec<InstanceRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM instances WHERE deployment = ? ORDER BY created_at, id")
             .bind(deployment.to_string())
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during(format!(
                 "list the instances of deployment {deployment}"
@@ -110,7 +110,7 @@ impl Store {
         .bind(deployment.to_string())
         .bind(component)
         .bind(ordinal)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.readers)
         .await
         .map_err(StoreError::during(format!(
             "list the instances of {component}-{ordinal} of deployment {deployment}"
@@ -125,7 +125,7 @@ impl Store {
     ) -> Result<Vec<InstanceRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM instances WHERE invocation = ? ORDER BY created_at, id")
             .bind(invocation.to_string())
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during(format!(
                 "list the instances of job invocation {invocation}"
@@ -138,7 +138,7 @@ impl Store {
         let rows =
             sqlx::query("SELECT * FROM instances WHERE app = ? AND removed = 0 ORDER BY created_at, id")
                 .bind(app.to_string())
-                .fetch_all(&self.pool)
+                .fetch_all(&self.readers)
                 .await
                 .map_err(StoreError::during(format!("list the instances of app {app}")))?;
         rows.iter().map(read).collect()

@@ -120,7 +120,7 @@ impl Store {
         .bind(new.created_at.to_string())
         .bind(completed_at)
         .bind(&new.note)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(StoreError::during(operation()))?;
         let row = sqlx::query(
@@ -130,7 +130,7 @@ impl Store {
         .bind(new.app.to_string())
         .bind(&new.job)
         .bind(&occasion)
-        .fetch_one(&self.pool)
+        .fetch_one(&self.readers)
         .await
         .map_err(StoreError::during(operation()))?;
         read(&row)
@@ -144,7 +144,7 @@ impl Store {
         .bind(phase_text(InvocationPhase::Running))
         .bind(at.to_string())
         .bind(id.to_string())
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(StoreError::during(format!("start job invocation {id}")))?;
         Ok(())
@@ -166,7 +166,7 @@ impl Store {
         .bind(at.to_string())
         .bind(reason.map_err(StoreError::damaged("reason", id))?)
         .bind(id.to_string())
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(StoreError::during(format!("end job invocation {id}")))?;
         Ok(())
@@ -175,7 +175,7 @@ impl Store {
     pub async fn invocation(&self, id: InvocationId) -> Result<Option<InvocationRow>, StoreError> {
         let row = sqlx::query("SELECT * FROM job_invocations WHERE id = ?")
             .bind(id.to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
             .await
             .map_err(StoreError::during(format!("read job invocation {id}")))?;
         row.as_ref().map(read).transpose()
@@ -202,7 +202,7 @@ impl Store {
             .bind(&deployment)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during(operation()))?;
         let count = format!("SELECT count(*) {WANTED}");
@@ -210,7 +210,7 @@ impl Store {
             .bind(app.to_string())
             .bind(&names)
             .bind(&deployment)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.readers)
             .await
             .map_err(StoreError::during(operation()))?;
         let rows = rows.iter().map(read).collect::<Result<_, _>>()?;
@@ -223,7 +223,7 @@ impl Store {
             "SELECT * FROM job_invocations WHERE app = ? AND completed_at IS NULL ORDER BY created_at, id",
         )
         .bind(app.to_string())
-        .fetch_all(&self.pool)
+        .fetch_all(&self.readers)
         .await
         .map_err(StoreError::during(format!(
             "list the open job invocations of app {app}"
@@ -237,7 +237,7 @@ impl Store {
             "SELECT job, max(due_at) AS due_at FROM job_invocations WHERE app = ? AND due_at IS NOT NULL GROUP BY job",
         )
         .bind(app.to_string())
-        .fetch_all(&self.pool)
+        .fetch_all(&self.readers)
         .await
         .map_err(StoreError::during(format!("read the schedules of app {app}")))?;
         rows.iter()
@@ -256,7 +256,7 @@ impl Store {
         .bind(app.to_string())
         .bind(job)
         .bind(phase_text(InvocationPhase::Skipped))
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.readers)
         .await
         .map_err(StoreError::during(format!("read the last run of job {job} of app {app}")))?;
         row.as_ref().map(read).transpose()
@@ -282,7 +282,7 @@ impl Store {
         .bind(app.to_string())
         .bind(job)
         .bind(keep)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.writer)
         .await
         .map_err(StoreError::during(format!(
             "forget runs of job {job} of app {app}"

@@ -57,7 +57,7 @@ impl Store {
     pub async fn held_deployments(&self, rollbacks: u32) -> Result<HashSet<DeploymentId>, StoreError> {
         let rows = sqlx::query(HELD)
             .bind(rollbacks)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during("list the deployments that are held"))?;
         rows.iter().map(|row| id(row, "id")).collect()
@@ -70,7 +70,7 @@ impl Store {
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(rollbacks)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during("list the specs in use"))?;
         rows.iter()
@@ -87,7 +87,7 @@ impl Store {
             "SELECT d.id, d.app, d.number, d.phase, d.settled, d.updated_at, d.id IS a.active_deployment AS active
              FROM deployments AS d JOIN apps AS a ON a.id = d.app ORDER BY d.app, d.number DESC",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.readers)
         .await
         .map_err(StoreError::during("list all deployments"))?;
         rows.iter().map(read_deployment).collect()
@@ -96,7 +96,7 @@ impl Store {
     /// Every build with its deployment.
     pub async fn past_builds(&self) -> Result<Vec<(BuildId, DeploymentId)>, StoreError> {
         let rows = sqlx::query("SELECT id, deployment FROM builds")
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during("list all builds"))?;
         rows.iter()
@@ -107,7 +107,7 @@ impl Store {
     pub async fn deployment_ids(&self, app: AppId) -> Result<Vec<DeploymentId>, StoreError> {
         let rows = sqlx::query("SELECT id FROM deployments WHERE app = ?")
             .bind(app.to_string())
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during(format!("list the deployments of app {app}")))?;
         rows.iter().map(|row| id(row, "id")).collect()
@@ -116,7 +116,7 @@ impl Store {
     pub async fn build_ids(&self, deployment: DeploymentId) -> Result<Vec<BuildId>, StoreError> {
         let rows = sqlx::query("SELECT id FROM builds WHERE deployment = ?")
             .bind(deployment.to_string())
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during(format!(
                 "list the builds of deployment {deployment}"
@@ -129,7 +129,7 @@ impl Store {
         let rows = sqlx::query(
             "SELECT DISTINCT d.app, b.source FROM builds AS b JOIN deployments AS d ON d.id = b.deployment",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.readers)
         .await
         .map_err(StoreError::during("list the sources of all apps"))?;
         rows.iter()
@@ -147,7 +147,7 @@ impl Store {
             "SELECT id, deployment, component, ordinal, restarts, removed
              FROM instances ORDER BY deployment, component, ordinal, restarts",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.readers)
         .await
         .map_err(StoreError::during("list all instances"))?;
         rows.iter().map(read_instance).collect()
@@ -161,7 +161,7 @@ impl Store {
                AND NOT EXISTS (SELECT 1 FROM instances WHERE deployment = ?1 AND removed = 0)",
         )
         .bind(deployment.to_string())
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(StoreError::during(format!("forget deployment {deployment}")))?;
         Ok(deleted.rows_affected() > 0)
@@ -171,7 +171,7 @@ impl Store {
     pub async fn forget_instance(&self, instance: InstanceId) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM instances WHERE id = ? AND removed = 1")
             .bind(instance.to_string())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(StoreError::during(format!("forget instance {instance}")))?;
         Ok(())

@@ -1,6 +1,7 @@
 //! Rows and queries on SQLite, and the deployments' event log. Nothing else speaks SQL.
 //!
-//! One file in WAL mode with `synchronous=FULL`: what a call returned from is on disk.
+//! One file in WAL mode with `synchronous=FULL`: what a call returned from is on disk. SQLite has one writer at a time, and one that finds
+//! another at work sleeps and looks again, by chance for long. So all writes go through one connection, for which they wait in turn.
 
 mod accepting;
 mod alerts;
@@ -56,6 +57,9 @@ pub use tokens::TokenRow;
 
 const MODE: u32 = 0o600;
 
+/// Connections that only read: they pass each other and the writer.
+const READERS: u32 = 4;
+
 /// Specs and databases have secrets: only the server's user may read them. SQLite gives the files beside the database its mode.
 fn keep_private(path: &Path) -> Result<(), StoreError> {
     let open = || -> std::io::Result<()> {
@@ -70,17 +74,20 @@ fn keep_private(path: &Path) -> Result<(), StoreError> {
 /// The platform's memory.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    readers: SqlitePool,
+    /// The one connection that writes.
+    writer: SqlitePool,
     limits: Arc<Limits>,
 }
 
 impl Store {
     /// Opens the database, creating and migrating it as needed.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_in(path, SqlitePoolOptions::new()).await
+        Self::open_in(path, SqlitePoolOptions::new).await
     }
 
-    async fn open_in(path: &Path, pool: SqlitePoolOptions) -> Result<Self, StoreError> {
+    /// `pool` makes the pools of both kinds.
+    async fn open_in(path: &Path, pool: impl Fn() -> SqlitePoolOptions) -> Result<Self, StoreError> {
         keep_private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -89,6 +96,7 @@ impl Store {
             .foreign_keys(true)
             // What is deleted or replaced is written over: it may be the text of a spec.
             .pragma("secure_delete", "ON")
+            // Of other programs that look into the file.
             .busy_timeout(std::time::Duration::from_secs(10));
         // Before there is a pool: a connection that saw the schema before its last change would prepare statements for what was.
         let opening = || StoreError::during(format!("open the database {}", path.display()));
@@ -98,22 +106,24 @@ impl Store {
         schema::migrate(&mut first).await?;
         limits::take_of_all(&mut first).await?;
         first.close().await.map_err(opening())?;
-        // SQLite has one writer at a time; a handful of connections lets readers pass it.
-        let pool = pool
-            .max_connections(4)
-            .after_release(|connection, _| Box::pin(is_clean(connection)))
-            .connect_with(options)
-            .await
-            .map_err(opening())?;
+        let connect = async |connections: u32, options: SqliteConnectOptions| {
+            let pool = pool()
+                .max_connections(connections)
+                .after_release(|connection, _| Box::pin(is_clean(connection)));
+            pool.connect_with(options).await.map_err(opening())
+        };
         Ok(Self {
-            pool,
+            readers: connect(READERS, options.clone().pragma("query_only", "ON")).await?,
+            writer: connect(1, options).await?,
             limits: Arc::default(),
         })
     }
 
     /// Waits for running queries and closes the file.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.readers.close().await;
+        // The last one to go puts everything into the file itself, which one that only reads cannot.
+        self.writer.close().await;
     }
 }
 
@@ -123,4 +133,26 @@ async fn is_clean(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
     // Behind the rollback of a dropped transaction, which is under way by now.
     connection.ping().await?;
     Ok(!connection.is_in_transaction())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("test.db")).await.unwrap();
+        let write = |pool: &SqlitePool| {
+            let pool = pool.clone();
+            async move {
+                sqlx::query("INSERT INTO meta (key, value) VALUES ('a', 'b')")
+                    .execute(&pool)
+                    .await
+            }
+        };
+        let refused = write(&store.readers).await.unwrap_err().to_string();
+        assert!(refused.contains("readonly"), "{refused}");
+        write(&store.writer).await.unwrap();
+    }
 }

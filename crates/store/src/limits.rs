@@ -35,7 +35,7 @@ impl Store {
 
     pub async fn limits(&self) -> Result<Vec<Use>, StoreError> {
         let mut connection = self
-            .pool
+            .readers
             .acquire()
             .await
             .map_err(StoreError::during("read what is used"))?;

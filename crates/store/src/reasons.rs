@@ -33,7 +33,7 @@ impl Store {
         .bind(json)
         .bind(row.observed_at.to_string())
         .bind(row.resolved_at.map(|at| at.to_string()))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(StoreError::during(format!(
             "store a reason of deployment {}",
@@ -56,7 +56,7 @@ impl Store {
         .bind(deployment.to_string())
         .bind(component)
         .bind(stage)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(StoreError::during(format!("resolve a reason of deployment {deployment}")))?;
         Ok(())
@@ -65,7 +65,7 @@ impl Store {
     pub async fn reasons(&self, deployment: DeploymentId) -> Result<Vec<ReasonRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM reasons WHERE deployment = ? ORDER BY observed_at")
             .bind(deployment.to_string())
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during(format!(
                 "read the reasons of deployment {deployment}"

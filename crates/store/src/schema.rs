@@ -317,7 +317,7 @@ mod tests {
         let restarts: Vec<u32> = instances.iter().map(|instance| instance.restarts).collect();
         assert_eq!(restarts, [0, 1], "counted from what was there");
         let row = sqlx::query("SELECT activated_at FROM deployments")
-            .fetch_one(&store.pool)
+            .fetch_one(&store.readers)
             .await
             .unwrap();
         assert_eq!(row.get::<&str, _>(0), SERVED_AT, "read off its events");

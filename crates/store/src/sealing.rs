@@ -14,10 +14,10 @@ impl Store {
     pub async fn reseal(&self, mut seal: impl FnMut(AppId, &mut AppSpec) + Send) -> Result<(), StoreError> {
         let failed = || StoreError::during("seal the secrets of stored specs");
         let apps: Vec<String> = sqlx::query_scalar("SELECT id FROM apps ORDER BY id")
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(failed())?;
-        let mut connection = self.pool.acquire().await.map_err(failed())?;
+        let mut connection = self.writer.acquire().await.map_err(failed())?;
         for id in apps {
             let app: AppId = id.parse().map_err(StoreError::damaged("id", &id))?;
             let mut transaction = connection.begin().await.map_err(failed())?;

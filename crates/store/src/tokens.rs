@@ -33,7 +33,7 @@ impl Store {
         .bind(&row.scope)
         .bind(row.app.map(|id| id.to_string()))
         .bind(row.expires_at.map(|at| at.to_string()))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(StoreError::during("store an API token"))?;
         Ok(())
@@ -43,7 +43,7 @@ impl Store {
     pub async fn token_by_hash(&self, hash: &str) -> Result<Option<TokenRow>, StoreError> {
         let row = sqlx::query("SELECT * FROM tokens WHERE hash = ?")
             .bind(hash)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
             .await
             .map_err(StoreError::during("look up an API token"))?;
         row.as_ref().map(read).transpose()
@@ -52,7 +52,7 @@ impl Store {
     /// All tokens, oldest first, revoked and expired ones included.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM tokens ORDER BY created_at, id")
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during("list the API tokens"))?;
         rows.iter().map(read).collect()
@@ -63,7 +63,7 @@ impl Store {
         let done = sqlx::query("UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
             .bind(now.to_string())
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(StoreError::during("revoke an API token"))?;
         Ok(done.rows_affected() > 0)
@@ -73,7 +73,7 @@ impl Store {
         sqlx::query("UPDATE tokens SET last_used_at = ? WHERE id = ?")
             .bind(now.to_string())
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(StoreError::during("note the use of an API token"))?;
         Ok(())
@@ -81,7 +81,7 @@ impl Store {
 
     pub async fn count_tokens(&self) -> Result<u64, StoreError> {
         let row = sqlx::query("SELECT count(*) AS n FROM tokens")
-            .fetch_one(&self.pool)
+            .fetch_one(&self.readers)
             .await
             .map_err(StoreError::during("count the API tokens"))?;
         Ok(u64::try_from(row.get::<i64, _>("n")).unwrap_or(0))
@@ -90,7 +90,7 @@ impl Store {
     pub async fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
         let row = sqlx::query("SELECT value FROM meta WHERE key = ?")
             .bind(key)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
             .await
             .map_err(StoreError::during(format!("read the setting {key}")))?;
         Ok(row.map(|row| row.get("value")))
@@ -100,7 +100,7 @@ impl Store {
         sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")
             .bind(key)
             .bind(value)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(StoreError::during(format!("store the setting {key}")))?;
         Ok(())
