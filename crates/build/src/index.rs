@@ -118,6 +118,7 @@ mod tests {
                 builder: "go".to_owned(),
                 reason: "go.mod was found in /".to_owned(),
                 doubts: Vec::new(),
+                start_looked_for: Vec::new(),
             },
             tools: Vec::new(),
             key_parts: Vec::new(),

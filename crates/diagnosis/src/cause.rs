@@ -29,7 +29,6 @@ closed_enum! {
         BaseImageRateLimited = "base_image_rate_limited",
         ToolchainUnavailable = "toolchain_unavailable",
         OutputDirMissing = "output_dir_missing",
-        NoEntryPoint = "no_entry_point",
         DiskBudget = "disk_budget",
         ExportFailed = "export_failed",
         Unsupported = "unsupported",

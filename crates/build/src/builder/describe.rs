@@ -83,9 +83,6 @@ pub(super) fn fault(fault: &BuildFault) -> String {
                 list(&written)
             )
         }
-        BuildFault::NoEntryPoint { builder, looked_for } => {
-            format!("{builder} found no entry point: {}", list(looked_for))
-        }
         BuildFault::DiskBudget {
             limit_bytes,
             used_bytes,

@@ -40,6 +40,7 @@ impl Run<'_> {
             builder: "image".to_owned(),
             reason: "the source is an image".to_owned(),
             doubts: Vec::new(),
+            start_looked_for: Vec::new(),
         });
         self.transcript.section("image");
         let pinned = pinned(&reference, &self.request.source.revision);

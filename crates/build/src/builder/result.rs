@@ -89,15 +89,19 @@ impl Run<'_> {
         Ok(Artifact::Image { image })
     }
 
-    fn show_processes(&self, plan: &BuildPlan, processes: &BTreeMap<String, String>) {
+    fn show_processes(&mut self, plan: &BuildPlan, processes: &BTreeMap<String, String>) {
         for (name, command) in processes {
             self.transcript.detail(&format!("process {name}: {command}"));
         }
         if processes.is_empty() && self.request.run_command.is_none() {
-            let looked_for = plan.processes.looked_for.join(", ");
+            let looked_for = &plan.processes.looked_for;
             self.transcript.detail(&format!(
-                "no start command was found ({looked_for}): set run_command"
+                "no start command was found ({}): set run_command",
+                looked_for.join(", ")
             ));
+            if let Some(builder) = &mut self.record.facts.builder {
+                builder.start_looked_for.clone_from(looked_for);
+            }
         }
     }
 

@@ -278,6 +278,7 @@ impl Run<'_> {
             builder: String::new(),
             reason: String::new(),
             doubts: Vec::new(),
+            start_looked_for: Vec::new(),
         });
         let entry = IndexEntry {
             output: output.clone(),

@@ -131,6 +131,7 @@ fn with_dockerfile(
             builder: verdict.builder,
             reason: verdict.reason,
             doubts: Vec::new(),
+            start_looked_for: Vec::new(),
         },
         dockerfile: path,
         verdicts,
@@ -155,6 +156,7 @@ fn preferred(
             builder,
             reason,
             doubts: Vec::new(),
+            start_looked_for: Vec::new(),
         };
         (buildpack, choice)
     };

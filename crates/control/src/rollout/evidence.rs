@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use mainstay_diagnosis::{
     HEALED_AFTER, Reason, diagnose, exit_codes,
     facts::{
-        Course, CpuReading, ExecFault, ExitRecord, Facts, InstanceFacts, InternalFacts, MemoryRecord,
-        ProbeFacts, StopReason, Subject,
+        Course, CpuReading, ExecFault, ExecFaultKind, ExitRecord, Facts, InstanceFacts, InternalFacts,
+        MemoryRecord, ProbeFacts, StopReason, Subject,
     },
 };
 use mainstay_engine::LogQuery;
@@ -104,7 +104,13 @@ impl Evidence<'_> {
     }
 
     /// The kernel or the pre-flight refused the command: nothing ran.
-    pub(crate) fn refused(&self, fault: ExecFault) -> Box<Reason> {
+    pub(crate) fn refused(&self, mut fault: ExecFault) -> Box<Reason> {
+        if let (ExecFaultKind::NoRunCommand { looked_for }, Some(builder)) =
+            (&mut fault.kind, &self.plan.builder)
+        {
+            // The engine sees no command; who built the image knows where one could have been.
+            looked_for.clone_from(&builder.start_looked_for);
+        }
         let mut subject = self.subject(false);
         subject.refused = Some(fault);
         let facts = self.wrap(Subject::Instance(subject), Vec::new());

@@ -106,12 +106,6 @@ fn not_carried_out(cause: Cause) -> Option<CausePage> {
             "The file tree after the last step.",
             "Set output_dir to the directory that the build writes.",
         ),
-        Cause::NoEntryPoint => app(
-            "Nothing says how to start the app",
-            "The builder built the app, but found neither a start script, nor a main file, nor a Procfile, and the spec has no run_command.",
-            "The places where the builder looked.",
-            "Set run_command in the spec, or add a Procfile with a `web:` line.",
-        ),
         Cause::DiskBudget => app(
             "The build used up its disk budget",
             "The build wrote more than it may keep.",

@@ -44,7 +44,6 @@ const BUILD_FAILED: &[Cause] = &[
     Cause::WrongArchitecture,
     Cause::ToolchainUnavailable,
     Cause::OutputDirMissing,
-    Cause::NoEntryPoint,
     Cause::DiskBudget,
     Cause::ExportFailed,
     Cause::Unsupported,

@@ -170,7 +170,6 @@ pub(super) fn build_fault_lines(fault: &BuildFault) -> Vec<String> {
             );
             lines
         }
-        BuildFault::NoEntryPoint { looked_for, .. } => vec![named("looked for", looked_for)],
         BuildFault::DiskBudget {
             limit_bytes,
             used_bytes,

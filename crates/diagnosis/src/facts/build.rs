@@ -64,6 +64,9 @@ pub struct BuilderChoice {
     /// What speaks for another one, one sentence each: a spec file in the source that says otherwise than the spec in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
+    /// Where it looked for a command that starts the app, when it found none: "server.js".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub start_looked_for: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,10 +270,6 @@ pub enum BuildFault {
     OutputDirMissing {
         output_dir: String,
         written: Vec<(String, u64)>,
-    },
-    NoEntryPoint {
-        builder: String,
-        looked_for: Vec<String>,
     },
     DiskBudget {
         limit_bytes: u64,

@@ -21,10 +21,7 @@ pub(super) fn finding(facts: &Facts, build: &BuildFacts, fault: &BuildFault) -> 
         words::component(facts),
         wording(fault)
     );
-    let detection = matches!(
-        fault,
-        BuildFault::NothingDetected { .. } | BuildFault::NoEntryPoint { .. }
-    );
+    let detection = matches!(fault, BuildFault::NothingDetected { .. });
     let verdicts = (detection && !build.detection.is_empty()).then(|| Evidence::Detection {
         verdicts: build.detection.clone(),
     });
@@ -76,7 +73,6 @@ fn cause(fault: &BuildFault) -> Cause {
         BuildFault::ImageArchitecture { .. } => Cause::WrongArchitecture,
         BuildFault::ToolchainUnavailable { .. } => Cause::ToolchainUnavailable,
         BuildFault::OutputDirMissing { .. } => Cause::OutputDirMissing,
-        BuildFault::NoEntryPoint { .. } => Cause::NoEntryPoint,
         BuildFault::DiskBudget { .. } => Cause::DiskBudget,
         BuildFault::ExportFailed { .. } => Cause::ExportFailed,
         BuildFault::Unsupported { .. } => Cause::Unsupported,
@@ -150,10 +146,6 @@ fn wording(fault: &BuildFault) -> String {
             )
         }
         BuildFault::OutputDirMissing { output_dir, written } => output_dir_missing(output_dir, written),
-        BuildFault::NoEntryPoint { builder, looked_for } => format!(
-            "the {builder} builder found nothing that starts the app; looked for {}",
-            words::list(looked_for, 8)
-        ),
         BuildFault::DiskBudget {
             limit_bytes,
             used_bytes,
@@ -286,10 +278,6 @@ fn next_steps(facts: &Facts, fault: &BuildFault) -> Vec<NextStep> {
                     format!("output_dir: {path}"),
                 )
             }),
-        BuildFault::NoEntryPoint { .. } => set(
-            "Say how the app is started.".to_owned(),
-            "run_command: <the command that starts the app>".to_owned(),
-        ),
         BuildFault::DockerfileInstruction { .. } => instruction::next_steps(fault),
         _ => Vec::new(),
     }

@@ -202,6 +202,7 @@ fn container_command_not_executable() -> Facts {
         builder: "python".into(),
         reason: "requirements.txt was found in /".into(),
         doubts: Vec::new(),
+        start_looked_for: Vec::new(),
     });
     instance_facts(instance)
 }

@@ -199,10 +199,6 @@ fn build_fault() -> impl Strategy<Value = BuildFault> {
         }),
         (text(), vec((text(), any::<u64>()), 0..3))
             .prop_map(|(output_dir, written)| BuildFault::OutputDirMissing { output_dir, written }),
-        texts().prop_map(|looked_for| BuildFault::NoEntryPoint {
-            builder: "python".into(),
-            looked_for
-        }),
         any::<(u64, u64)>().prop_map(|(limit_bytes, used_bytes)| BuildFault::DiskBudget {
             limit_bytes,
             used_bytes
