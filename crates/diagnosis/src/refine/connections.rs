@@ -11,10 +11,7 @@ use crate::{
 
 /// A connect that failed, where nothing better is known about the end.
 pub(super) fn refinement(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -> Option<Refinement> {
-    let own = exit.course.outbound_failures.iter();
-    let failures: Vec<&OutboundFailure> = own.chain(&instance.outbound_failures).collect();
-    let recent = |failure: &&&OutboundFailure| failure.is_shortly_before(exit.ended_at);
-    let failure = *failures.iter().rfind(recent)?;
+    let failure = last_failure(instance, exit)?;
     let to = describe(failure.address, failure.port);
     let database = database_at(failure.port);
     let cause = cause(instance, failure, database);
@@ -33,6 +30,26 @@ pub(super) fn refinement(facts: &Facts, instance: &InstanceFacts, exit: &ExitRec
         hint: None,
         next_steps: next_steps(facts, cause),
     })
+}
+
+/// Where it went, for a line of the log that speaks of a connect and does not say so.
+pub(super) fn destination(instance: &InstanceFacts, exit: &ExitRecord, line: &str) -> Option<String> {
+    let failure = last_failure(instance, exit)?;
+    let is_named = line.contains(&failure.port.to_string());
+    (!is_named).then(|| {
+        format!(
+            "; its last connection that failed was to {}: {}",
+            describe(failure.address, failure.port),
+            failure.result.words()
+        )
+    })
+}
+
+fn last_failure<'a>(instance: &'a InstanceFacts, exit: &'a ExitRecord) -> Option<&'a OutboundFailure> {
+    let own = exit.course.outbound_failures.iter();
+    let failures: Vec<&OutboundFailure> = own.chain(&instance.outbound_failures).collect();
+    let recent = |failure: &&&OutboundFailure| failure.is_shortly_before(exit.ended_at);
+    failures.iter().rfind(recent).copied()
 }
 
 fn cause(instance: &InstanceFacts, failure: &OutboundFailure, database: Option<&str>) -> Cause {

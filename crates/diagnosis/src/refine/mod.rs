@@ -39,7 +39,16 @@ pub(crate) fn exit(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -
     }
     let hit = pattern::find(&facts.log_tail, tables::RUN).filter(|hit| agrees(hit.cause, exit));
     match hit {
-        Some(hit) => Some(from_hit(facts, instance, &settle(facts, instance, hit))),
+        Some(hit) => {
+            let connects = matches!(
+                hit.cause,
+                Cause::ConnectionRefused | Cause::ConnectionTimedOut | Cause::HostUnreachable
+            );
+            let to = connects.then(|| connections::destination(instance, exit, &hit.line));
+            let mut refinement = from_hit(facts, instance, &settle(facts, instance, hit));
+            refinement.wording.extend(to.flatten());
+            Some(refinement)
+        }
         None => process_limit(exit)
             .or_else(|| configuration::only_difference(facts, instance))
             .or_else(|| connections::refinement(facts, instance, exit)),
