@@ -109,14 +109,21 @@ pub(super) fn readable(platform: &Platform, expect: &Expect, app: &str, deployme
     let code = expect.code.filter(|_| expect.fails()).map(Code::as_str);
     let shown = expect.card.iter().map(String::as_str).chain(code);
     let missing: Vec<&str> = shown.filter(|words| !card.contains(words)).collect();
+    let unshown =
+        (!missing.is_empty()).then(|| format!("the card does not show {missing:?}:\n{}", last_lines(&card)));
+    let mut differences = logs(platform, expect, app, deployment);
+    differences.extend(unshown);
+    differences
+}
+
+/// What cannot be read in the logs of a deployment.
+pub(super) fn logs(platform: &Platform, expect: &Expect, app: &str, deployment: &str) -> Vec<String> {
     let unread = expect.logs.iter().filter_map(|(kind, words)| {
         let log = log(platform, app, deployment, kind);
         (!log.contains(words))
             .then(|| format!("the {kind} log does not say {words:?}:\n{}", last_lines(&log)))
     });
-    let unshown =
-        (!missing.is_empty()).then(|| format!("the card does not show {missing:?}:\n{}", last_lines(&card)));
-    unread.chain(unshown).collect()
+    unread.collect()
 }
 
 /// The log of what runs, and of what ran before it was restarted: an instance that fell may be either.

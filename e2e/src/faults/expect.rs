@@ -40,6 +40,12 @@ pub struct Expect {
     pub after_active: bool,
     /// A job that is run by hand once the deployment is ACTIVE; the reason stands on the deployment.
     pub job: Option<String>,
+    /// The code is no failure: a step carries it for a while or for good, and the deployment becomes ACTIVE.
+    #[serde(default)]
+    pub passes: bool,
+    /// The call itself is refused with the code, and nothing is created.
+    #[serde(default)]
+    pub refused: bool,
     /// Path that is asked for once the deployment is ACTIVE: what makes the instance fail, or words that a healthy one answers.
     pub visit: Option<String>,
     /// Words of the answer.
@@ -92,7 +98,7 @@ impl Expect {
 
     /// Whether the deployment is to end with the code, while the version before goes on.
     pub fn fails(&self) -> bool {
-        !self.is_healthy() && !self.after_active
+        !self.is_healthy() && !self.after_active && !self.passes && !self.refused
     }
 
     /// Contradictions within the file.
@@ -105,11 +111,17 @@ impl Expect {
                 "`message` names no decisive fact",
             ),
             (
-                told && self.logs.is_empty(),
+                told && !self.refused && self.logs.is_empty(),
                 "`logs` names no log to read afterwards",
             ),
-            (self.fails() && self.step.is_none(), "`step` is missing"),
-            (self.after_active && !told, "`after_active` goes with a code"),
+            (
+                (self.fails() || self.passes) && self.step.is_none(),
+                "`step` is missing",
+            ),
+            (
+                (self.after_active || self.passes || self.refused) && !told,
+                "`after_active`, `passes` and `refused` go with a code",
+            ),
             (
                 self.job.is_some() && !self.after_active,
                 "`job` goes with `after_active`",

@@ -22,12 +22,14 @@ use crate::{Deployment, Folder, Platform, Visiting, wait_until};
 const LANES: usize = 6;
 /// Their builds take what a build may have: no more of them than are built at once.
 const LANES_TIGHT: usize = 2;
-/// Limits of a build that a fault reaches within seconds.
-const TIGHT: &str =
-    "[build]\nmemory_bytes = 268435456\npids = 64\ndisk_bytes = 268435456\ntime_seconds = 20\nat_once = 2\n";
+/// Limits of a build that a fault reaches within seconds, and of all apps together.
+const TIGHT: &str = "[build]\nmemory_bytes = 268435456\npids = 64\ndisk_bytes = 268435456\ntime_seconds = 20\nat_once = 2\n\
+     [limits]\ninstances = 20\n";
 const GREETING: &str = "the version before";
 const SERVE_PAGES: &str = r#"["httpd", "-f", "-p", "8080", "-h", "/pages"]"#;
 const VISITS_PER_SECOND: f64 = 5.0;
+/// A build that waits waits for others.
+const PASSES_WITHIN: Duration = Duration::from_mins(5);
 const FALLS_WITHIN: Duration = Duration::from_mins(1);
 /// Retired instances go in the background.
 const TIDY_WITHIN: Duration = Duration::from_secs(30);
@@ -144,6 +146,7 @@ impl Lane<'_> {
             fault,
         };
         let done = catch_unwind(AssertUnwindSafe(|| match &outcome.fault {
+            fault if fault.expect.refused => self.be_refused(&mut outcome),
             fault if fault.needs_own_app() => self.on_its_own(&mut outcome),
             _ => self.in_turn(&mut outcome),
         }));
@@ -200,10 +203,10 @@ impl Lane<'_> {
             let deployment = self.platform.deploy_directory(before.path());
             assert_eq!(deployment.phase(), "ACTIVE", "the version before: {deployment}");
         }
-        if outcome.fault.expect.fails() {
-            self.fail(outcome, &app, None);
-        } else {
-            self.serve(outcome, &app);
+        match &outcome.fault.expect {
+            expect if expect.fails() => drop(self.fail(outcome, &app, None)),
+            expect if expect.passes => self.pass(outcome, &app),
+            _ => self.serve(outcome, &app),
         }
         let id = self.platform.app_id(&app);
         self.platform.delete(&app);
@@ -211,6 +214,60 @@ impl Lane<'_> {
         outcome
             .differences
             .extend(left.iter().map(|thing| format!("left behind: {thing}")));
+    }
+
+    /// Deploys what becomes ACTIVE, and looks meanwhile what a step says.
+    fn pass(&self, outcome: &mut Outcome, app: &str) {
+        let platform = self.platform;
+        let folder = outcome.fault.folder(app);
+        platform.deploy_directory_without_waiting(folder.path());
+        let expect = &outcome.fault.expect;
+        let (mut noted, mut deployment) = (None, platform.newest_deployment(app));
+        let ended = wait_until(PASSES_WITHIN, || {
+            let leaves = deployment.leaves().into_iter();
+            noted = noted
+                .take()
+                .or(leaves.into_iter().find(|leaf| leaf.code() == expect.code));
+            let is_final = deployment.is_final();
+            if !is_final {
+                deployment = platform.newest_deployment(app);
+            }
+            is_final
+        });
+        let differences = &mut outcome.differences;
+        if !ended || deployment.phase() != "ACTIVE" {
+            differences.push(format!("ended as {deployment}"));
+        }
+        outcome.got = Some(Got::of(&deployment));
+        if let Some(leaf) = noted {
+            outcome.got = Some(Got::of_reason(&leaf.json["reason"]));
+            if Some(leaf.path.as_str()) != expect.step.as_deref() {
+                differences.push(format!("is said at step {}", leaf.path));
+            }
+            differences.extend(check::reason(expect, &leaf.json["reason"]));
+        } else {
+            differences.push("no step carried the code".to_owned());
+        }
+        differences.extend(check::logs(platform, expect, app, deployment.id()));
+    }
+
+    /// Deploys what the platform does not even accept.
+    fn be_refused(&self, outcome: &mut Outcome) {
+        let app = outcome.fault.name.clone();
+        let folder = outcome.fault.folder(&app);
+        let answer = self
+            .platform
+            .json(&["deploy", &folder.path().display().to_string()]);
+        let differences = &mut outcome.differences;
+        if answer.is_success() {
+            differences.push("was accepted".to_owned());
+        }
+        let reason = answer.json()["error"]["reason"].clone();
+        outcome.got = Some(Got::of_reason(&reason));
+        differences.extend(check::reason(&outcome.fault.expect, &reason));
+        if self.platform.json(&["apps", "get", &app]).is_success() {
+            differences.push("the app was created".to_owned());
+        }
     }
 
     /// Deploys what becomes ACTIVE, and looks what is said then.

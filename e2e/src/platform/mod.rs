@@ -202,8 +202,12 @@ impl Platform {
 
     /// Uploads the folder and returns as soon as the deployment is accepted.
     pub fn deploy_without_waiting(&self, folder: &Folder) {
-        let directory = folder.on_disk();
-        let path = directory.path().display().to_string();
+        self.deploy_directory_without_waiting(folder.on_disk().path());
+    }
+
+    /// The same for a folder that lies there already.
+    pub fn deploy_directory_without_waiting(&self, directory: &Path) {
+        let path = directory.display().to_string();
         let _ = self
             .cli(&["deploy", "--no-wait", &path], ANSWERS_WITHIN)
             .expect_success("mainstay deploy --no-wait");
