@@ -3,6 +3,7 @@
 use crate::{DomainPhase, Step, wire::wire_object};
 
 wire_object! {
+    #[schemars(rename = "AppAlert")]
     pub struct Alert {
         pub id: String,
         pub component_name: String,

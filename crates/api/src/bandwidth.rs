@@ -14,16 +14,17 @@ wire_object! {
 }
 
 /// One app's bytes of one day.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct BandwidthUsage {
     pub app_id: String,
     #[serde(with = "number_as_text")]
+    #[schemars(with = "String")]
     pub bandwidth_bytes: u64,
 }
 
 /// The list is always there; it has only apps whose traffic was measured.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct BandwidthResponse {
     pub app_bandwidth_usage: Vec<BandwidthUsage>,

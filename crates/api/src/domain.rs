@@ -8,6 +8,7 @@ use crate::{
 };
 
 wire_object! {
+    #[schemars(rename = "AppDomain")]
     pub struct Domain {
         pub id: String,
         pub phase: DomainPhase,

@@ -3,6 +3,7 @@
 //! Every type is read and written: the server writes what the CLI reads. Zero values are left out, times are RFC 3339 in UTC, and words that
 //! this version does not know read as `UNKNOWN`. Fields that only Mainstay has are additions, never changes, and say so.
 
+mod account;
 mod alert;
 mod app;
 mod bandwidth;
@@ -29,6 +30,7 @@ mod size;
 mod token;
 mod wire;
 
+pub use account::*;
 pub use alert::*;
 pub use app::*;
 pub use bandwidth::*;

@@ -17,7 +17,7 @@ wire_words! {
 }
 
 /// The query of a logs call.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct LogsQuery {
     pub r#type: LogType,

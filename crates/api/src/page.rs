@@ -21,18 +21,20 @@ wire_object! {
 }
 
 /// A total of zero is written out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Meta {
     #[serde(default)]
     pub total: u64,
 }
 
 /// Which page of a list is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct PageQuery {
     /// Counted from 1.
+    #[schemars(range(min = 1))]
     pub page: u64,
+    #[schemars(range(min = 1, max = 200))]
     pub per_page: u64,
 }
 

@@ -15,6 +15,7 @@ wire_object! {
         pub component: String,
         pub title: String,
         /// Decisive pieces first.
+        #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
         pub evidence: Vec<EvidenceItem>,
         pub next_steps: Vec<NextStep>,
         pub warnings: Vec<String>,

@@ -11,7 +11,7 @@ wire_object! {
 }
 
 /// `valid` is always written out.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct RollbackValidationResponse {
     pub valid: bool,

@@ -5,20 +5,23 @@ use mainstay_spec::sizes::{self, CpuType};
 use crate::wire::{number_as_text, wire_words};
 
 /// Numbers are strings on the wire.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct InstanceSize {
     pub name: String,
     pub slug: String,
     pub cpu_type: InstanceCpuType,
     #[serde(with = "number_as_text")]
+    #[schemars(with = "String")]
     pub cpus: u64,
     #[serde(with = "number_as_text")]
+    #[schemars(with = "String")]
     pub memory_bytes: u64,
     pub usd_per_month: String,
     pub usd_per_second: String,
     pub tier_slug: String,
     #[serde(with = "number_as_text")]
+    #[schemars(with = "String")]
     pub bandwidth_allowance_gib: u64,
     #[serde(skip_serializing_if = "crate::wire::is_zero")]
     pub scalable: bool,

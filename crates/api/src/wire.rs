@@ -8,8 +8,8 @@ macro_rules! wire_object {
             $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)*
         }
     ) => {
+        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         $(#[$doc])*
-        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
         #[serde(default)]
         pub struct $name {
             $(
@@ -33,6 +33,7 @@ macro_rules! wire_words {
         $(#[$doc])*
         #[derive(
             Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+            schemars::JsonSchema,
         )]
         pub enum $name {
             $(
@@ -80,8 +81,8 @@ macro_rules! wire_list {
         $(#[$doc:meta])*
         pub struct $name:ident { pub $items:ident: Vec<$type:ty>, }
     ) => {
+        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         $(#[$doc])*
-        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
         #[serde(default)]
         pub struct $name {
             pub $items: Vec<$type>,

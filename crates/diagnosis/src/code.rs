@@ -56,7 +56,7 @@ pub enum Severity {
 }
 
 /// Who can do something about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Blame {
     /// The app, its spec or its settings.
@@ -68,7 +68,7 @@ pub enum Blame {
 }
 
 /// Whether the platform tries again by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
     /// Trying again changes nothing; something has to be changed first.

@@ -30,7 +30,7 @@ pub struct Reason {
 }
 
 /// Something the user can do, ready to paste where that is possible.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct NextStep {
     /// One sentence.
     pub text: String,

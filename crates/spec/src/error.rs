@@ -11,7 +11,7 @@ pub const ERRORS_MAX: usize = 100;
 const VALUE_CHARS_MAX: usize = 60;
 
 /// One bad field of a spec.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SpecError {
     /// `services[0].http_port`; empty for the whole document.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -34,7 +34,7 @@ pub struct SpecError {
 }
 
 /// What kind of rule is broken. Additive; never renamed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Problem {
     /// The text is no YAML or JSON.

@@ -14,7 +14,7 @@ use mainstay_api::TokenScope;
 use mainstay_spec::ids::AppId;
 use mainstay_store::NewAuditEntry;
 
-use super::ApiError;
+use super::{ApiError, openapi::Operation};
 use crate::app::{Application, Refusal, tokens::Access};
 
 /// What a call is about.
@@ -37,6 +37,8 @@ pub(crate) struct Route {
     pub needs: TokenScope,
     pub reach: Reach,
     pub handler: MethodRouter<Application>,
+    /// For the description.
+    pub operation: Operation,
 }
 
 type Rule = (TokenScope, Reach);
@@ -60,6 +62,14 @@ impl Rules {
         };
         let known: &HashMap<(Method, &str), Rule> = &self.0;
         known.get(&(method.clone(), path)).copied()
+    }
+
+    /// For the header of the same name.
+    fn allow(&self, path: &str) -> String {
+        let of_path = self.0.keys().filter(|(_, other)| *other == path);
+        let mut methods: Vec<&str> = of_path.map(|(method, _)| method.as_str()).collect();
+        methods.sort_unstable();
+        methods.join(", ")
     }
 }
 
@@ -122,7 +132,7 @@ async fn admit(
     let access = access.ok_or_else(ApiError::unauthorized)?;
     let (needs, reach) = rules
         .find(&asked.method, &asked.pattern)
-        .ok_or_else(ApiError::method_not_allowed)?;
+        .ok_or_else(|| ApiError::method_not_allowed().allowing(rules.allow(&asked.pattern)))?;
     if rank(access.scope) < rank(needs) {
         return Err(ApiError::forbidden(format!(
             "this token may {}; the call needs one that may {needs}",

@@ -1,13 +1,13 @@
 //! `/v2/apps/{id}/alerts`.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use mainstay_api::{AlertDestinationsRequest, AlertResponse, AlertsResponse};
 use mainstay_spec::ids::AppId;
 
-use super::{ApiError, extract::body_of};
+use super::{
+    ApiError,
+    extract::{Path, Text, body_of},
+};
 use crate::app::Application;
 
 pub(crate) async fn list(
@@ -21,7 +21,7 @@ pub(crate) async fn list(
 pub(crate) async fn send_to(
     State(application): State<Application>,
     Path((app, alert)): Path<(AppId, String)>,
-    body: String,
+    Text(body): Text,
 ) -> Result<Json<AlertResponse>, ApiError> {
     let to: AlertDestinationsRequest = body_of(&body)?;
     let alert = application.send_alert_to(app, &alert, &to).await?;

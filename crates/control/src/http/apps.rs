@@ -1,20 +1,17 @@
 //! `/v2/apps`.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-};
+use axum::{Extension, Json, extract::State, http::HeaderMap};
 use mainstay_api::{
     AppResponse, AppsResponse, DeleteAppResponse, InstanceEventsResponse, InstancesResponse, Meta, PageQuery,
     ProposeResponse,
 };
 use mainstay_spec::{AppSpec, ids::AppId};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
     ApiError,
-    extract::{SpecRequest, base_url, page},
+    extract::{Path, Query, SpecRequest, Text, base_url, page},
     wire,
 };
 use crate::app::{
@@ -26,12 +23,13 @@ use crate::app::{
 /// Among these the last ones of each instance are found.
 const EVENTS_LOOKED_AT: u64 = 200;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct GetQuery {
+    /// Where the path has no id.
     name: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct DeleteQuery {
     /// Addition: the data of the app's databases may go with it.
     #[serde(default)]
@@ -66,7 +64,7 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(application): State<Application>,
     headers: HeaderMap,
-    body: String,
+    Text(body): Text,
 ) -> Result<Json<AppResponse>, ApiError> {
     let request = SpecRequest::read(&headers, &body)?;
     let created = application.create_app(&request.parsed.spec).await;
@@ -95,7 +93,7 @@ pub(crate) async fn update(
     State(application): State<Application>,
     Path(id): Path<AppId>,
     headers: HeaderMap,
-    body: String,
+    Text(body): Text,
 ) -> Result<Json<AppResponse>, ApiError> {
     let request = SpecRequest::read(&headers, &body)?;
     let how = HowToUpdate {
@@ -120,7 +118,7 @@ pub(crate) async fn propose(
     State(application): State<Application>,
     Extension(access): Extension<Access>,
     headers: HeaderMap,
-    body: String,
+    Text(body): Text,
 ) -> Result<Json<ProposeResponse>, ApiError> {
     let request = SpecRequest::read(&headers, &body)?;
     let app = request.app_id()?;
@@ -164,7 +162,7 @@ pub(crate) async fn instances(
     Ok(Json(InstancesResponse { instances }))
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct EventsQuery {
     component: Option<String>,
 }

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{
-        Path, Query, State, WebSocketUpgrade,
+        State, WebSocketUpgrade,
         ws::{Message, WebSocket},
     },
     http::HeaderMap,
@@ -17,13 +17,17 @@ use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{ApiError, extract::base_url};
+use super::{
+    ApiError,
+    extract::{Path, Query, base_url},
+};
 use crate::app::{Application, links::Link};
 
 const TERMINAL: (u16, u16) = (80, 24);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 pub(crate) struct LinkQuery {
+    /// `instance_name` or `instance_alias` of the list of instances; one that runs, if not given.
     instance_name: Option<String>,
 }
 

@@ -1,19 +1,24 @@
 //! `/v2/apps/{id}/deployments`.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use mainstay_api::{CreateDeploymentRequest, DeploymentResponse, DeploymentsResponse, Meta, PageQuery};
 use mainstay_spec::ids::{AppId, DeploymentId};
+use schemars::JsonSchema;
 
 use super::{
     ApiError,
-    extract::{body_of, list_url, page, words},
+    extract::{Path, Query, Text, body_of, list_url, page, words},
     wire,
 };
 use crate::app::Application;
+
+/// What [`words`] reads, for the description.
+#[derive(Debug, JsonSchema)]
+#[expect(dead_code, reason = "a shape")]
+pub(crate) struct KindsQuery {
+    /// Only those with such a cause: `MANUAL`, `MANUAL_ROLLBACK`, …
+    deployment_types: Option<Vec<String>>,
+}
 
 type Answer = Result<Json<DeploymentResponse>, ApiError>;
 
@@ -39,7 +44,7 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(application): State<Application>,
     Path(app): Path<AppId>,
-    body: String,
+    Text(body): Text,
 ) -> Answer {
     let request: CreateDeploymentRequest = body_of(&body)?;
     let view = application.create_deployment(app, request.force_build).await?;

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::StatusCode,
+    http::{StatusCode, header::ALLOW},
     response::{IntoResponse, Response},
 };
 use mainstay_api::{ErrorBody, ErrorId};
@@ -11,11 +11,24 @@ use mainstay_spec::SpecErrors;
 use crate::app::Refusal;
 
 #[derive(Debug)]
-pub(crate) struct ApiError(Box<ErrorBody>);
+pub(crate) struct ApiError {
+    body: Box<ErrorBody>,
+    /// Methods that the resource has, for who asked with another.
+    allow: Option<String>,
+}
+
+impl From<ErrorBody> for ApiError {
+    fn from(body: ErrorBody) -> Self {
+        Self {
+            body: Box::new(body),
+            allow: None,
+        }
+    }
+}
 
 impl ApiError {
-    fn new(id: ErrorId, message: impl Into<String>) -> Self {
-        Self(Box::new(ErrorBody::new(id, message)))
+    pub(crate) fn new(id: ErrorId, message: impl Into<String>) -> Self {
+        ErrorBody::new(id, message).into()
     }
 
     pub(crate) fn not_found() -> Self {
@@ -43,6 +56,11 @@ impl ApiError {
         Self::new(ErrorId::MethodNotAllowed, "The resource has no such method.")
     }
 
+    pub(crate) fn allowing(mut self, methods: String) -> Self {
+        self.allow = Some(methods);
+        self
+    }
+
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(ErrorId::BadRequest, message)
     }
@@ -56,12 +74,10 @@ impl From<Refusal> for ApiError {
             Refusal::Conflict(message) => Self::new(ErrorId::Conflict, message),
             Refusal::Limit(reason) => {
                 let body = ErrorBody::new(ErrorId::UnprocessableEntity, reason.message.clone());
-                Self(Box::new(ErrorBody {
-                    reason: Some((*reason).into()),
-                    ..body
-                }))
+                let reason = Some((*reason).into());
+                ErrorBody { reason, ..body }.into()
             }
-            Refusal::Spec(errors) => Self(Box::new(ErrorBody::of_spec(errors))),
+            Refusal::Spec(errors) => ErrorBody::of_spec(errors).into(),
             Refusal::Platform(error) => {
                 let incident = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
                 tracing::error!(
@@ -79,23 +95,23 @@ impl From<Refusal> for ApiError {
 
 impl From<SpecErrors> for ApiError {
     fn from(errors: SpecErrors) -> Self {
-        Self(Box::new(ErrorBody::of_spec(errors.into_vec())))
+        ErrorBody::of_spec(errors.into_vec()).into()
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let request_id = uuid::Uuid::new_v4().to_string();
-        let status = StatusCode::from_u16(self.0.id.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.body.id.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let header = [("x-request-id", request_id.clone())];
-        (
-            status,
-            header,
-            Json(ErrorBody {
-                request_id,
-                ..*self.0
-            }),
-        )
-            .into_response()
+        let allow = self.allow.map(|methods| [(ALLOW, methods)]);
+        let body = ErrorBody {
+            request_id,
+            ..*self.body
+        };
+        match allow {
+            Some(allow) => (status, header, allow, Json(body)).into_response(),
+            None => (status, header, Json(body)).into_response(),
+        }
     }
 }

@@ -1,21 +1,28 @@
 //! `/v2/apps/{id}/events`: an app's deployments, as events. There is no other kind yet; the event of a deployment has its id.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use mainstay_api::{
     Event, EventResponse, EventType, EventsResponse, LogType, LogsQuery, LogsResponse, Meta, PageQuery,
 };
 use mainstay_spec::ids::{AppId, DeploymentId};
+use schemars::JsonSchema;
 
 use super::{
     ApiError,
-    extract::{list_url, page, words},
+    extract::{Path, Query, list_url, page, words},
     logs, wire,
 };
 use crate::app::{Application, deployments::DeploymentView};
+
+/// What [`words`] reads, for the description.
+#[derive(Debug, JsonSchema)]
+#[expect(dead_code, reason = "a shape")]
+pub(crate) struct TypesQuery {
+    /// Only those: `DEPLOYMENT`, …
+    event_types: Option<Vec<String>>,
+    /// Only deployments with such a cause.
+    deployment_types: Option<Vec<String>>,
+}
 
 pub(crate) async fn list(
     State(application): State<Application>,

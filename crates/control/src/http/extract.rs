@@ -1,12 +1,60 @@
 //! Reading requests: pages, specs, and the address that the client used.
 
-use axum::http::HeaderMap;
-use mainstay_api::PageQuery;
+use axum::{
+    extract::{self, FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, StatusCode, request::Parts},
+};
+use mainstay_api::{ErrorId, PageQuery};
 use mainstay_spec::{Format, ParsedSpec, SpecError, ids::AppId, parse};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::ApiError;
 use crate::app::{Refusal, apps::Page};
+
+/// Parts of the path. What they cannot be read as is refused as everything else is.
+#[derive(Debug)]
+pub(crate) struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let read = extract::Path::from_request_parts(parts, state).await;
+        let extract::Path(value) = read.map_err(|refused| ApiError::bad_request(refused.body_text()))?;
+        Ok(Self(value))
+    }
+}
+
+/// The query.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let read = extract::Query::from_request_parts(parts, state).await;
+        let extract::Query(value) = read.map_err(|refused| ApiError::bad_request(refused.body_text()))?;
+        Ok(Self(value))
+    }
+}
+
+/// The body, in UTF-8.
+#[derive(Debug)]
+pub(crate) struct Text(pub String);
+
+impl<S: Send + Sync> FromRequest<S> for Text {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let read = String::from_request(request, state).await;
+        read.map(Self).map_err(|refused| match refused.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(ErrorId::PayloadTooLarge, refused.body_text()),
+            _ => ApiError::bad_request(refused.body_text()),
+        })
+    }
+}
 
 /// The page asked for.
 ///
@@ -98,7 +146,7 @@ impl SpecRequest {
 }
 
 /// The body as JSON; an empty one asks for nothing special.
-pub(crate) fn body_of<T: Default + serde::de::DeserializeOwned>(body: &str) -> Result<T, ApiError> {
+pub(crate) fn body_of<T: Default + DeserializeOwned>(body: &str) -> Result<T, ApiError> {
     if body.trim().is_empty() {
         return Ok(T::default());
     }

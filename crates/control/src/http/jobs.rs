@@ -1,10 +1,6 @@
 //! `/v2/apps/{id}/job-invocations` and `/v2/apps/{id}/jobs`.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use mainstay_api::{
     JobInvocation, JobInvocationPhase, JobInvocationResponse, JobInvocationsResponse, JobTrigger,
     JobTriggerType, LogsQuery, LogsResponse, ManualTrigger, Meta, PageQuery, Reason, ScheduledTrigger, User,
@@ -14,13 +10,32 @@ use mainstay_spec::{
     ids::{AppId, DeploymentId, InvocationId},
 };
 use mainstay_store::{InvocationPhase, Trigger};
+use schemars::JsonSchema;
 
 use super::{
     ApiError,
-    extract::{list_url, page, words},
+    extract::{Path, Query, list_url, page, words},
     logs,
 };
 use crate::app::{Application, jobs::InvocationView};
+
+/// What [`Filter`] reads, for the description.
+#[derive(Debug, JsonSchema)]
+#[expect(dead_code, reason = "a shape")]
+pub(crate) struct RunsQuery {
+    /// Of these jobs only.
+    job_names: Option<Vec<String>>,
+    /// Of this deployment only.
+    #[schemars(extend("format" = "uuid"))]
+    deployment_id: Option<String>,
+}
+
+/// Clients name the job along with its run, which is enough.
+#[derive(Debug, JsonSchema)]
+#[expect(dead_code, reason = "a shape")]
+pub(crate) struct JobQuery {
+    job_name: Option<String>,
+}
 
 type Answer = Result<Json<JobInvocationResponse>, ApiError>;
 

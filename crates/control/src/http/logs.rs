@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::Body,
-    extract::{FromRequestParts, Path, Query, Request, State, WebSocketUpgrade, ws::Message},
+    extract::{FromRequestParts, Request, State, WebSocketUpgrade, ws::Message},
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
@@ -14,7 +14,7 @@ use mainstay_spec::ids::{AppId, DeploymentId};
 use super::{
     ApiError,
     console::{self, OpenQuery},
-    extract::base_url,
+    extract::{Path, Query, base_url},
 };
 use crate::app::{
     Application,

@@ -1,22 +1,24 @@
 //! Health and traffic of apps.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use axum::{Json, extract::State};
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use mainstay_api::{AppHealth, AppHealthResponse, BandwidthRequest, BandwidthResponse};
 use mainstay_spec::ids::AppId;
 use serde::Deserialize;
 
-use super::{ApiError, extract::body_of};
+use super::{
+    ApiError,
+    extract::{Path, Query, Text, body_of},
+};
 use crate::app::Application;
 
 /// As the original has it.
 const APPS_MAX: usize = 100;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 pub(crate) struct DayQuery {
+    /// Yesterday, if not given.
+    #[schemars(with = "Option<Timestamp>")]
     date: Option<String>,
 }
 
@@ -48,7 +50,7 @@ pub(crate) async fn bandwidth_of_app(
 }
 
 /// Apps that are not there have no traffic: the original does not refuse them either.
-pub(crate) async fn bandwidth_of_apps(body: String) -> Result<Json<BandwidthResponse>, ApiError> {
+pub(crate) async fn bandwidth_of_apps(Text(body): Text) -> Result<Json<BandwidthResponse>, ApiError> {
     let request: BandwidthRequest = body_of(&body)?;
     let count = request.app_ids.len();
     if count > APPS_MAX {

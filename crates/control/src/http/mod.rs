@@ -15,6 +15,7 @@ mod extract;
 mod jobs;
 mod logs;
 mod metrics;
+mod openapi;
 mod platform;
 mod rollbacks;
 mod routes;
@@ -23,7 +24,7 @@ mod test_client;
 mod tokens;
 mod wire;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{Router, body::Bytes, extract::DefaultBodyLimit, middleware, routing::get};
 
 pub(crate) use error::ApiError;
 
@@ -33,10 +34,11 @@ use crate::app::Application;
 /// Specs are far smaller; uploads have a limit of their own.
 const BODY_BYTES_MAX: usize = 2 << 20;
 
-/// All routes. Only links, which are secrets themselves, and the health page need no token.
+/// All routes. Only links, which are secrets themselves, the health page and the description need no token.
 pub(crate) fn router(application: Application) -> Router {
     let routes = routes::all();
     let rules = Rules::of(&routes);
+    let description = Bytes::from(openapi::document(&routes).to_string());
     let guarded = routes
         .into_iter()
         .fold(Router::new(), |router, route| {
@@ -49,8 +51,10 @@ pub(crate) fn router(application: Application) -> Router {
         ));
     Router::new()
         .route("/v2/mainstay/health", get(platform::health))
+        .route("/openapi.json", get(async move || openapi::answer(description)))
         .route("/v2/mainstay/links/{secret}", get(logs::open_link))
         .merge(guarded)
         .fallback(async || ApiError::not_found())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(application)
 }

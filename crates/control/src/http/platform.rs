@@ -1,19 +1,16 @@
 //! What is not about one app: the catalogue, the account, uploads, health.
 
-use axum::{
-    Json,
-    body::Body,
-    extract::{Path, State},
-};
+use axum::{Json, body::Body, extract::State};
 use futures_util::TryStreamExt;
 use mainstay_api::{
-    InstanceSize, InstanceSizeResponse, InstanceSizesResponse, LimitsResponse, RegionsResponse,
+    Account, AccountLimits, AccountResponse, InstanceSize, InstanceSizeResponse, InstanceSizesResponse,
+    LimitsResponse, RegionsResponse, Team, Upload, UploadResponse,
 };
 use mainstay_spec::sizes;
 use serde_json::{Value, json};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use super::{ApiError, wire};
+use super::{ApiError, extract::Path, wire};
 use crate::{
     app::Application,
     uploads::{self, UploadError},
@@ -23,22 +20,24 @@ pub(crate) async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-pub(crate) async fn account() -> Json<Value> {
-    Json(json!({
-        "account": {
-            "uuid": uuid::Uuid::nil(),
-            "email": "operator@localhost",
-            "name": "operator",
-            "email_verified": true,
-            "status": "active",
-            "status_message": "",
-            "droplet_limit": 0,
-            "floating_ip_limit": 0,
-            "reserved_ip_limit": 0,
-            "volume_limit": 0,
-            "team": { "uuid": uuid::Uuid::nil(), "name": "operators" },
-        }
-    }))
+pub(crate) async fn account() -> Json<AccountResponse> {
+    let nobody = uuid::Uuid::nil().to_string();
+    Json(AccountResponse {
+        account: AccountLimits {
+            account: Account {
+                uuid: nobody.clone(),
+                email: "operator@localhost".into(),
+                name: "operator".into(),
+                email_verified: true,
+                status: "active".into(),
+                team: Some(Team {
+                    uuid: nobody,
+                    name: "operators".into(),
+                }),
+            },
+            ..AccountLimits::default()
+        },
+    })
 }
 
 /// One region: this machine.
@@ -68,15 +67,18 @@ pub(crate) async fn limits(State(application): State<Application>) -> Result<Jso
 pub(crate) async fn upload(
     State(application): State<Application>,
     body: Body,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<UploadResponse>, ApiError> {
     let stream = body.into_data_stream().map_err(std::io::Error::other);
     let reader = SyncIoBridge::new(StreamReader::new(stream));
     let platform = application.platform.clone();
     let stored = tokio::task::spawn_blocking(move || uploads::store(&platform, reader)).await;
     match stored {
-        Ok(Ok(id)) => Ok(Json(
-            json!({ "upload": { "id": id, "source": format!("{}{id}", uploads::SCHEME) } }),
-        )),
+        Ok(Ok(id)) => {
+            let source = format!("{}{id}", uploads::SCHEME);
+            Ok(Json(UploadResponse {
+                upload: Upload { id, source },
+            }))
+        }
         Ok(Err(UploadError::Refused(message))) => Err(ApiError::bad_request(message)),
         Ok(Err(UploadError::Platform(error))) => Err(crate::app::Refusal::Platform(error).into()),
         Err(_) => Err(ApiError::bad_request("the upload broke off")),

@@ -1,20 +1,21 @@
 //! `/v2/apps/{id}/rollback`.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use mainstay_api::{DeploymentResponse, RollbackCondition, RollbackRequest, RollbackValidationResponse};
 use mainstay_spec::ids::{AppId, DeploymentId};
 use serde_json::{Value, json};
 
-use super::{ApiError, extract::body_of, wire};
+use super::{
+    ApiError,
+    extract::{Path, Text, body_of},
+    wire,
+};
 use crate::app::{Application, rollbacks::Condition};
 
 pub(crate) async fn create(
     State(application): State<Application>,
     Path(app): Path<AppId>,
-    body: String,
+    Text(body): Text,
 ) -> Result<Json<DeploymentResponse>, ApiError> {
     let request: RollbackRequest = body_of(&body)?;
     let view = application
@@ -28,7 +29,7 @@ pub(crate) async fn create(
 pub(crate) async fn validate(
     State(application): State<Application>,
     Path(app): Path<AppId>,
-    body: String,
+    Text(body): Text,
 ) -> Result<Json<RollbackValidationResponse>, ApiError> {
     let request: RollbackRequest = body_of(&body)?;
     let obstacle = application.rollback_obstacle(app, target(&request)?).await?;

@@ -1,10 +1,6 @@
 //! `/v2/mainstay/tokens` and `/v2/mainstay/audit`: ours alone.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use mainstay_api::{
     AuditEntry, AuditResponse, CreateTokenRequest, Meta, PageQuery, Token, TokenResponse, TokensResponse,
 };
@@ -13,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     ApiError,
-    extract::{base_url, body_of, page},
+    extract::{Path, Query, Text, base_url, body_of, page},
 };
 use crate::app::Application;
 
@@ -27,7 +23,7 @@ pub(crate) async fn list(State(application): State<Application>) -> Result<Json<
 /// The answer has the secret; no other has.
 pub(crate) async fn create(
     State(application): State<Application>,
-    body: String,
+    Text(body): Text,
 ) -> Result<Json<TokenResponse>, ApiError> {
     let request: CreateTokenRequest = body_of(&body)?;
     let (row, secret) = application.create_token(&request).await?;
