@@ -45,6 +45,8 @@ pub(crate) struct Config {
 pub(crate) struct ApiConfig {
     /// Plain HTTP: loopback only.
     pub listen: SocketAddr,
+    /// Of one token; and of an address that has none. 0: as many as they like.
+    pub requests_per_hour: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -148,6 +150,10 @@ pub(crate) struct KeepConfig {
     pub cache_bytes_max: u64,
     /// Of each component that is built from a Dockerfile: above it the step cache goes. Also of base images that nothing is built on.
     pub dockerfile_cache_bytes_max: u64,
+    /// Who changed what, and who was refused, is remembered this long,
+    pub audit_seconds: u64,
+    /// and at most so many such calls.
+    pub audit_rows_max: u64,
     /// Uploaded folders that no spec names stay this long.
     pub upload_seconds: u64,
     /// With less free space than this where the data is, all caches give way, then logs.
@@ -244,6 +250,8 @@ impl Default for KeepConfig {
             unused_seconds: 2 * 60 * 60,
             cache_bytes_max: 20 * GIB,
             dockerfile_cache_bytes_max: 4 * GIB,
+            audit_seconds: 400 * DAY_SECONDS,
+            audit_rows_max: 200_000,
             upload_seconds: DAY_SECONDS,
             disk_free_bytes_min: 4 * GIB,
             every_seconds: 30 * 60,
@@ -255,6 +263,7 @@ impl Default for ApiConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4400)),
+            requests_per_hour: 100_000,
         }
     }
 }
@@ -499,6 +508,7 @@ mod tests {
     fn the_api_stays_on_loopback() {
         let api = ApiConfig {
             listen: SocketAddr::from(([0, 0, 0, 0], 4400)),
+            ..ApiConfig::default()
         };
         let refused = Config {
             api,

@@ -45,6 +45,22 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets what is older than a time, and of the rest all but the newest `rows_max`; says how many that were.
+    pub async fn forget_audit(&self, before: Timestamp, rows_max: u64) -> Result<u64, StoreError> {
+        // Ids count up in the order of time, so that the newest row of those that are too old tells them all.
+        let done = sqlx::query(
+            "DELETE FROM audit WHERE id <= max(
+                coalesce((SELECT id FROM audit ORDER BY id DESC LIMIT 1 OFFSET ?), 0),
+                coalesce((SELECT max(id) FROM audit WHERE at < ?), 0))",
+        )
+        .bind(i64::try_from(rows_max).unwrap_or(i64::MAX))
+        .bind(before.to_string())
+        .execute(&self.writer)
+        .await
+        .map_err(StoreError::during("forget old entries of the audit log"))?;
+        Ok(done.rows_affected())
+    }
+
     /// A page, newest first, and how many there are.
     pub async fn audit(&self, offset: u64, limit: u64) -> Result<(Vec<AuditRow>, u64), StoreError> {
         let rows = sqlx::query("SELECT * FROM audit ORDER BY id DESC LIMIT ? OFFSET ?")

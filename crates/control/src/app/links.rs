@@ -8,6 +8,8 @@ use std::{
 
 use mainstay_spec::ids::{AppId, DeploymentId, InstanceId, InvocationId};
 
+use super::tokens::Access;
+
 /// Clients open a link right away; historic ones are read a little later.
 const VALID_FOR: Duration = Duration::from_mins(15);
 const LINKS_MAX: usize = 10_000;
@@ -16,7 +18,12 @@ const LINKS_MAX: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Link {
     Logs(LogWish),
-    Exec { instance: InstanceId },
+    Exec {
+        instance: InstanceId,
+        app: AppId,
+        /// Who asked for it.
+        by: Access,
+    },
 }
 
 /// Which logs.

@@ -1,10 +1,14 @@
 //! Who may do what: the one place where a request is let through or not. What no entry of the table allows is refused.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{Method, header::AUTHORIZATION},
+    http::{Method, StatusCode, header::AUTHORIZATION},
     middleware::Next,
     response::{IntoResponse, Response},
     routing::MethodRouter,
@@ -14,8 +18,15 @@ use mainstay_api::TokenScope;
 use mainstay_spec::ids::AppId;
 use mainstay_store::NewAuditEntry;
 
-use super::{ApiError, openapi::Operation};
+use super::{
+    ApiError,
+    openapi::Operation,
+    rate::{Asker, Rate},
+};
 use crate::app::{Application, Refusal, tokens::Access};
+
+/// Longer paths lead nowhere.
+const PATH_NOTED_MAX: usize = 300;
 
 /// What a call is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,22 +84,56 @@ impl Rules {
     }
 }
 
-pub(crate) async fn guard(
-    State((application, rules)): State<(Application, Rules)>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match admit(&application, &rules, request).await {
-        Ok((request, access, app)) => {
-            let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-            let asked = changes.then(|| entry(&request, &access, app));
+/// What the guard decides by.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    pub application: Application,
+    pub rules: Rules,
+    pub rate: Rate,
+}
+
+pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let asked = Asked::of(&request);
+    let now = Timestamp::now();
+    let known = match guard.known(&asked).await {
+        Ok(known) => known,
+        Err(error) => return error.into_response(),
+    };
+    let asker = match &known {
+        Some(access) => Asker::Token(access.token.clone()),
+        None => Asker::Address(asked.origin),
+    };
+    let standing = guard.rate.count(&asker, now);
+    let within = standing.is_none_or(|standing| standing.within);
+    let admitted = if within {
+        guard.admit(&asked, known.as_ref()).await
+    } else {
+        Err(ApiError::too_many_requests())
+    };
+    let response = match admitted {
+        Ok(Admitted { access, app, needs }) => {
+            let is_noted = asked.changes() || needs == TokenScope::Write;
+            let entry = is_noted.then(|| asked.entry(Some(&access), app, now));
+            request.extensions_mut().insert(access);
             let response = next.run(request).await;
-            if let Some(entry) = asked {
-                note(&application, entry, response.status().as_u16()).await;
+            if let Some(entry) = entry {
+                note(&guard.application, entry, response.status()).await;
             }
             response
         }
-        Err(refused) => refused.into_response(),
+        Err(refused) => {
+            let response = refused.into_response();
+            // Of a token that asks too often, the calls before tell enough.
+            if within && (known.is_some() || guard.rate.is_refusal_due(&asker, now)) {
+                let entry = asked.entry(known.as_ref(), None, now);
+                note(&guard.application, entry, response.status()).await;
+            }
+            response
+        }
+    };
+    match standing {
+        Some(standing) => standing.tell(response, now),
+        None => response,
     }
 }
 
@@ -99,6 +144,7 @@ struct Asked {
     /// The path as the table has it; empty where no route fits.
     pattern: String,
     path: String,
+    origin: IpAddr,
 }
 
 impl Asked {
@@ -109,47 +155,73 @@ impl Asked {
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.strip_prefix("Bearer "));
         let pattern = request.extensions().get::<MatchedPath>();
+        let origin = request.extensions().get::<ConnectInfo<SocketAddr>>();
         Self {
             method: request.method().clone(),
             secret: secret.map(str::to_owned),
             pattern: pattern.map_or("", MatchedPath::as_str).to_owned(),
             path: request.uri().path().to_owned(),
+            origin: origin.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip()),
+        }
+    }
+
+    fn changes(&self) -> bool {
+        !matches!(self.method, Method::GET | Method::HEAD)
+    }
+
+    fn entry(&self, access: Option<&Access>, app: Option<AppId>, at: Timestamp) -> NewAuditEntry {
+        let path: String = self.path.chars().take(PATH_NOTED_MAX).collect();
+        NewAuditEntry {
+            at,
+            token: access.map(|access| access.token.clone()).unwrap_or_default(),
+            token_name: access.map(|access| access.name.clone()).unwrap_or_default(),
+            action: format!("{} {path}", self.method),
+            app,
+            status: 0,
+            origin: self.origin.to_string(),
         }
     }
 }
 
-/// The request with who asks in it, and the app that it is about.
-async fn admit(
-    application: &Application,
-    rules: &Rules,
-    mut request: Request,
-) -> Result<(Request, Access, Option<AppId>), ApiError> {
-    let asked = Asked::of(&request);
-    let access = match &asked.secret {
-        Some(secret) => application.authenticate(secret).await?,
-        None => None,
-    };
-    let access = access.ok_or_else(ApiError::unauthorized)?;
-    let (needs, reach) = rules
-        .find(&asked.method, &asked.pattern)
-        .ok_or_else(|| ApiError::method_not_allowed().allowing(rules.allow(&asked.pattern)))?;
-    if rank(access.scope) < rank(needs) {
-        return Err(ApiError::forbidden(format!(
-            "this token may {}; the call needs one that may {needs}",
-            access.scope
-        )));
+/// Who may go on, and what the call is about.
+struct Admitted {
+    access: Access,
+    app: Option<AppId>,
+    needs: TokenScope,
+}
+
+impl Guard {
+    /// Whose token it is; `None` when it is nobody's.
+    async fn known(&self, asked: &Asked) -> Result<Option<Access>, ApiError> {
+        match &asked.secret {
+            Some(secret) => Ok(self.application.authenticate(secret).await?),
+            None => Ok(None),
+        }
     }
-    let app = app_of(application, reach, &asked.pattern, &asked.path).await?;
-    let is_inside = match (access.app, reach) {
-        (None, _) | (Some(_), Reach::Anybody) => true,
-        (Some(_), Reach::All) => false,
-        (Some(own), Reach::App | Reach::Deployment) => app == Some(own),
-    };
-    if !is_inside {
-        return Err(ApiError::other_app());
+
+    async fn admit(&self, asked: &Asked, known: Option<&Access>) -> Result<Admitted, ApiError> {
+        let access = known.cloned().ok_or_else(ApiError::unauthorized)?;
+        let (needs, reach) = self
+            .rules
+            .find(&asked.method, &asked.pattern)
+            .ok_or_else(|| ApiError::method_not_allowed().allowing(self.rules.allow(&asked.pattern)))?;
+        if rank(access.scope) < rank(needs) {
+            return Err(ApiError::forbidden(format!(
+                "this token may {}; the call needs one that may {needs}",
+                access.scope
+            )));
+        }
+        let app = app_of(&self.application, reach, &asked.pattern, &asked.path).await?;
+        let is_inside = match (access.app, reach) {
+            (None, _) | (Some(_), Reach::Anybody) => true,
+            (Some(_), Reach::All) => false,
+            (Some(own), Reach::App | Reach::Deployment) => app == Some(own),
+        };
+        if !is_inside {
+            return Err(ApiError::other_app());
+        }
+        Ok(Admitted { access, app, needs })
     }
-    request.extensions_mut().insert(access.clone());
-    Ok((request, access, app))
 }
 
 /// What a word that this version does not know may do is nothing.
@@ -191,22 +263,12 @@ async fn app_of(
     })
 }
 
-fn entry(request: &Request, access: &Access, app: Option<AppId>) -> NewAuditEntry {
-    let origin = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    NewAuditEntry {
-        at: Timestamp::now(),
-        token: access.token.clone(),
-        token_name: access.name.clone(),
-        action: format!("{} {}", request.method(), request.uri().path()),
-        app,
-        status: 0,
-        origin: origin.map(|info| info.0.ip().to_string()).unwrap_or_default(),
-    }
-}
-
 /// The change is made: that it cannot be noted is told to the operator, not to who made it.
-async fn note(application: &Application, entry: NewAuditEntry, status: u16) {
-    let entry = NewAuditEntry { status, ..entry };
+async fn note(application: &Application, entry: NewAuditEntry, status: StatusCode) {
+    let entry = NewAuditEntry {
+        status: status.as_u16(),
+        ..entry
+    };
     if let Err(error) = application.note_change(&entry).await {
         tracing::error!(
             action = entry.action,

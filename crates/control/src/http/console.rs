@@ -1,19 +1,21 @@
 //! Consoles over websockets (`app-platform.md` b.3).
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{
         State, WebSocketUpgrade,
         ws::{Message, WebSocket},
     },
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
     response::Response,
 };
 use futures_util::{SinkExt, StreamExt};
+use jiff::Timestamp;
 use mainstay_api::ExecResponse;
 use mainstay_diagnosis::facts::Termination;
 use mainstay_engine::{ExecInput, ExecOutput, ExecSession};
 use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
+use mainstay_store::NewAuditEntry;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -21,9 +23,10 @@ use super::{
     ApiError,
     extract::{Path, Query, base_url},
 };
-use crate::app::{Application, links::Link};
+use crate::app::{Application, links::Link, tokens::Access};
 
 const TERMINAL: (u16, u16) = (80, 24);
+const PROGRAM_NOTED_MAX: usize = 100;
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 pub(crate) struct LinkQuery {
@@ -65,24 +68,27 @@ enum Operation {
 
 pub(crate) async fn link(
     State(application): State<Application>,
+    Extension(by): Extension<Access>,
     Path((app, component)): Path<(AppId, String)>,
     Query(query): Query<LinkQuery>,
     headers: HeaderMap,
 ) -> Result<Json<ExecResponse>, ApiError> {
-    make_link(&application, app, None, &component, &query, &headers).await
+    make_link(&application, by, app, None, &component, &query, &headers).await
 }
 
 pub(crate) async fn link_of_deployment(
     State(application): State<Application>,
+    Extension(by): Extension<Access>,
     Path((app, deployment, component)): Path<(AppId, DeploymentId, String)>,
     Query(query): Query<LinkQuery>,
     headers: HeaderMap,
 ) -> Result<Json<ExecResponse>, ApiError> {
-    make_link(&application, app, Some(deployment), &component, &query, &headers).await
+    make_link(&application, by, app, Some(deployment), &component, &query, &headers).await
 }
 
 async fn make_link(
     application: &Application,
+    by: Access,
     app: AppId,
     deployment: Option<DeploymentId>,
     component: &str,
@@ -94,7 +100,7 @@ async fn make_link(
     let instance = application
         .console_instance(app, deployment, component, name)
         .await?;
-    let secret = application.links.make(Link::Exec { instance });
+    let secret = application.links.make(Link::Exec { instance, app, by });
     let url = format!(
         "{}/v2/mainstay/links/{secret}",
         base_url(headers).replacen("http", "ws", 1)
@@ -102,17 +108,44 @@ async fn make_link(
     Ok(Json(ExecResponse { url }))
 }
 
+/// Whose link was opened, from where, to which instance.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    pub instance: InstanceId,
+    pub app: AppId,
+    pub by: Access,
+    pub origin: String,
+}
+
+fn opened(query: &OpenQuery, opener: &Opener) -> NewAuditEntry {
+    // Arguments may be secrets: the program is enough.
+    let program = query.command.first().map_or("a shell", String::as_str);
+    let program: String = program.chars().take(PROGRAM_NOTED_MAX).collect();
+    NewAuditEntry {
+        at: Timestamp::now(),
+        token: opener.by.token.clone(),
+        token_name: opener.by.name.clone(),
+        action: format!("EXEC {program} in instance {}", opener.instance),
+        app: Some(opener.app),
+        status: StatusCode::SWITCHING_PROTOCOLS.as_u16(),
+        origin: opener.origin.clone(),
+    }
+}
+
 /// Upgrades to the console of the instance.
 pub(crate) async fn open(
     application: Application,
-    instance: InstanceId,
+    opener: &Opener,
     query: OpenQuery,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
     let terminal = (!query.without_terminal).then_some(TERMINAL);
+    let note = opened(&query, opener);
     let session = application
-        .open_console(instance, query.command, terminal)
+        .open_console(opener.instance, query.command.clone(), terminal)
         .await?;
+    // What cannot be noted is not opened: a console may do everything that the app may.
+    application.note_change(&note).await?;
     Ok(upgrade.on_upgrade(|socket| serve(socket, session)))
 }
 

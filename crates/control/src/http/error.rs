@@ -52,6 +52,11 @@ impl ApiError {
         Self::forbidden("this token is for another app only")
     }
 
+    pub(crate) fn too_many_requests() -> Self {
+        let message = "API rate limit exceeded: `ratelimit-reset` says from when on it can be asked again.";
+        Self::new(ErrorId::TooManyRequests, message)
+    }
+
     pub(crate) fn method_not_allowed() -> Self {
         Self::new(ErrorId::MethodNotAllowed, "The resource has no such method.")
     }

@@ -1,9 +1,11 @@
 //! Logs: links to what is kept and to what is being written (`app-platform.md` b.3).
 
+use std::net::SocketAddr;
+
 use axum::{
     Json,
     body::Body,
-    extract::{FromRequestParts, Request, State, WebSocketUpgrade, ws::Message},
+    extract::{ConnectInfo, FromRequestParts, Request, State, WebSocketUpgrade, ws::Message},
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
@@ -13,7 +15,7 @@ use mainstay_spec::ids::{AppId, DeploymentId};
 
 use super::{
     ApiError,
-    console::{self, OpenQuery},
+    console::{self, OpenQuery, Opener},
     extract::{Path, Query, base_url},
 };
 use crate::app::{
@@ -124,12 +126,20 @@ pub(crate) async fn open_link(
     let link = application.links.open(&secret).ok_or_else(ApiError::not_found)?;
     let query = request.uri().query().unwrap_or_default().to_owned();
     let (mut parts, _) = request.into_parts();
+    let origin = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let origin = origin.map(|info| info.0.ip().to_string()).unwrap_or_default();
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &application)
         .await
         .ok();
     match (link, upgrade) {
-        (Link::Exec { instance }, Some(upgrade)) => {
-            console::open(application, instance, OpenQuery::parse(&query), upgrade).await
+        (Link::Exec { instance, app, by }, Some(upgrade)) => {
+            let opener = Opener {
+                instance,
+                app,
+                by,
+                origin,
+            };
+            console::open(application, &opener, OpenQuery::parse(&query), upgrade).await
         }
         (Link::Exec { .. }, None) => Err(ApiError::bad_request("a console is opened by websocket")),
         (Link::Logs(wish), Some(upgrade)) => Ok(live(application, wish, upgrade)),

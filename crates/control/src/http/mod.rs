@@ -17,6 +17,7 @@ mod logs;
 mod metrics;
 mod openapi;
 mod platform;
+mod rate;
 mod rollbacks;
 mod routes;
 #[cfg(test)]
@@ -28,7 +29,10 @@ use axum::{Router, body::Bytes, extract::DefaultBodyLimit, middleware, routing::
 
 pub(crate) use error::ApiError;
 
-use self::access::Rules;
+use self::{
+    access::{Guard, Rules},
+    rate::Rate,
+};
 use crate::app::Application;
 
 /// Specs are far smaller; uploads have a limit of their own.
@@ -46,7 +50,11 @@ pub(crate) fn router(application: Application) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(
-            (application.clone(), rules),
+            Guard {
+                rate: Rate::new(application.platform.config.api.requests_per_hour),
+                application: application.clone(),
+                rules,
+            },
             access::guard,
         ));
     Router::new()

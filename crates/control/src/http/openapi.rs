@@ -109,7 +109,12 @@ pub(super) fn document(routes: &[Route]) -> Value {
 fn refusal(error: &Schema) -> Value {
     json!({
         "description": "Refused or failed; `id` is the word for the status.",
-        "headers": { "x-request-id": { "schema": { "type": "string" } } },
+        "headers": {
+            "x-request-id": { "schema": { "type": "string" } },
+            "ratelimit-limit": { "schema": { "type": "integer" } },
+            "ratelimit-remaining": { "schema": { "type": "integer" } },
+            "ratelimit-reset": { "schema": { "type": "integer" }, "description": "Seconds since 1970." },
+        },
         "content": { "application/json": { "schema": error } },
     })
 }

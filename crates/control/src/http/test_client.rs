@@ -1,8 +1,10 @@
 //! Asks the API without a network.
 
 use axum::{
+    Router,
     body::Body,
     http::{Method, Request, StatusCode, header::AUTHORIZATION},
+    response::Response,
 };
 use tower::ServiceExt;
 
@@ -16,11 +18,15 @@ pub(super) async fn ask(
     path: &str,
     token: Option<&str>,
 ) -> StatusCode {
+    answer(&router(application.clone()), method, path, token).await.status()
+}
+
+/// The whole answer, of a router that was asked before.
+pub(super) async fn answer(router: &Router, method: &Method, path: &str, token: Option<&str>) -> Response {
     let mut request = Request::builder().method(method).uri(path);
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
     let request = request.body(Body::empty()).expect("a request");
-    let answer = router(application.clone()).oneshot(request).await;
-    answer.expect("it cannot fail").status()
+    router.clone().oneshot(request).await.expect("it cannot fail")
 }

@@ -24,6 +24,7 @@ mod pins_tests;
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::{SignedDuration, Timestamp};
 use mainstay_build::KeepPolicy;
 use mainstay_images::store::free_bytes;
 use tokio::{
@@ -115,6 +116,9 @@ async fn collect(platform: &Arc<Platform>, deadline: Instant) -> Freed {
     if let Some(count) = within(deadline, "let go of images", pins).await {
         freed.count(count, "deployments' hold on images");
     }
+    if let Some(count) = within(deadline, "forget old entries of the audit log", audit(platform)).await {
+        freed.count(count, "entries of the audit log");
+    }
     let parts = [
         within(deadline, "collect uploads", uploads::collect(platform, rollbacks)).await,
         within(deadline, "collect images and caches", build(platform)).await,
@@ -152,6 +156,15 @@ async fn within<T>(
             None
         }
     }
+}
+
+async fn audit(platform: &Platform) -> Result<usize, PlatformError> {
+    let config = &platform.config.keep;
+    let kept_for = SignedDuration::from_secs(config.audit_seconds.try_into().unwrap_or(i64::MAX));
+    // What reaches back to before the first time is for good.
+    let before = Timestamp::now().checked_sub(kept_for).unwrap_or(Timestamp::MIN);
+    let gone = platform.store.forget_audit(before, config.audit_rows_max).await?;
+    Ok(usize::try_from(gone).unwrap_or(usize::MAX))
 }
 
 async fn build(platform: &Platform) -> Result<Freed, PlatformError> {

@@ -125,6 +125,11 @@ impl World {
         }
     }
 
+    pub(crate) fn with_requests_per_hour(mut self, requests: u64) -> Self {
+        self.config.api.requests_per_hour = requests;
+        self
+    }
+
     pub(super) fn with_api(mut self, listen: std::net::SocketAddr) -> Self {
         self.config.api.listen = listen;
         self

@@ -1,0 +1,35 @@
+//! The log of changes is bounded.
+
+use jiff::{SignedDuration, Timestamp};
+use mainstay_store::NewAuditEntry;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn old_entries_go_and_then_all_but_the_newest() {
+    let world = World::new().await;
+    let start = Timestamp::from_second(1_000_000).unwrap();
+    let at = |hours: i64| start + SignedDuration::from_hours(hours);
+    for hours in 0..10 {
+        let entry = NewAuditEntry {
+            at: at(hours),
+            token: "t".into(),
+            token_name: "name".into(),
+            action: format!("POST {hours}"),
+            app: None,
+            status: 200,
+            origin: String::new(),
+        };
+        world.store.add_audit(&entry).await.unwrap();
+    }
+    let left = async || {
+        let (rows, total) = world.store.audit(0, 100).await.unwrap();
+        assert_eq!(rows.len() as u64, total);
+        rows.into_iter().map(|row| row.entry.action).collect::<Vec<_>>()
+    };
+    assert_eq!(world.store.forget_audit(at(0), 10).await.unwrap(), 0);
+    assert_eq!(world.store.forget_audit(at(3), 100).await.unwrap(), 3);
+    assert_eq!(left().await.last().unwrap(), "POST 3");
+    assert_eq!(world.store.forget_audit(at(0), 2).await.unwrap(), 5);
+    assert_eq!(left().await, ["POST 9", "POST 8"]);
+}
