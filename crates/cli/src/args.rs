@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// Where the API is.
     #[arg(long, short = 'u', global = true, help_heading = EVERYWHERE, env = "MAINSTAY_URL", default_value = URL_DEFAULT)]
     pub api_url: String,
+    /// The authority that vouches for the API's certificate, in PEM; those of the system when not given.
+    #[arg(long, global = true, env = "MAINSTAY_CA")]
+    pub ca: Option<PathBuf>,
     /// The API token is read from this file, unless `MAINSTAY_TOKEN` holds it.
     #[arg(long, global = true, help_heading = EVERYWHERE, env = "MAINSTAY_TOKEN_FILE", default_value = TOKEN_FILE_DEFAULT)]
     pub token_file: PathBuf,

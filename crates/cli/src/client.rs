@@ -12,9 +12,16 @@ use mainstay_api::{
     TokensResponse, UpdateAppRequest,
 };
 use mainstay_spec::AppSpec;
-use reqwest::{Body, Method, RequestBuilder, Response};
+use reqwest::{Body, Certificate, Method, RequestBuilder, Response, StatusCode, Upgraded};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        handshake::{client::generate_key, derive_accept_key},
+        protocol::Role,
+    },
+};
 
 use crate::error::CliError;
 
@@ -45,7 +52,7 @@ struct Upload {
 
 impl Client {
     /// Reads the token; asks nothing yet.
-    pub(crate) fn new(url: &str, token_file: &Path) -> Result<Self, CliError> {
+    pub(crate) fn new(url: &str, token_file: &Path, authority: Option<&Path>) -> Result<Self, CliError> {
         let token = match std::env::var("MAINSTAY_TOKEN") {
             Ok(token) if !token.is_empty() => token,
             _ => std::fs::read_to_string(token_file)
@@ -57,18 +64,45 @@ impl Client {
         };
         // The HTTP library comes without a TLS provider of its own. A second installation is refused, and as good as the first.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT_WITHIN)
-            .no_proxy()
-            .build()
-            .map_err(|error| CliError::NotUnderstood {
-                message: error.to_string(),
-            })?;
+            .no_proxy();
+        if let Some(file) = authority {
+            http = http.tls_certs_only(certificates(file)?);
+        }
+        let http = http.build().map_err(|error| CliError::NotUnderstood {
+            message: error.to_string(),
+        })?;
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
             token,
             http,
         })
+    }
+
+    /// Opens a link as a websocket, over the same kind of connection as everything else.
+    pub(crate) async fn websocket(&self, url: &str) -> Result<WebSocketStream<Upgraded>, CliError> {
+        let key = generate_key();
+        let url = url.replacen("ws", "http", 1);
+        let request = self
+            .http
+            .get(&url)
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", &key);
+        let answer = request.send().await.map_err(|source| self.unreachable(source))?;
+        let accepted = answer.headers().get("sec-websocket-accept");
+        let is_accepted =
+            accepted.is_some_and(|accepted| accepted == derive_accept_key(key.as_bytes()).as_str());
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS || !is_accepted {
+            return Err(self.refusal(answer).await);
+        }
+        let upgraded = answer
+            .upgrade()
+            .await
+            .map_err(|source| self.unreachable(source))?;
+        Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
     }
 
     pub(crate) async fn apps(&self) -> Result<Vec<App>, CliError> {
@@ -436,23 +470,44 @@ impl Client {
 
     /// Sends; an answer that is no success becomes the error that it tells.
     async fn checked(&self, request: RequestBuilder) -> Result<Response, CliError> {
-        let unreachable = |error: reqwest::Error| CliError::Unreachable {
-            url: self.url.clone(),
-            source: Box::new(error),
-        };
-        let response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
         if response.status().is_success() {
             return Ok(response);
         }
-        let status = response.status();
-        let text = response.text().await.map_err(unreachable)?;
-        match serde_json::from_str::<ErrorBody>(&text) {
-            Ok(body) => Err(CliError::Refused { body: Box::new(body) }),
-            Err(_) => Err(CliError::NotUnderstood {
-                message: format!("{status}: {text}"),
-            }),
+        Err(self.refusal(response).await)
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> CliError {
+        CliError::Unreachable {
+            url: self.url.clone(),
+            source: Box::new(error),
         }
     }
+
+    async fn refusal(&self, response: Response) -> CliError {
+        let status = response.status();
+        let text = match response.text().await {
+            Ok(text) => text,
+            Err(error) => return self.unreachable(error),
+        };
+        match serde_json::from_str::<ErrorBody>(&text) {
+            Ok(body) => CliError::Refused { body: Box::new(body) },
+            Err(_) => CliError::NotUnderstood {
+                message: format!("{status}: {text}"),
+            },
+        }
+    }
+}
+
+/// All of a file in PEM.
+fn certificates(file: &Path) -> Result<Vec<Certificate>, CliError> {
+    let bytes = std::fs::read(file).map_err(CliError::io(format!("read {}", file.display())))?;
+    let certificates = Certificate::from_pem_bundle(&bytes).unwrap_or_default();
+    if certificates.is_empty() {
+        let message = format!("{} is no certificate in PEM", file.display());
+        return Err(CliError::Usage(message));
+    }
+    Ok(certificates)
 }
 
 async fn decoded<T: DeserializeOwned>(response: Response) -> Result<T, CliError> {

@@ -6,12 +6,14 @@
 //! ```
 
 mod app;
+mod authority;
 mod bindings;
 mod clock;
 mod config;
 mod databases;
 mod http;
 mod keep;
+mod listen;
 mod logs;
 mod parts;
 mod platform;

@@ -9,9 +9,10 @@ use mainstay_spec::ids::AppId;
 use mainstay_store::{Store, StoreError};
 
 use crate::{
+    authority::AuthorityError,
     clock::Clock,
     config::Config,
-    databases::{AuthorityError, Databases},
+    databases::Databases,
     keep::Nudge,
     logs::Logs,
     rollout::BuildQueue,

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use axum::{extract::connect_info::Connected, serve::IncomingStream};
 use mainstay_diagnosis::facts::StopReason;
 use mainstay_engine::{EngineError, local::network::Networks};
 use mainstay_spec::ids::{AppId, InstanceId};
@@ -18,11 +19,13 @@ use tokio::{
 
 use crate::{
     app::Application,
+    authority::Authority,
     clock::Clock,
     config::Config,
-    databases::{self, Authority, Databases},
+    databases::{self, Databases},
     http,
     keep::{Nudge, keep_house, pins},
+    listen::{CertificateError, Certificates, Origin, TlsListener},
     logs::Logs,
     parts,
     platform::{Platform, PlatformError},
@@ -58,6 +61,8 @@ pub(crate) enum ServerError {
         #[source]
         source: std::io::Error,
     },
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     #[error("could not make the first API token")]
     Token,
 }
@@ -113,17 +118,36 @@ pub(crate) async fn serve(
     application: Application,
     told_to_end: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
-    let listen = platform.config.api.listen;
+    let api = &platform.config.api;
+    let listen = api.listen;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .map_err(ServerError::io(format!("listen on {listen}")))?;
-    tracing::info!(%listen, "the API is served");
+    let router = http::router(application);
+    if api.is_encrypted() {
+        let certificates = Certificates::open(&platform.config)?;
+        let listener = TlsListener::new(listener, certificates).map_err(ServerError::io("serve TLS"))?;
+        tracing::info!(%listen, "the API is served over TLS");
+        serve_on(platform, listener, http::over_tls(router), told_to_end).await
+    } else {
+        tracing::info!(%listen, "the API is served");
+        serve_on(platform, listener, router, told_to_end).await
+    }
+}
+
+async fn serve_on<L>(
+    platform: &Arc<Platform>,
+    listener: L,
+    router: axum::Router,
+    told_to_end: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServerError>
+where
+    L: axum::serve::Listener<Addr = std::net::SocketAddr>,
+    Origin: for<'a> Connected<IncomingStream<'a, L>>,
+{
     let closing = Arc::clone(platform);
-    let serving = axum::serve(
-        listener,
-        http::router(application).into_make_service_with_connect_info::<std::net::SocketAddr>(),
-    )
-    .with_graceful_shutdown(async move {
+    let service = router.into_make_service_with_connect_info::<Origin>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
         told_to_end.await;
         closing.tasks.reach(Stage::Closing);
     });
@@ -132,7 +156,7 @@ pub(crate) async fn serve(
         tokio::time::sleep(ANSWERS_END_WITHIN).await;
     };
     tokio::select! {
-        served = serving => served.map_err(ServerError::io("serve the API")),
+        served = serving.into_future() => served.map_err(ServerError::io("serve the API")),
         () = overdue => Ok(()),
     }
 }
@@ -213,8 +237,8 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
         .await
         .map_err(PlatformError::from)?;
     let parts = parts::open(&config).await?;
-    let authority = Authority::open(&databases::directory(&config.data_dir).join("authority"))
-        .map_err(PlatformError::from)?;
+    let authority = databases::directory(&config.data_dir).join("authority");
+    let authority = Authority::open(&authority, databases::AUTHORITY).map_err(PlatformError::from)?;
     let router_dir = config.run_dir.join("router");
     std::fs::create_dir_all(&router_dir).map_err(ServerError::io("create the router's directory"))?;
     // On a disk: after a reboot the router starts with the routes that it had.

@@ -51,7 +51,15 @@ impl Platform {
 
     /// The same with tables added to the configuration.
     pub fn start_with(programs: Programs, config: &str) -> Self {
-        let setup = Setup::make(config);
+        Self::start_in(programs, Setup::make(config, false))
+    }
+
+    /// The same with an encrypted API, by a certificate of the platform's own authority.
+    pub fn start_over_tls(programs: Programs) -> Self {
+        Self::start_in(programs, Setup::make("", true))
+    }
+
+    fn start_in(programs: Programs, setup: Setup) -> Self {
         stack::provide(&setup.images_dir());
         let mut platform = Self {
             setup,
@@ -73,15 +81,20 @@ impl Platform {
         command.args(["run", "--config"]).arg(self.setup.config_path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.server = Some(command.spawn().expect("the server is a program"));
-        let api = self.setup.api;
-        let answers =
-            || visit::get(api, "localhost", "/v2/mainstay/health").is_ok_and(|page| page.status == 200);
-        let healthy = wait_until(STARTS_WITHIN, || self.server_ended() || answers()) && answers();
+        let healthy = wait_until(STARTS_WITHIN, || self.server_ended() || self.answers()) && self.answers();
         assert!(
             healthy,
             "the server does not answer; its log:\n{}",
             self.server_log()
         );
+    }
+
+    fn answers(&self) -> bool {
+        if self.setup.tls {
+            return self.text(&["limits"]).is_success();
+        }
+        let page = visit::get(self.setup.api, "localhost", "/v2/mainstay/health");
+        page.is_ok_and(|page| page.status == 200)
     }
 
     /// `kill -9`: nothing is put in order.
@@ -140,6 +153,9 @@ impl Platform {
         let mut command = Command::new(self.programs.path("mainstay"));
         command.arg("--api-url").arg(self.api_url());
         command.arg("--token-file").arg(self.token_file());
+        if self.setup.tls {
+            command.arg("--ca").arg(self.authority());
+        }
         command.args(arguments).env_remove("MAINSTAY_TOKEN");
         run(&mut command, within)
     }
@@ -345,7 +361,13 @@ impl Platform {
 
     /// The API's base address.
     pub fn api_url(&self) -> String {
-        format!("http://{}", self.setup.api)
+        let scheme = if self.setup.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.setup.api)
+    }
+
+    /// Of the API's certificate, where that is the platform's own.
+    pub fn authority(&self) -> PathBuf {
+        self.setup.data_dir().join("api/ca.crt")
     }
 
     /// Where the first token was written.

@@ -17,6 +17,8 @@ pub(super) struct Setup {
     /// Of devices.
     pub(super) prefix: String,
     pub(super) api: SocketAddr,
+    /// The API is encrypted.
+    pub(super) tls: bool,
     pub(super) router: SocketAddr,
     /// Where Docker Hub's images come from, once a test starts a registry there.
     pub(super) registry: SocketAddr,
@@ -31,7 +33,7 @@ pub(super) struct Setup {
 
 impl Setup {
     /// `more` is added to the configuration.
-    pub(super) fn make(more: &str) -> Self {
+    pub(super) fn make(more: &str, tls: bool) -> Self {
         let place = Place::claim();
         let temporary = |prefix: &str, parent: &Path| {
             tempfile::Builder::new()
@@ -44,6 +46,7 @@ impl Setup {
             name: format!("e2e{}p{}", place.tag(), std::process::id()),
             prefix: format!("x{}", place.tag()),
             api: place.address(0),
+            tls,
             router: place.address(1),
             registry: place.address(2),
             refused: place.address(4),
@@ -64,7 +67,7 @@ impl Setup {
     fn config(&self) -> String {
         format!(
             "name = '{name}'\ndata_dir = '{data}'\nrun_dir = '{run}'\n\
-             [api]\nlisten = '{api}'\n\
+             [api]\nlisten = '{api}'\ntls = '{tls}'\n\
              [router]\nlisten = ['{router}']\n\
              [network]\npool = '{pool}'\nservice_pool = '{service_pool}'\nprefix = '{prefix}'\n\
              [sources]\nlocal_paths = ['{repositories}']\n\
@@ -73,6 +76,7 @@ impl Setup {
             data = self.data_dir().display(),
             run = self.run_dir().display(),
             api = self.api,
+            tls = if self.tls { "always" } else { "auto" },
             router = self.router,
             pool = self.place.pool(),
             service_pool = self.place.service_pool(),

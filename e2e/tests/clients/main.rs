@@ -14,7 +14,7 @@ fn pydo_runs_the_life_of_an_app() {
     let Some(clients) = PythonClients::find() else {
         return;
     };
-    let platform = Platform::start(programs);
+    let platform = Platform::start_over_tls(programs);
     let source = python_hello("life", "hello")
         .with(
             "Procfile",
@@ -31,6 +31,8 @@ fn pydo_runs_the_life_of_an_app() {
             &platform.token_file().display().to_string(),
             "--contract",
             &PythonClients::contract().display().to_string(),
+            "--ca",
+            &platform.authority().display().to_string(),
             "--source",
             &source,
         ],
@@ -82,5 +84,9 @@ fn generated_requests_are_answered_as_described() {
         "answers that are not as described; the server's log:\n{}",
         platform.errors().join("\n")
     );
-    assert_eq!(platform.errors(), Vec::<String>::new(), "no fault of the platform's own");
+    assert_eq!(
+        platform.errors(),
+        Vec::<String>::new(),
+        "no fault of the platform's own"
+    );
 }

@@ -42,11 +42,7 @@ pub(super) async fn exec(client: &Client, wish: Exec) -> Result<ExitCode, CliErr
         .map(|word| format!("&command={}", escaped(word)))
         .collect::<String>();
     let url = format!("{}?tty={terminal}{words}", link.url);
-    let unreachable = |error: tokio_tungstenite::tungstenite::Error| CliError::Unreachable {
-        url: "the console".into(),
-        source: Box::new(error),
-    };
-    let (socket, _) = tokio_tungstenite::connect_async(url).await.map_err(unreachable)?;
+    let socket = client.websocket(&url).await?;
     let _raw = terminal.then(RawTerminal::enter).flatten();
     converse(socket, terminal).await
 }

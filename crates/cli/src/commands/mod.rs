@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError> {
-    let client = || Client::new(&arguments.api_url, &arguments.token_file);
+    let client = || Client::new(&arguments.api_url, &arguments.token_file, arguments.ca.as_deref());
     match arguments.command {
         Command::Deploy(deploy) => deploy::deploy(&client()?, output, deploy).await,
         Command::Apps(apps) => apps::run(&client()?, output, apps).await,

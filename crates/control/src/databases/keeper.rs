@@ -199,7 +199,10 @@ async fn start(
     let places = Places::new(&platform.config.data_dir, row.id);
     let record = image::ensure(platform, row).await?;
     let layers = platform.images.layer_paths(&record)?;
-    let identity = platform.databases.authority.issue(&row.name)?;
+    let identity = platform
+        .databases
+        .authority
+        .issue(std::slice::from_ref(&row.name))?;
     postgres::write_settings(&places, row, &identity, config)?;
     if row.volume_made {
         if let Err(problem) = volume::look(&places.volume(), row.id, &row.version).await? {

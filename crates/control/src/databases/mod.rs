@@ -12,7 +12,6 @@
 //! A database that no spec names any more is stopped and keeps its volume. Data is deleted with the app only, and only if whoever deletes the
 //! app says so.
 
-mod authority;
 mod check;
 mod image;
 mod keeper;
@@ -44,7 +43,6 @@ use mainstay_store::{DatabaseRow, Store};
 use tokio::sync::{Notify, watch};
 
 pub(crate) use self::{
-    authority::{Authority, AuthorityError},
     check::check,
     probe::{Asker, before_rollout, used_by},
     references::unresolved,
@@ -57,6 +55,7 @@ use self::{
     volume::Places,
 };
 use crate::{
+    authority::Authority,
     platform::{Platform, PlatformError},
     rollout::take_away,
 };
@@ -65,6 +64,9 @@ use crate::{
 const STOPS_WITHIN: Duration = Duration::from_mins(1);
 /// 160 random bits.
 const PASSWORD_BYTES: usize = 20;
+
+/// What the certificate of their authority says.
+pub(crate) const AUTHORITY: &str = "Mainstay databases";
 
 /// How a database is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,11 +16,10 @@ use mainstay_store::DatabaseRow;
 use postgres_protocol::password::scram_sha_256;
 
 use super::{
-    authority::ServerIdentity,
     session::{Session, Trouble, trouble},
     volume::Places,
 };
-use crate::{config::DatabasesConfig, platform::PlatformError};
+use crate::{authority::ServerIdentity, config::DatabasesConfig, platform::PlatformError};
 
 pub(super) const PORT: u16 = 5432;
 /// The role that the platform logs in as.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
 
@@ -23,7 +23,10 @@ use super::{
     openapi::Operation,
     rate::{Asker, Rate},
 };
-use crate::app::{Application, Refusal, tokens::Access};
+use crate::{
+    app::{Application, Refusal, tokens::Access},
+    listen::Origin,
+};
 
 /// Longer paths lead nowhere.
 const PATH_NOTED_MAX: usize = 300;
@@ -155,13 +158,13 @@ impl Asked {
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.strip_prefix("Bearer "));
         let pattern = request.extensions().get::<MatchedPath>();
-        let origin = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let origin = request.extensions().get::<ConnectInfo<Origin>>();
         Self {
             method: request.method().clone(),
             secret: secret.map(str::to_owned),
             pattern: pattern.map_or("", MatchedPath::as_str).to_owned(),
             path: request.uri().path().to_owned(),
-            origin: origin.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip()),
+            origin: origin.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.address.ip()),
         }
     }
 

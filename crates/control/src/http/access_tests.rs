@@ -5,7 +5,11 @@ use mainstay_api::{CreateTokenRequest, TokenScope};
 use mainstay_spec::ids::{AppId, DeploymentId};
 use mainstay_testkit::Place;
 
-use super::{access::Reach, routes, test_client::{answer, ask}};
+use super::{
+    access::Reach,
+    routes,
+    test_client::{answer, ask},
+};
 use crate::{app::Application, system::World};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +138,10 @@ fn every_route_lets_through_whom_it_should_and_nobody_else() {
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
         let (changes, _) = application
-            .changes_noted(crate::app::apps::Page { number: 1, size: 5000 })
+            .changes_noted(crate::app::apps::Page {
+                number: 1,
+                size: 5000,
+            })
             .await
             .expect("nothing is wrong");
         assert!(
@@ -144,13 +151,19 @@ fn every_route_lets_through_whom_it_should_and_nobody_else() {
                     && row.entry.app == Some(app)
                     && row.entry.token_name == "Admin")
         );
-        let asked_only = |row: &&mainstay_store::AuditRow| row.entry.action.starts_with("GET ") && row.entry.status < 400;
+        let asked_only =
+            |row: &&mainstay_store::AuditRow| row.entry.action.starts_with("GET ") && row.entry.status < 400;
         assert!(
-            changes.iter().filter(asked_only).all(|row| row.entry.action.ends_with("/exec")),
+            changes
+                .iter()
+                .filter(asked_only)
+                .all(|row| row.entry.action.ends_with("/exec")),
             "asking is no change"
         );
         let refused = |name: &str, status: u16| {
-            changes.iter().any(|row| row.entry.token_name == name && row.entry.status == status)
+            changes
+                .iter()
+                .any(|row| row.entry.token_name == name && row.entry.status == status)
         };
         assert!(refused("Reader", 403), "{changes:#?}");
     });
@@ -187,13 +200,27 @@ fn who_asks_too_often_is_told_from_when_on_it_may_again() {
         let mut told = Vec::new();
         for token in [Some(&*token), Some(&*token), Some(&*token), None] {
             let answer = answer(&router, &Method::GET, "/v2/apps", token).await;
-            let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().expect("text").to_owned());
+            let header = |name: &str| {
+                answer
+                    .headers()
+                    .get(name)
+                    .map(|value| value.to_str().expect("text").to_owned())
+            };
             assert_eq!(header("ratelimit-limit").as_deref(), Some("2"));
-            let reset: i64 = header("ratelimit-reset").expect("it is told").parse().expect("a number");
+            let reset: i64 = header("ratelimit-reset")
+                .expect("it is told")
+                .parse()
+                .expect("a number");
             let left = reset - jiff::Timestamp::now().as_second();
             assert!((3590..=3600).contains(&left), "{left}");
-            assert_eq!(header("retry-after").is_some(), answer.status() == StatusCode::TOO_MANY_REQUESTS);
-            told.push((answer.status().as_u16(), header("ratelimit-remaining").expect("it is told")));
+            assert_eq!(
+                header("retry-after").is_some(),
+                answer.status() == StatusCode::TOO_MANY_REQUESTS
+            );
+            told.push((
+                answer.status().as_u16(),
+                header("ratelimit-remaining").expect("it is told"),
+            ));
         }
         let expected = [(200, "1"), (200, "0"), (429, "0"), (401, "1")];
         assert_eq!(told, expected.map(|(status, left)| (status, left.to_owned())));
@@ -216,7 +243,10 @@ fn guesses_at_tokens_are_noted_and_do_not_fill_the_log() {
         let (noted, _) = application.changes_noted(page).await.expect("nothing is wrong");
         assert_eq!(noted.len(), 1, "{noted:#?}");
         let entry = &noted[0].entry;
-        assert_eq!((entry.action.as_str(), entry.status, entry.token.as_str()), ("GET /v2/apps", 401, ""));
+        assert_eq!(
+            (entry.action.as_str(), entry.status, entry.token.as_str()),
+            ("GET /v2/apps", 401, "")
+        );
     });
     assert!(lived.is_some(), "nothing kills this server");
 }

@@ -83,7 +83,16 @@ pub(crate) async fn link_of_deployment(
     Query(query): Query<LinkQuery>,
     headers: HeaderMap,
 ) -> Result<Json<ExecResponse>, ApiError> {
-    make_link(&application, by, app, Some(deployment), &component, &query, &headers).await
+    make_link(
+        &application,
+        by,
+        app,
+        Some(deployment),
+        &component,
+        &query,
+        &headers,
+    )
+    .await
 }
 
 async fn make_link(

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{self, FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, StatusCode, request::Parts},
+    http::{HeaderMap, HeaderName, StatusCode, request::Parts},
 };
 use mainstay_api::{ErrorId, PageQuery};
 use mainstay_spec::{Format, ParsedSpec, SpecError, ids::AppId, parse};
@@ -179,13 +179,20 @@ pub(crate) fn list_url(headers: &HeaderMap, path: &str, pairs: &[(String, String
     format!("{url}?{query}")
 }
 
+/// How the client's end of the connection is encrypted; of our own listener, or of a proxy before it.
+pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 /// The API's address as the client reached it: links lead back the same way.
 pub(crate) fn base_url(headers: &HeaderMap) -> String {
+    let scheme = match headers.get(FORWARDED_PROTO) {
+        Some(proto) if proto == "https" => "https",
+        _ => "http",
+    };
     let host = headers
         .get("host")
         .and_then(|value| value.to_str().ok())
         .unwrap_or("localhost");
-    format!("http://{host}")
+    format!("{scheme}://{host}")
 }
 
 #[cfg(test)]

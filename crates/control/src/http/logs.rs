@@ -1,7 +1,5 @@
 //! Logs: links to what is kept and to what is being written (`app-platform.md` b.3).
 
-use std::net::SocketAddr;
-
 use axum::{
     Json,
     body::Body,
@@ -18,9 +16,12 @@ use super::{
     console::{self, OpenQuery, Opener},
     extract::{Path, Query, base_url},
 };
-use crate::app::{
-    Application,
-    links::{Link, LogKind, LogWish},
+use crate::{
+    app::{
+        Application,
+        links::{Link, LogKind, LogWish},
+    },
+    listen::Origin,
 };
 
 fn kind(query: &LogsQuery) -> Result<LogKind, ApiError> {
@@ -126,8 +127,10 @@ pub(crate) async fn open_link(
     let link = application.links.open(&secret).ok_or_else(ApiError::not_found)?;
     let query = request.uri().query().unwrap_or_default().to_owned();
     let (mut parts, _) = request.into_parts();
-    let origin = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let origin = origin.map(|info| info.0.ip().to_string()).unwrap_or_default();
+    let origin = parts.extensions.get::<ConnectInfo<Origin>>();
+    let origin = origin
+        .map(|info| info.0.address.ip().to_string())
+        .unwrap_or_default();
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &application)
         .await
         .ok();

@@ -25,7 +25,14 @@ mod test_client;
 mod tokens;
 mod wire;
 
-use axum::{Router, body::Bytes, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Request},
+    http::HeaderValue,
+    middleware,
+    routing::get,
+};
 
 pub(crate) use error::ApiError;
 
@@ -65,4 +72,13 @@ pub(crate) fn router(application: Application) -> Router {
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(application)
+}
+
+/// Links lead back the way that the client came.
+pub(crate) fn over_tls(router: Router) -> Router {
+    router.layer(middleware::map_request(async |mut request: Request| {
+        let https = HeaderValue::from_static("https");
+        request.headers_mut().insert(extract::FORWARDED_PROTO, https);
+        request
+    }))
 }

@@ -89,7 +89,9 @@ impl Rate {
         let now = now.as_second();
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = entry(&mut counts, asker, now);
-        let due = count.refusal_noted.is_none_or(|noted| now - noted >= REFUSALS_NOTED_EVERY);
+        let due = count
+            .refusal_noted
+            .is_none_or(|noted| now - noted >= REFUSALS_NOTED_EVERY);
         if due {
             count.refusal_noted = Some(now);
         }
@@ -105,7 +107,10 @@ fn entry<'a>(counts: &'a mut HashMap<Asker, Count>, asker: &Asker, now: i64) -> 
     }
     if counts.len() >= COUNTED_MAX && !counts.contains_key(asker) {
         counts.retain(|_, count| !is_over(count));
-        let oldest = counts.iter().min_by_key(|(_, count)| count.since).map(|(asker, _)| asker.clone());
+        let oldest = counts
+            .iter()
+            .min_by_key(|(_, count)| count.since)
+            .map(|(asker, _)| asker.clone());
         if let Some(oldest) = oldest.filter(|_| counts.len() >= COUNTED_MAX) {
             counts.remove(&oldest);
         }
@@ -124,7 +129,10 @@ impl Standing {
         headers.insert(REMAINING, HeaderValue::from(self.remaining));
         headers.insert(RESET, HeaderValue::from(self.reset));
         if !self.within {
-            headers.insert(RETRY_AFTER, HeaderValue::from((self.reset - now.as_second()).max(1)));
+            headers.insert(
+                RETRY_AFTER,
+                HeaderValue::from((self.reset - now.as_second()).max(1)),
+            );
         }
         response
     }
@@ -145,7 +153,9 @@ mod tests {
         let rate = Rate::new(2);
         let start = Timestamp::from_second(1_000_000).unwrap();
         let standing = |asker: &str, after: i64| {
-            let standing = rate.count(&token(asker), start + SignedDuration::from_secs(after)).unwrap();
+            let standing = rate
+                .count(&token(asker), start + SignedDuration::from_secs(after))
+                .unwrap();
             (standing.remaining, standing.reset, standing.within)
         };
         assert_eq!(standing("a", 0), (1, 1_003_600, true));

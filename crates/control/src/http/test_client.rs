@@ -18,7 +18,9 @@ pub(super) async fn ask(
     path: &str,
     token: Option<&str>,
 ) -> StatusCode {
-    answer(&router(application.clone()), method, path, token).await.status()
+    answer(&router(application.clone()), method, path, token)
+        .await
+        .status()
 }
 
 /// The whole answer, of a router that was asked before.

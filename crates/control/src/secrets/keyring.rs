@@ -220,6 +220,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_change_of_one_letter_passes_whatever_the_value() {
+        let keyring = Keyring::new(&[1; KEY_BYTES]);
+        for length in 0..400 {
+            let value = "x".repeat(length % 64);
+            let sealed = keyring.seal(app(1), &value).reveal().to_owned();
+            for (from, to) in [('A', "B"), ('B', "A"), ('z', "y"), (':', ";")] {
+                let changed = sealed.replacen(from, to, 1);
+                let opened = keyring.open_value(app(1), &changed.as_str().into());
+                assert_eq!(opened.is_ok(), changed == sealed, "{sealed} {changed}");
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_lost_or_exchanged_key_is_noticed_before_anything_is_sealed_with_another() {
         let directory = tempfile::tempdir().unwrap();

@@ -28,9 +28,10 @@ use super::{
 };
 use crate::{
     app::{Application, Refusal},
+    authority::Authority,
     clock::Clock,
     config::Config,
-    databases::{Authority, Databases},
+    databases::{self, Databases},
     keep::{Nudge, keep_house},
     logs::Logs,
     platform::{Platform, PlatformError},
@@ -184,7 +185,10 @@ impl World {
             engine: Arc::clone(&self.machine) as _,
             builder: Arc::clone(&self.builder) as _,
             images: self.images.clone(),
-            databases: Databases::new(Authority::open(&self.config.data_dir.join("authority"))?),
+            databases: Databases::new(Authority::open(
+                &self.config.data_dir.join("authority"),
+                databases::AUTHORITY,
+            )?),
             routes: Routes::open(self.router.snapshot.clone(), self.router.control.clone()),
             config: self.config.clone(),
         });

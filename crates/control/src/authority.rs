@@ -1,4 +1,5 @@
-//! The platform's own certificate authority: it vouches for the servers of databases, and apps get its certificate as `${db.CA_CERT}`.
+//! The platform's own certificate authorities: one vouches for the servers of databases (apps get its certificate as `${db.CA_CERT}`), one for the
+//! API.
 
 use std::{
     fs, io,
@@ -34,6 +35,7 @@ pub(crate) enum AuthorityError {
 
 /// Signs; its key never leaves this process and one file.
 pub(crate) struct Authority {
+    name: &'static str,
     key: KeyPair,
     /// PEM.
     certificate: String,
@@ -46,18 +48,19 @@ impl std::fmt::Debug for Authority {
 }
 
 /// A server's certificate and its key, PEM.
-pub(super) struct ServerIdentity {
-    pub(super) certificate: String,
-    pub(super) key: String,
+pub(crate) struct ServerIdentity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    /// The authority kept in `directory`; made there if there is none.
-    pub(crate) fn open(directory: &Path) -> Result<Self, AuthorityError> {
+    /// The authority kept in `directory`; made there, under this name, if there is none.
+    pub(crate) fn open(directory: &Path, name: &'static str) -> Result<Self, AuthorityError> {
         let (key_path, certificate_path) = (directory.join("ca.key"), directory.join("ca.crt"));
         // The key is written last: with it, both are there.
         match fs::read_to_string(&key_path) {
             Ok(key) => Ok(Self {
+                name,
                 key: KeyPair::from_pem(&key)?,
                 certificate: fs::read_to_string(&certificate_path)
                     .map_err(failed("read", &certificate_path))?,
@@ -69,11 +72,15 @@ impl Authority {
                     .create(directory)
                     .map_err(failed("create", directory))?;
                 let key = KeyPair::generate()?;
-                let certificate = params(AUTHORITY_YEARS)?.self_signed(&key)?.pem();
+                let certificate = params(name)?.self_signed(&key)?.pem();
                 private_file::write(&certificate_path, &certificate)
                     .map_err(failed("write", &certificate_path))?;
                 private_file::write(&key_path, &key.serialize_pem()).map_err(failed("write", &key_path))?;
-                Ok(Self { key, certificate })
+                Ok(Self {
+                    name,
+                    key,
+                    certificate,
+                })
             }
             Err(error) => Err(failed("read", &key_path)(error)),
         }
@@ -84,11 +91,12 @@ impl Authority {
         &self.certificate
     }
 
-    /// For a server that is reached by this name.
-    pub(super) fn issue(&self, name: &str) -> Result<ServerIdentity, AuthorityError> {
-        let issuer = Issuer::new(params(AUTHORITY_YEARS)?, &self.key);
-        let mut server = CertificateParams::new(vec![name.to_owned()])?;
-        server.distinguished_name.push(DnType::CommonName, name);
+    /// For a server that is reached by these names and addresses.
+    pub(crate) fn issue(&self, names: &[String]) -> Result<ServerIdentity, AuthorityError> {
+        let issuer = Issuer::new(params(self.name)?, &self.key);
+        let mut server = CertificateParams::new(names)?;
+        let first = names.first().map_or(self.name, String::as_str);
+        server.distinguished_name.push(DnType::CommonName, first);
         server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         server.use_authority_key_identifier_extension = true;
@@ -104,16 +112,14 @@ impl Authority {
 }
 
 /// Of the authority: what its certificate says must be what its signatures name as issuer.
-fn params(years: i32) -> Result<CertificateParams, AuthorityError> {
+fn params(name: &str) -> Result<CertificateParams, AuthorityError> {
     let mut params = CertificateParams::new(Vec::new())?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "Mainstay databases");
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let this_year = this_year();
     params.not_before = date_time_ymd(this_year - 1, 1, 1);
-    params.not_after = date_time_ymd(this_year + years, 1, 1);
+    params.not_after = date_time_ymd(this_year + AUTHORITY_YEARS, 1, 1);
     Ok(params)
 }
 
@@ -138,12 +144,12 @@ mod tests {
     #[test]
     fn an_authority_is_made_once() {
         let directory = tempfile::tempdir().unwrap();
-        let first = Authority::open(directory.path()).unwrap();
-        let again = Authority::open(directory.path()).unwrap();
+        let first = Authority::open(directory.path(), "Test").unwrap();
+        let again = Authority::open(directory.path(), "Test").unwrap();
         assert_eq!(first.certificate(), again.certificate());
         assert!(
             again
-                .issue("db")
+                .issue(&["db".to_owned()])
                 .unwrap()
                 .certificate
                 .contains("BEGIN CERTIFICATE")
@@ -155,7 +161,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let place = directory.path().join("authority");
-        Authority::open(&place).unwrap();
+        Authority::open(&place, "Test").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&place), mode(&place.join("ca.key"))), (0o700, 0o600));
     }
