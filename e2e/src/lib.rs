@@ -32,6 +32,6 @@ pub use folder::{Folder, python_hello};
 pub use platform::{Platform, Programs};
 pub use python_clients::PythonClients;
 pub use registry::Registry;
-pub use run::Answer;
+pub use run::{Answer, run};
 pub use visit::{Page, Visiting};
 pub use wait::wait_until;

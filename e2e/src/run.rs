@@ -47,7 +47,7 @@ impl Answer {
 }
 
 /// Runs to the end; a program that takes longer is killed.
-pub(crate) fn run(command: &mut Command, within: Duration) -> Answer {
+pub fn run(command: &mut Command, within: Duration) -> Answer {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -11,6 +11,7 @@ mod images;
 mod jobs;
 mod killed;
 mod load;
+mod secrets;
 mod serving;
 mod websocket;
 
@@ -41,6 +42,10 @@ const SCENARIOS: &[Scenario] = &[
     ),
     ("a_dockerfile_app_serves", images::a_dockerfile_app_serves),
     ("a_prebuilt_image_serves", images::a_prebuilt_image_serves),
+    (
+        "secrets_are_kept_from_everybody_but_the_app",
+        secrets::secrets_are_kept_from_everybody_but_the_app,
+    ),
     ("a_websocket_echoes", websocket::a_websocket_echoes),
     (
         "faults_are_explained_while_the_version_before_serves",
