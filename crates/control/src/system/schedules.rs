@@ -110,7 +110,9 @@ async fn run_reason(server: &Server<'_>, app: AppId) -> Option<(Code, Cause, boo
     let store = &server.application.platform.store;
     let active = store.app(app).await.unwrap().unwrap().active_deployment.unwrap();
     let rows = store.reasons(active).await.unwrap();
-    let row = rows.into_iter().find(|row| row.component == JOB)?;
+    let row = rows
+        .into_iter()
+        .find(|row| row.component == JOB && row.stage == "run")?;
     Some((row.reason.code, row.reason.cause, row.resolved_at.is_some()))
 }
 
