@@ -5,6 +5,8 @@ use crate::wire::wire_object;
 wire_object! {
     /// A resource of the account, with what all apps take of it.
     pub struct Limit {
+        /// Whose: `account` or `node`, the machine.
+        pub scope: String,
         /// `apps`, `instances`, `memory`, …
         pub resource: String,
         /// `count`, `bytes` or `cpu_millis`.

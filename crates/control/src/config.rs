@@ -13,6 +13,8 @@ use mainstay_spec::{AppSpec, usage::Resource};
 use mainstay_store::Limits;
 use serde::Deserialize;
 
+use crate::capacity::machine_memory;
+
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const DAY_SECONDS: u64 = 24 * 60 * 60;
@@ -37,6 +39,7 @@ pub(crate) struct Config {
     pub sources: SourcesConfig,
     pub registries: RegistrySettings,
     pub limits: LimitsConfig,
+    pub capacity: CapacityConfig,
     pub keep: KeepConfig,
 }
 
@@ -160,6 +163,18 @@ pub(crate) struct LimitsConfig {
     pub databases: u64,
 }
 
+/// What this machine has room for. A rollout or a build that does not fit ends as `ResourceExhausted`, and what runs stays.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct CapacityConfig {
+    /// What the sizes of all instances and databases may add up to. They are limits, which are seldom reached together.
+    pub memory_bytes: u64,
+    /// What has to be free on the disk before a build or a rollout begins.
+    pub disk_free_bytes: u64,
+    /// So long others are waited for that may give room back.
+    pub wait_seconds: u64,
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SourcesConfig {
@@ -246,6 +261,7 @@ impl Default for Config {
             sources: SourcesConfig::default(),
             registries: RegistrySettings::default(),
             limits: LimitsConfig::default(),
+            capacity: CapacityConfig::default(),
             keep: KeepConfig::default(),
         }
     }
@@ -278,6 +294,21 @@ impl LimitsConfig {
             (Resource::Domains, self.domains),
             (Resource::Databases, self.databases),
         ])
+    }
+}
+
+impl Default for CapacityConfig {
+    fn default() -> Self {
+        /// As often as the machine has it.
+        const MEMORY_TIMES: u64 = 2;
+        /// Where the kernel does not say how much there is, nothing is refused.
+        const UNKNOWN: u64 = u64::MAX;
+        let memory = machine_memory().map(|bytes| bytes.saturating_mul(MEMORY_TIMES));
+        Self {
+            memory_bytes: memory.unwrap_or(UNKNOWN),
+            disk_free_bytes: GIB,
+            wait_seconds: 60,
+        }
     }
 }
 
@@ -597,6 +628,7 @@ mod tests {
         documented.build.cpu_millis = default.build.cpu_millis;
         documented.build.at_once = default.build.at_once;
         documented.build.at_once_per_app = default.build.at_once_per_app;
+        documented.capacity.memory_bytes = default.capacity.memory_bytes;
         assert_eq!(format!("{documented:#?}"), format!("{default:#?}"));
     }
 

@@ -8,6 +8,7 @@
 mod app;
 mod authority;
 mod bindings;
+mod capacity;
 mod clock;
 mod config;
 mod databases;

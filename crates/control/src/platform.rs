@@ -10,6 +10,7 @@ use mainstay_store::{Store, StoreError};
 
 use crate::{
     authority::AuthorityError,
+    capacity::Capacity,
     clock::Clock,
     config::Config,
     databases::Databases,
@@ -26,6 +27,7 @@ use crate::{
 pub(crate) struct Platform {
     pub config: Config,
     pub clock: Clock,
+    pub capacity: Capacity,
     pub store: Store,
     pub engine: Arc<dyn Engine>,
     pub builder: Arc<dyn Builder>,

@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     app::Application,
     authority::Authority,
+    capacity::Capacity,
     clock::Clock,
     config::Config,
     databases::{self, Databases},
@@ -254,6 +255,7 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
     let router = RouterProcess::new(settings, routes.clone());
     let platform = Platform {
         clock: Clock::default(),
+        capacity: Capacity::new(config.capacity.clone()),
         build_queue: BuildQueue::new(config.build.at_once, config.build.at_once_per_app),
         logs: Logs::new(config.data_dir.join("logs")),
         tasks: Tasks::default(),

@@ -19,6 +19,7 @@ mod invocations;
 mod keeping;
 mod limits;
 mod reasons;
+mod running;
 mod schema;
 mod sealing;
 mod tokens;
@@ -53,6 +54,7 @@ pub use invocations::{InvocationPhase, InvocationRow, NewInvocation, Trigger};
 pub use keeping::{PastDeployment, PastInstance};
 pub use limits::{Limits, Use};
 pub use reasons::ReasonRow;
+pub use running::RunningGroup;
 pub use tokens::TokenRow;
 
 const MODE: u32 = 0o600;

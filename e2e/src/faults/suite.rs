@@ -24,7 +24,7 @@ const LANES: usize = 6;
 const LANES_TIGHT: usize = 2;
 /// Limits of a build that a fault reaches within seconds, and of all apps together.
 const TIGHT: &str = "[build]\nmemory_bytes = 268435456\npids = 64\ndisk_bytes = 268435456\ntime_seconds = 20\nat_once = 2\n\
-     [limits]\ninstances = 20\n";
+     [limits]\ninstances = 20\n[capacity]\nmemory_bytes = 8589934592\nwait_seconds = 2\n";
 const GREETING: &str = "the version before";
 const SERVE_PAGES: &str = r#"["httpd", "-f", "-p", "8080", "-h", "/pages"]"#;
 const VISITS_PER_SECOND: f64 = 5.0;

@@ -16,7 +16,7 @@ pub(super) async fn limits(client: &Client, output: &Output) -> Result<ExitCode,
     let limits = client.limits().await?;
     output.data(&limits, || {
         let rows: Vec<_> = limits.iter().map(row).collect();
-        table(&["RESOURCE", "USED", "LIMIT"], &rows)
+        table(&["OF", "RESOURCE", "USED", "LIMIT"], &rows)
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -27,7 +27,12 @@ fn row(limit: &Limit) -> Vec<String> {
         "cpu_millis" => format!("{}.{} cores", amount / 1000, amount % 1000 / 100),
         _ => amount.to_string(),
     };
+    let of = match limit.scope.as_str() {
+        "node" => "this machine",
+        _ => "the account",
+    };
     vec![
+        of.to_owned(),
         limit.resource.clone(),
         shown(limit.used),
         limit.limit.map_or("none".to_owned(), shown),

@@ -9,10 +9,17 @@ use mainstay_spec::kind::ComponentKind;
 use mainstay_store::Use;
 
 use super::{Application, Refusal};
+use crate::capacity::Room;
 
 impl Application {
+    /// Of the account.
     pub(crate) async fn limits(&self) -> Result<Vec<Use>, Refusal> {
         Ok(self.platform.store.limits().await?)
+    }
+
+    /// Of the machine.
+    pub(crate) async fn rooms(&self) -> Result<Vec<Room>, Refusal> {
+        Ok(self.platform.capacity.rooms(&self.platform).await?)
     }
 }
 

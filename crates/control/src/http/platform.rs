@@ -59,7 +59,9 @@ pub(crate) async fn instance_size(Path(slug): Path<String>) -> Result<Json<Insta
 }
 
 pub(crate) async fn limits(State(application): State<Application>) -> Result<Json<LimitsResponse>, ApiError> {
-    let limits = application.limits().await?.into_iter().map(wire::limit).collect();
+    let of_account = application.limits().await?.into_iter().map(wire::limit);
+    let of_machine = application.rooms().await?.into_iter().map(wire::room);
+    let limits = of_account.chain(of_machine).collect();
     Ok(Json(LimitsResponse { limits }))
 }
 

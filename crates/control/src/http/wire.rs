@@ -6,13 +6,17 @@ use mainstay_api::{
     UserActionName,
 };
 use mainstay_deploy::{Leaf, LeafName, LeafStatus, PhaseKind};
+use mainstay_diagnosis::facts::QuotaUnit;
 use mainstay_spec::{AppSpec, ComponentRef, JobKind, kind::ComponentKind};
 use mainstay_store::{DeploymentRow, InstanceEventRow, InstanceRow, ReasonRow, Use};
 
-use crate::app::{
-    Application, Refusal,
-    apps::AppView,
-    deployments::{DeploymentView, MANUAL_ROLLBACK, RESTARTED, REVERTED, SPEC_UPDATED},
+use crate::{
+    app::{
+        Application, Refusal,
+        apps::AppView,
+        deployments::{DeploymentView, MANUAL_ROLLBACK, RESTARTED, REVERTED, SPEC_UPDATED},
+    },
+    capacity::Room,
 };
 
 /// Events that are shown with an instance.
@@ -58,10 +62,21 @@ pub(crate) async fn app(application: &Application, view: AppView) -> Result<App,
 
 pub(super) fn limit(used: Use) -> mainstay_api::Limit {
     mainstay_api::Limit {
+        scope: "account".to_owned(),
         resource: used.resource.noun().to_owned(),
         unit: used.unit.as_str().to_owned(),
         used: used.used,
         limit: used.limit,
+    }
+}
+
+pub(super) fn room(room: Room) -> mainstay_api::Limit {
+    mainstay_api::Limit {
+        scope: "node".to_owned(),
+        resource: room.resource.to_owned(),
+        unit: QuotaUnit::Bytes.as_str().to_owned(),
+        used: room.used,
+        limit: (room.limit < u64::MAX).then_some(room.limit),
     }
 }
 

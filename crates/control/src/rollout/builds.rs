@@ -157,6 +157,7 @@ pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Event, O
         });
     }
     let _slot = wait_for_slot(effects, written, row.created_at).await?;
+    let _room = effects.make_room_to_build(written).await?;
     let log = Arc::new(platform.logs.build_writer(row.id)?);
     let request = request(effects, &spec, &row, written);
     let report = platform

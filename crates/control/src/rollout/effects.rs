@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::{builds, evidence, instance_plan::InstancePlan, switch};
 use crate::{
+    capacity::Promise,
     databases,
     platform::{Platform, PlatformError},
     secrets::OpenedSpec,
@@ -29,6 +30,8 @@ pub(crate) struct Effects {
     pub over: watch::Receiver<bool>,
     /// What differs from the last good deployment, in sentences.
     pub changes: Arc<[String]>,
+    /// What its rollout was promised of the machine.
+    pub room: Promise,
 }
 
 /// Why an effect did not do what was asked.
@@ -188,6 +191,7 @@ impl Effects {
             .ensure_network(self.deployment.app)
             .await
             .map_err(|error| Obstacle::Platform(error.into()))?;
+        self.make_room().await?;
         self.wait_for_databases().await?;
         for plan in builds::instance_plans(&self.platform, &self.deployment, &self.changes).await? {
             match self.platform.engine.preflight(&plan.template).await {

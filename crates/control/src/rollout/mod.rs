@@ -27,6 +27,7 @@ mod jobs;
 mod readiness;
 mod replica;
 mod retire;
+mod room;
 mod starts;
 mod switch;
 

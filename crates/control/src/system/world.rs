@@ -29,6 +29,7 @@ use super::{
 use crate::{
     app::{Application, Refusal},
     authority::Authority,
+    capacity::Capacity,
     clock::Clock,
     config::Config,
     databases::{self, Databases},
@@ -181,6 +182,7 @@ impl World {
             tasks: Tasks::default(),
             nudge: Nudge::default(),
             clock: self.clock.clone(),
+            capacity: Capacity::new(self.config.capacity.clone()),
             store,
             engine: Arc::clone(&self.machine) as _,
             builder: Arc::clone(&self.builder) as _,

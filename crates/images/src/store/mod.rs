@@ -43,7 +43,7 @@ pub use self::{
     key::LayerKey,
     layer::{LayerLocation, LayerRecord},
     pin::{Pin, Pinned},
-    usage::{DiskUsage, free_bytes, tree_bytes},
+    usage::{DiskUsage, disk_bytes, free_bytes, tree_bytes},
 };
 use crate::record::{ImageId, ImageRecord, LayerId};
 

@@ -69,6 +69,13 @@ pub fn free_bytes(path: &Path) -> Result<u64, StoreError> {
     Ok(status.f_bavail * status.f_frsize)
 }
 
+/// The size of the file system of `path`.
+pub fn disk_bytes(path: &Path) -> Result<u64, StoreError> {
+    let status =
+        rustix::fs::statvfs(path).map_err(|error| StoreError::file("ask the size of", path, error.into()))?;
+    Ok(status.f_blocks * status.f_frsize)
+}
+
 /// Allocated bytes of a tree; a file with several names counts once, and what goes meanwhile not at all. Blocks: about 5 µs per file.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use mainstay_deploy::{Effect, Event, Failure, Phase, Recorded, State, resume, step};
+use mainstay_deploy::{Effect, Event, Failure, Phase, PhaseKind, Recorded, State, resume, step};
 use mainstay_diagnosis::facts::StopReason;
 use mainstay_spec::{AppSpec, ids::DeploymentId};
 use mainstay_store::DeploymentRow;
@@ -11,6 +11,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{Actor, Message, STORE_PAUSE, jobs, reasons::note_stored};
 use crate::{
+    capacity::Promise,
     platform::{Platform, PlatformError},
     rollout::{
         effects::Effects,
@@ -30,6 +31,8 @@ pub(super) struct Current {
     pub(super) over: watch::Sender<bool>,
     pub(super) fleet: Option<Fleet>,
     pub(super) deadline: Instant,
+    /// Given back when nobody works on the deployment any more.
+    pub(super) room: Promise,
 }
 
 impl Actor {
@@ -51,6 +54,7 @@ impl Actor {
             let (over, _) = watch::channel(false);
             let deadline = deadline(&state, &row.spec);
             let effects = resume(&state);
+            let room = self.promised(&row, &state);
             self.current = Some(Current {
                 row,
                 state,
@@ -58,6 +62,7 @@ impl Actor {
                 over,
                 fleet: None,
                 deadline,
+                room,
             });
             if effects.is_empty() {
                 self.advance(Event::TurnCame).await;
@@ -65,6 +70,20 @@ impl Actor {
                 self.perform(effects).await;
             }
         }
+    }
+
+    /// What an earlier server let in counts, whether it would fit now or not.
+    fn promised(&self, row: &DeploymentRow, state: &State) -> Promise {
+        let promise = Promise::default();
+        let let_in = matches!(
+            state.phase.kind(),
+            PhaseKind::PreDeploying | PhaseKind::Starting | PhaseKind::Switching | PhaseKind::PostDeploying
+        );
+        if let_in {
+            let capacity = &self.platform.capacity;
+            promise.put(capacity.take_up(&capacity.rollout(row.id, &row.spec)));
+        }
+        promise
     }
 
     /// Decides, commits, then acts.
@@ -157,6 +176,7 @@ impl Actor {
             deployment: Arc::clone(&current.row),
             over: current.over.subscribe(),
             changes: changes.into(),
+            room: current.room.clone(),
         }
     }
 

@@ -1,0 +1,97 @@
+//! Room on the machine for a build or a rollout: waited for a while, then the deployment ends with the numbers.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mainstay_deploy::Failure;
+use mainstay_diagnosis::facts::{Facts, QuotaFacts, Subject};
+use mainstay_shim::log::LogSource;
+use mainstay_spec::{ComponentRef, kind::ComponentKind};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    effects::{Effects, Obstacle},
+    evidence::reason_of,
+};
+use crate::capacity::{Capacity, Claim, Wish};
+
+/// What others give back is seen this soon.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl Effects {
+    /// For all that the rollout starts. It is held until the deployment has settled.
+    pub(super) async fn make_room(&self) -> Result<(), Obstacle> {
+        let deployment = &self.deployment;
+        let wish = self.platform.capacity.rollout(deployment.id, &deployment.spec);
+        let claim = self.wait_for_room(&wish, None).await?;
+        self.room.put(claim);
+        Ok(())
+    }
+
+    /// For what a build writes. It is held until the build is over.
+    pub(super) async fn make_room_to_build(&self, component: ComponentRef<'_>) -> Result<Claim, Obstacle> {
+        let deployment = &self.deployment;
+        let wish = self.platform.capacity.build(deployment.id, &deployment.spec);
+        self.wait_for_room(&wish, Some(component)).await
+    }
+
+    async fn wait_for_room(
+        &self,
+        wish: &Wish,
+        component: Option<ComponentRef<'_>>,
+    ) -> Result<Claim, Obstacle> {
+        let capacity = &self.platform.capacity;
+        let deadline = Instant::now() + capacity.wait();
+        let mut over = self.over.clone();
+        let mut waits = false;
+        loop {
+            let refused = match capacity.let_in(&self.platform, wish).await? {
+                Ok(claim) => return Ok(claim),
+                Err(refused) => refused,
+            };
+            if Capacity::is_hopeless(&refused) || Instant::now() + LOOK_EVERY > deadline {
+                return Err(self.no_room(*refused, component));
+            }
+            if !waits {
+                waits = true;
+                self.say_of(component, "waiting for room on this machine");
+                // Caches and logs may give way.
+                self.platform.nudge.nudge();
+            }
+            tokio::select! {
+                () = sleep(LOOK_EVERY) => {}
+                // A sender that is gone says the same.
+                _ = over.wait_for(|over| *over) => return Err(Obstacle::CalledOff),
+            }
+        }
+    }
+
+    fn no_room(&self, refused: QuotaFacts, component: Option<ComponentRef<'_>>) -> Obstacle {
+        let facts = Facts {
+            // Of the whole app where no component alone is too much.
+            component: component.map_or_else(String::new, |component| component.name().to_owned()),
+            kind: component.map_or(ComponentKind::Service, ComponentRef::kind),
+            observed_at: Timestamp::now(),
+            subject: Subject::Quota(refused),
+            log_tail: Vec::new(),
+            changes: Vec::new(),
+        };
+        let reason = reason_of(&facts);
+        self.say_of(component, &reason.message);
+        Obstacle::Failed(Failure {
+            component: component.map(|component| component.name().to_owned()),
+            reason,
+        })
+    }
+
+    /// In the deployment's log; what is said of the whole app stands with its first component.
+    fn say_of(&self, component: Option<ComponentRef<'_>>, text: &str) {
+        let mut components = self.deployment.spec.components();
+        let Some(component) = component.or_else(|| components.next()) else {
+            return;
+        };
+        self.platform
+            .logs
+            .deploy_line(self.deployment.id, component.name(), LogSource::Platform, text);
+    }
+}
