@@ -1,5 +1,9 @@
 //! The operator's configuration: one TOML file, every field with a default.
 
+mod api;
+mod keep;
+mod room;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -9,15 +13,17 @@ use std::{
 use mainstay_build::source::LocalPaths;
 use mainstay_engine::local::LayerOwner;
 use mainstay_images::{OperatorSettings, settings::RegistrySettings};
-use mainstay_spec::{AppSpec, usage::Resource};
-use mainstay_store::Limits;
+use mainstay_spec::AppSpec;
 use serde::Deserialize;
 
-use crate::capacity::machine_memory;
+pub(crate) use self::{
+    api::ApiConfig,
+    keep::KeepConfig,
+    room::{CapacityConfig, LimitsConfig},
+};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -41,55 +47,6 @@ pub(crate) struct Config {
     pub limits: LimitsConfig,
     pub capacity: CapacityConfig,
     pub keep: KeepConfig,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ApiConfig {
-    pub listen: SocketAddr,
-    pub tls: Tls,
-    /// The operator's own certificate, PEM, with those that vouch for it; one of the platform's own authority when not given.
-    pub certificate: Option<PathBuf>,
-    /// Its key, PEM.
-    pub key: Option<PathBuf>,
-    /// Names and addresses by which clients reach the API, for the certificate of the platform's own authority; beside `localhost`, the
-    /// loopback addresses and the one of `listen`.
-    pub names: Vec<String>,
-    /// Of one token; and of an address that has none. 0: as many as they like.
-    pub requests_per_hour: u64,
-}
-
-/// When the API is encrypted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Tls {
-    /// Unless it listens on a loopback address and has no certificate.
-    #[default]
-    Auto,
-    Always,
-    /// Not even where others can listen in.
-    Never,
-}
-
-impl ApiConfig {
-    pub(crate) fn is_encrypted(&self) -> bool {
-        match self.tls {
-            Tls::Always => true,
-            Tls::Never => false,
-            Tls::Auto => !self.listen.ip().is_loopback() || self.certificate.is_some(),
-        }
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        match (&self.certificate, &self.key) {
-            (Some(_), None) => Err(ConfigError::HalfCertificate { missing: "api.key" }),
-            (None, Some(_)) => Err(ConfigError::HalfCertificate {
-                missing: "api.certificate",
-            }),
-            (Some(_), Some(_)) if self.tls == Tls::Never => Err(ConfigError::UnusedCertificate),
-            _ => Ok(()),
-        }
-    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -148,33 +105,6 @@ pub(crate) struct DatabasesConfig {
     pub disk_bytes: u64,
 }
 
-/// What all apps may take together. A spec that would pass one of them is refused (`ResourceExhausted`).
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct LimitsConfig {
-    pub apps: u64,
-    pub components: u64,
-    pub instances: u64,
-    /// Of all instances: what their sizes allow them, not what they use.
-    pub memory_bytes: u64,
-    pub cpu_millis: u64,
-    pub static_sites: u64,
-    pub domains: u64,
-    pub databases: u64,
-}
-
-/// What this machine has room for. A rollout or a build that does not fit ends as `ResourceExhausted`, and what runs stays.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct CapacityConfig {
-    /// What the sizes of all instances and databases may add up to. They are limits, which are seldom reached together.
-    pub memory_bytes: u64,
-    /// What has to be free on the disk before a build or a rollout begins.
-    pub disk_free_bytes: u64,
-    /// So long others are waited for that may give room back.
-    pub wait_seconds: u64,
-}
-
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SourcesConfig {
@@ -183,38 +113,6 @@ pub(crate) struct SourcesConfig {
     /// Directories of this machine below which repositories may lie that a clone URL names by their path. Whoever may create an app can
     /// read every repository there.
     pub local_paths: Vec<PathBuf>,
-}
-
-/// What is kept of the past, and for how long. What serves, what goes on and what explains an app's newest failure stays in any case.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct KeepConfig {
-    /// Deployments of an app that served before and can be rolled back to: their images stay. The one that serves is not counted.
-    pub rollback_deployments: u32,
-    /// Logs and evidence stay this long after their deployment ended.
-    pub log_seconds: u64,
-    /// They take at most this much together; above it, the app with most gives way, oldest first.
-    pub log_bytes_max: u64,
-    /// Deployments of an app that are remembered, events and reasons included.
-    pub deployments_max: u32,
-    /// Ended instances in one place (`web-0`) whose logs and records are kept: the first and the newest.
-    pub instances_max: u32,
-    /// Images that no deployment needs, and what builds have cached, stay this long after their last use.
-    pub unused_seconds: u64,
-    /// Layers of toolchains and dependencies, tool caches and git mirrors together.
-    pub cache_bytes_max: u64,
-    /// Of each component that is built from a Dockerfile: above it the step cache goes. Also of base images that nothing is built on.
-    pub dockerfile_cache_bytes_max: u64,
-    /// Who changed what, and who was refused, is remembered this long,
-    pub audit_seconds: u64,
-    /// and at most so many such calls.
-    pub audit_rows_max: u64,
-    /// Uploaded folders that no spec names stay this long.
-    pub upload_seconds: u64,
-    /// With less free space than this where the data is, all caches give way, then logs.
-    pub disk_free_bytes_min: u64,
-    /// Between two collections while nothing happens.
-    pub every_seconds: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -263,84 +161,6 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             capacity: CapacityConfig::default(),
             keep: KeepConfig::default(),
-        }
-    }
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            apps: 1000,
-            components: 5000,
-            instances: 5000,
-            memory_bytes: 4096 * GIB,
-            cpu_millis: 5_000_000,
-            static_sites: 1000,
-            domains: 1000,
-            databases: 200,
-        }
-    }
-}
-
-impl LimitsConfig {
-    pub(crate) fn as_limits(&self) -> Limits {
-        Limits::from([
-            (Resource::Apps, self.apps),
-            (Resource::Components, self.components),
-            (Resource::Instances, self.instances),
-            (Resource::Memory, self.memory_bytes),
-            (Resource::Cpu, self.cpu_millis),
-            (Resource::StaticSites, self.static_sites),
-            (Resource::Domains, self.domains),
-            (Resource::Databases, self.databases),
-        ])
-    }
-}
-
-impl Default for CapacityConfig {
-    fn default() -> Self {
-        /// As often as the machine has it.
-        const MEMORY_TIMES: u64 = 2;
-        /// Where the kernel does not say how much there is, nothing is refused.
-        const UNKNOWN: u64 = u64::MAX;
-        let memory = machine_memory().map(|bytes| bytes.saturating_mul(MEMORY_TIMES));
-        Self {
-            memory_bytes: memory.unwrap_or(UNKNOWN),
-            disk_free_bytes: GIB,
-            wait_seconds: 60,
-        }
-    }
-}
-
-impl Default for KeepConfig {
-    fn default() -> Self {
-        Self {
-            rollback_deployments: 10,
-            log_seconds: 90 * DAY_SECONDS,
-            log_bytes_max: 8 * GIB,
-            deployments_max: 500,
-            instances_max: 20,
-            unused_seconds: 2 * 60 * 60,
-            cache_bytes_max: 20 * GIB,
-            dockerfile_cache_bytes_max: 4 * GIB,
-            audit_seconds: 400 * DAY_SECONDS,
-            audit_rows_max: 200_000,
-            upload_seconds: DAY_SECONDS,
-            disk_free_bytes_min: 4 * GIB,
-            every_seconds: 30 * 60,
-        }
-    }
-}
-
-impl Default for ApiConfig {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 4400)),
-            tls: Tls::Auto,
-            certificate: None,
-            key: None,
-            names: Vec::new(),
-            requests_per_hour: 100_000,
         }
     }
 }
@@ -414,18 +234,6 @@ fn at_least(fields: &[(&'static str, u64, u64)]) -> Result<(), ConfigError> {
         }
     }
     Ok(())
-}
-
-impl KeepConfig {
-    fn check(&self) -> Result<(), ConfigError> {
-        let fields = [
-            ("keep.deployments_max", u64::from(self.deployments_max), 1),
-            ("keep.instances_max", u64::from(self.instances_max), 2),
-            ("keep.unused_seconds", self.unused_seconds, 1),
-            ("keep.every_seconds", self.every_seconds, 1),
-        ];
-        at_least(&fields)
-    }
 }
 
 impl Config {
@@ -578,48 +386,8 @@ mod tests {
     }
 
     #[test]
-    fn the_api_is_plain_on_loopback_and_elsewhere_if_the_operator_says_so() {
-        let api = |text: &str| {
-            toml::from_str::<Config>(text)
-                .unwrap()
-                .checked()
-                .map(|config| config.api)
-        };
-        assert!(!api("").unwrap().is_encrypted());
-        assert!(api("api.listen = '0.0.0.0:4400'").unwrap().is_encrypted());
-        assert!(
-            !api("api = {listen = '0.0.0.0:4400', tls = 'never'}")
-                .unwrap()
-                .is_encrypted()
-        );
-        assert!(api("api.tls = 'always'").unwrap().is_encrypted());
-        assert!(
-            api("api = {certificate = '/c', key = '/k'}")
-                .unwrap()
-                .is_encrypted()
-        );
-        let refused = |text| api(text).unwrap_err().to_string();
-        assert_eq!(
-            refused("api.certificate = '/c'"),
-            "api.key is missing: a certificate and its key belong together"
-        );
-        assert!(refused("api = {certificate = '/c', key = '/k', tls = 'never'}").contains("api.certificate"));
-    }
-
-    #[test]
-    fn what_would_never_end_or_keep_nothing_is_refused() {
-        let config: Config = toml::from_str("keep.every_seconds = 0").unwrap();
-        assert_eq!(
-            config.checked().unwrap_err().to_string(),
-            "keep.every_seconds is 0: it must be at least 1"
-        );
-        let config: Config = toml::from_str("keep.rollback_deployments = 0").unwrap();
-        assert_eq!(config.checked().unwrap().keep.log_seconds, 90 * 24 * 60 * 60);
-    }
-
-    #[test]
     fn the_documented_configuration_is_the_default_one() {
-        let document = include_str!("../../../docs/configuration.md");
+        let document = include_str!("../../../../docs/configuration.md");
         let block = document.split("```toml").nth(1).unwrap();
         let block = block.split("```").next().unwrap();
         let mut documented: Config = toml::from_str(block).unwrap();
