@@ -16,7 +16,7 @@ pub struct Expect {
     /// `None`: the app is healthy, and nothing may be said.
     pub code: Option<Code>,
     pub cause: Option<Cause>,
-    /// Where the code stands: `build/web`, `deploy/initialize`, `deploy/web/wait`.
+    /// Where the code stands: `build/web`, `deploy/initialize`, `deploy/web/wait`; `build/*` where it may be any component.
     pub step: Option<String>,
     /// The number that users know, as the evidence shows it.
     pub exit_code: Option<i32>,
@@ -87,6 +87,15 @@ pub struct Oddity {
 }
 
 impl Expect {
+    /// Whether the code may stand at this step.
+    pub fn is_at(&self, step: &str) -> bool {
+        let Some(expected) = &self.step else { return false };
+        match expected.strip_suffix('*') {
+            Some(beginning) => step.starts_with(beginning),
+            None => step == expected,
+        }
+    }
+
     /// Of a version that only has to serve.
     pub(super) fn none() -> Self {
         toml::from_str("about = ''\nclasses = []").expect("everything else has a default")

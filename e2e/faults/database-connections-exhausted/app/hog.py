@@ -1,4 +1,4 @@
-"""Opens connections until it gets no more, and keeps them."""
+"""Takes all connections there are, and keeps them."""
 
 import os
 import time
@@ -6,10 +6,9 @@ import time
 import psycopg
 
 held = []
-try:
-    while True:
-        held.append(psycopg.connect(os.environ["DATABASE_URL"]))
-except psycopg.OperationalError:
-    print(f"{len(held)} connections are held", flush=True)
 while True:
-    time.sleep(60)
+    try:
+        held.append(psycopg.connect(os.environ["DATABASE_URL"]))
+    except psycopg.OperationalError:
+        print(f"{len(held)} connections are held", flush=True)
+        time.sleep(0.5)

@@ -1,7 +1,10 @@
+"""Connects again and again, until it gets no connection any more."""
+
 import os
 import time
 
 import psycopg
 
-time.sleep(4)
-connection = psycopg.connect(os.environ["DATABASE_URL"])
+while True:
+    psycopg.connect(os.environ["DATABASE_URL"]).close()
+    time.sleep(1)
