@@ -92,6 +92,25 @@ impl Output {
         }
     }
 
+    /// Refuses columns that there are not: before anything is changed, where the list comes after a change.
+    pub(crate) fn check<T>(&self, columns: &[Column<T>]) -> Result<(), CliError> {
+        chosen(columns, &self.columns).map(drop)
+    }
+
+    /// One of them: in JSON a list of one, as doctl has it; for people the columns that were asked for, or else the text.
+    pub(crate) fn one<T: Serialize>(
+        &self,
+        item: &T,
+        columns: &[Column<T>],
+        text: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
+        if self.columns.is_empty() {
+            self.data(&[item], text);
+            return Ok(());
+        }
+        self.list(std::slice::from_ref(item), columns)
+    }
+
     /// More for people, after the data.
     pub(crate) fn text(&self, text: &str) {
         if !text.is_empty() && !self.is_json() {
@@ -162,7 +181,7 @@ pub(crate) fn time(at: Option<Timestamp>) -> String {
 }
 
 /// Columns, as wide as their widest cell.
-pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows
             .iter()

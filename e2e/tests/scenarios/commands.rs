@@ -12,6 +12,7 @@ pub(crate) fn apps_answer_to_doctls_commands(platform: &mut Platform) {
     objects_are_lists_of_one(platform, first.id());
     logs_can_be_read_without_prefix(platform);
     specs_are_written_as_asked_for(platform, first.id());
+    nothing_is_done_for_columns_that_are_not_there(platform);
     let again = ask(platform, &["apps", "cd", APP, "--wait"]);
     assert_eq!(again["phase"], "ACTIVE", "{again:#}");
     let deployments = ask(platform, &["apps", "list-deployments", APP]);
@@ -30,14 +31,24 @@ fn lists_show_the_columns_asked_for(platform: &Platform, deployment: &str) {
         format!("{APP}  {deployment}")
     );
     assert_eq!(
+        read(&["apps", "get", APP, "--format", "spec.name"]),
+        format!("NAME\n{APP}")
+    );
+    assert_eq!(
         read(&["apps", "list-instances", APP, "--format", "Name,State"]),
         "NAME   STATE\nweb-0  healthy"
     );
-    let refused = platform.text(&["apps", "ls", "--format", "Age"]);
-    assert!(
-        !refused.is_success() && refused.stderr.contains("no column `Age`"),
-        "{refused:?}"
-    );
+}
+
+/// Were a deployment made all the same, the list of them would be longer.
+fn nothing_is_done_for_columns_that_are_not_there(platform: &Platform) {
+    for arguments in [&["apps", "ls"][..], &["tokens", "list"], &["apps", "cd", APP]] {
+        let refused = platform.text(&[arguments, &["--format", "Age"]].concat());
+        assert!(
+            refused.status == Some(2) && refused.stderr.contains("no column `Age`"),
+            "{arguments:?}: {refused:?}"
+        );
+    }
 }
 
 fn objects_are_lists_of_one(platform: &Platform, deployment: &str) {
@@ -67,6 +78,7 @@ fn logs_can_be_read_without_prefix(platform: &Platform) {
         platform.text(&arguments).expect_success("the build's log").stdout
     };
     let (with, without) = (log(&[]), log(&["--no-prefix"]));
+    assert!(with.lines().count() > 3, "{with}");
     assert_eq!(with.lines().count(), without.lines().count());
     for (with, without) in with.lines().zip(without.lines()) {
         let text = with.splitn(3, ' ').nth(2).unwrap_or_default();

@@ -32,6 +32,7 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
             allow_losses,
             wait,
         } => {
+            output.check(&COLUMNS)?;
             let spec = load_and_warn(&file)?;
             let created = if upsert {
                 deploy::create_or_update(client, &spec, allow_losses).await?
@@ -47,6 +48,7 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
             allow_losses,
             wait,
         } => {
+            output.check(&COLUMNS)?;
             let spec = load_and_warn(&file)?;
             let app = client.app(&app).await?;
             let updated = update(client, &app, &spec, update_sources, allow_losses).await?;
@@ -55,7 +57,7 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
         Apps::List => list(client, output).await,
         Apps::Get { app } => {
             let app = client.app(&app).await?;
-            output.data(&[&app], || describe(&app));
+            output.one(&app, &COLUMNS, || describe(&app))?;
             Ok(ExitCode::SUCCESS)
         }
         Apps::Delete {
@@ -114,7 +116,7 @@ async fn accepted(
     if wait {
         return follow(client, output, &answer.app.id, &answer.deployment_id).await;
     }
-    output.data(&[&answer.app], || describe(&answer.app));
+    output.one(&answer.app, &COLUMNS, || describe(&answer.app))?;
     Ok(ExitCode::SUCCESS)
 }
 

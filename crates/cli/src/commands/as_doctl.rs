@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use mainstay_api::{Alert, AlertDestinationsRequest, Event, InstanceSize, ProposeResponse, Region};
+use mainstay_api::{
+    Alert, AlertDestinationsRequest, Event, InstanceSize, ProposeResponse, Region, SlackWebhook,
+};
 use mainstay_spec::Sources;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{deployments, exec, follow, jobs, logs, outcome, read, spec};
 use crate::{
@@ -50,8 +52,7 @@ async fn ask(client: &Client, output: &Output, command: AsDoctl) -> Result<(), C
         AsDoctl::GetDeployment { app, deployment } => {
             let app = client.app(&app).await?;
             let found = client.deployment(&app.id, &deployment).await?;
-            output.data(&[&found], || outcome(&found));
-            Ok(())
+            output.one(&found, &deployments::COLUMNS, || outcome(&found))
         }
         AsDoctl::ListDeployments { app } => {
             let app = client.app(&app).await?;
@@ -69,14 +70,13 @@ async fn ask(client: &Client, output: &Output, command: AsDoctl) -> Result<(), C
         AsDoctl::GetJobInvocation { app, invocation } => {
             let app = client.app(&app).await?;
             let run = client.invocation(&app.id, &invocation).await?;
-            output.data(&[&run], || jobs::outcome(&run));
-            Ok(())
+            output.one(&run, &jobs::COLUMNS, || jobs::outcome(&run))
         }
         AsDoctl::CancelJobInvocation { app, invocation } => {
+            output.check(&jobs::COLUMNS)?;
             let app = client.app(&app).await?;
             let run = client.cancel_invocation(&app.id, &invocation).await?;
-            output.data(&[&run], || jobs::outcome(&run));
-            Ok(())
+            output.one(&run, &jobs::COLUMNS, || jobs::outcome(&run))
         }
         AsDoctl::ListEvents { app, event_type } => {
             let app = client.app(&app).await?;
@@ -88,6 +88,7 @@ async fn ask(client: &Client, output: &Output, command: AsDoctl) -> Result<(), C
             output.list(&[client.event(&app.id, &event).await?], &EVENTS)
         }
         AsDoctl::CancelEvent { app, event } => {
+            output.check(&EVENTS)?;
             let app = client.app(&app).await?;
             output.list(&[client.cancel_event(&app.id, &event).await?], &EVENTS)
         }
@@ -111,6 +112,7 @@ async fn ask(client: &Client, output: &Output, command: AsDoctl) -> Result<(), C
             alert,
             app_alert_destinations: file,
         } => {
+            output.check(&ALERTS)?;
             let destinations = read_destinations(&read(&file)?, &file.display().to_string())?;
             let app = client.app(&app).await?;
             let alert = client.send_alert_to(&app.id, &alert, &destinations);
@@ -135,6 +137,7 @@ async fn create_deployment(
     force_build: bool,
     wait: bool,
 ) -> Result<ExitCode, CliError> {
+    output.check(&deployments::COLUMNS)?;
     let app = client.app(app).await?;
     let created = client.create_deployment(&app.id, force_build).await?;
     if wait {
@@ -144,10 +147,33 @@ async fn create_deployment(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Who is told of an alert. A field that is not known is refused: what replaces the destinations must not lose them by a misspelt word.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Destinations {
+    emails: Vec<String>,
+    slack_webhooks: Vec<Webhook>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Webhook {
+    url: String,
+    channel: String,
+}
+
 /// JSON is YAML, too.
 fn read_destinations(text: &str, file: &str) -> Result<AlertDestinationsRequest, CliError> {
-    serde_saphyr::from_str(text)
-        .map_err(|error| CliError::Usage(format!("{file} does not say who is told of an alert: {error}")))
+    let read: Destinations = serde_saphyr::from_str(text)
+        .map_err(|error| CliError::Usage(format!("{file} does not say who is told of an alert: {error}")))?;
+    let webhooks = read.slack_webhooks.into_iter().map(|webhook| SlackWebhook {
+        url: webhook.url,
+        channel: webhook.channel,
+    });
+    Ok(AlertDestinationsRequest {
+        emails: read.emails,
+        slack_webhooks: webhooks.collect(),
+    })
 }
 
 const EVENTS: [Column<Event>; 5] = [
@@ -254,10 +280,16 @@ mod tests {
             (read.emails.len(), read.slack_webhooks[0].channel.as_str()),
             (1, "ops")
         );
-        let error = read_destinations("emails: 3", "x.yaml").unwrap_err().to_string();
-        assert!(
-            error.starts_with("x.yaml does not say who is told of an alert"),
-            "{error}"
-        );
+        for wrong in [
+            "emails: 3",
+            "emial: [a@b.test]",
+            "slack_webhooks: [{url: u, chanel: ops}]",
+        ] {
+            let error = read_destinations(wrong, "x.yaml").unwrap_err().to_string();
+            assert!(
+                error.starts_with("x.yaml does not say who is told of an alert"),
+                "{error}"
+            );
+        }
     }
 }

@@ -7,34 +7,36 @@ use mainstay_api::Limit;
 use crate::{
     client::Client,
     error::CliError,
-    output::{Output, table},
+    output::{Column, Output},
 };
 
 const MIB: u64 = 1 << 20;
 
 pub(super) async fn limits(client: &Client, output: &Output) -> Result<ExitCode, CliError> {
-    let limits = client.limits().await?;
-    output.data(&limits, || {
-        let rows: Vec<_> = limits.iter().map(row).collect();
-        table(&["OF", "RESOURCE", "USED", "LIMIT"], &rows)
-    });
+    output.list(&client.limits().await?, &COLUMNS)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(limit: &Limit) -> Vec<String> {
-    let shown = |amount: u64| match limit.unit.as_str() {
+const COLUMNS: [Column<Limit>; 4] = [
+    Column::new("Of", "OF", |limit| {
+        match limit.scope.as_str() {
+            "node" => "this machine",
+            _ => "the account",
+        }
+        .to_owned()
+    }),
+    Column::new("Resource", "RESOURCE", |limit| limit.resource.clone()),
+    Column::new("Used", "USED", |limit| shown(limit, limit.used)),
+    Column::new("Limit", "LIMIT", |limit| {
+        let amount = limit.limit.map(|amount| shown(limit, amount));
+        amount.unwrap_or_else(|| "none".to_owned())
+    }),
+];
+
+fn shown(limit: &Limit, amount: u64) -> String {
+    match limit.unit.as_str() {
         "bytes" => format!("{} MiB", amount / MIB),
         "cpu_millis" => format!("{}.{} cores", amount / 1000, amount % 1000 / 100),
         _ => amount.to_string(),
-    };
-    let of = match limit.scope.as_str() {
-        "node" => "this machine",
-        _ => "the account",
-    };
-    vec![
-        of.to_owned(),
-        limit.resource.clone(),
-        shown(limit.used),
-        limit.limit.map_or("none".to_owned(), shown),
-    ]
+    }
 }

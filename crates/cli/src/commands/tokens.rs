@@ -9,7 +9,7 @@ use crate::{
     args::{Scope, Tokens},
     client::Client,
     error::CliError,
-    output::{Output, table},
+    output::{Column, Output, time},
 };
 
 const DAY_SECONDS: u64 = 24 * 3600;
@@ -17,11 +17,7 @@ const DAY_SECONDS: u64 = 24 * 3600;
 pub(super) async fn run(client: &Client, output: &Output, command: Tokens) -> Result<ExitCode, CliError> {
     match command {
         Tokens::List => {
-            let tokens = client.tokens().await?;
-            output.data(&tokens, || {
-                let rows: Vec<Vec<String>> = tokens.iter().map(row).collect();
-                table(&["ID", "NAME", "SCOPE", "APP", "STATE", "LAST USED"], &rows)
-            });
+            output.list(&client.tokens().await?, &COLUMNS)?;
         }
         Tokens::Create {
             name,
@@ -56,42 +52,33 @@ pub(super) async fn run(client: &Client, output: &Output, command: Tokens) -> Re
 }
 
 pub(super) async fn audit(client: &Client, output: &Output, count: u32) -> Result<ExitCode, CliError> {
-    let entries = client.audit(count).await?;
-    output.data(&entries, || {
-        let rows: Vec<Vec<String>> = entries.iter().map(audit_row).collect();
-        table(&["TIME", "TOKEN", "FROM", "STATUS", "ACTION"], &rows)
-    });
+    output.list(&client.audit(count).await?, &AUDIT_COLUMNS)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(token: &Token) -> Vec<String> {
+const COLUMNS: [Column<Token>; 6] = [
+    Column::new("ID", "ID", |token| token.id.clone()),
+    Column::new("Name", "NAME", |token| token.name.clone()),
+    Column::new("Scope", "SCOPE", |token| token.scope.to_string()),
+    Column::new("App", "APP", |token| token.app_id.clone()),
+    Column::new("State", "STATE", state),
+    Column::new("LastUsed", "LAST USED", |token| time(token.last_used_at)),
+];
+
+fn state(token: &Token) -> String {
     let ended = token.expires_at.filter(|at| *at <= Timestamp::now());
-    let state = match (token.revoked_at, ended, token.expires_at) {
+    match (token.revoked_at, ended, token.expires_at) {
         (Some(at), ..) => format!("revoked {}", time(Some(at))),
         (None, Some(at), _) => format!("expired {}", time(Some(at))),
         (None, None, Some(at)) => format!("until {}", time(Some(at))),
         (None, None, None) => "valid".into(),
-    };
-    vec![
-        token.id.clone(),
-        token.name.clone(),
-        token.scope.to_string(),
-        token.app_id.clone(),
-        state,
-        time(token.last_used_at),
-    ]
+    }
 }
 
-fn audit_row(entry: &AuditEntry) -> Vec<String> {
-    vec![
-        time(entry.at),
-        entry.token_name.clone(),
-        entry.origin.clone(),
-        entry.status.to_string(),
-        entry.action.clone(),
-    ]
-}
-
-fn time(at: Option<Timestamp>) -> String {
-    at.map(|at| at.strftime("%F %T").to_string()).unwrap_or_default()
-}
+const AUDIT_COLUMNS: [Column<AuditEntry>; 5] = [
+    Column::new("Time", "TIME", |entry| time(entry.at)),
+    Column::new("Token", "TOKEN", |entry| entry.token_name.clone()),
+    Column::new("From", "FROM", |entry| entry.origin.clone()),
+    Column::new("Status", "STATUS", |entry| entry.status.to_string()),
+    Column::new("Action", "ACTION", |entry| entry.action.clone()),
+];

@@ -117,6 +117,7 @@ impl Actor {
 
     async fn read_timetable(&self, deployment: &Arc<DeploymentRow>) -> Result<Timetable, PlatformError> {
         let mut entries = Vec::new();
+        let mut last_due = self.platform.store.last_due(self.app).await?;
         for (job, written) in scheduled(&deployment.spec) {
             let schedule = match Schedule::read(written) {
                 Ok(schedule) => schedule,
@@ -125,7 +126,7 @@ impl Actor {
                     continue;
                 }
             };
-            let acted_upon = self.platform.store.last_due(self.app).await?.remove(&job.name);
+            let acted_upon = last_due.remove(&job.name);
             let since = self.in_effect_since(deployment, job, acted_upon).await?;
             let seen = acted_upon.map_or(since, |time| time.max(since));
             entries.push(Entry::new(job.name.clone(), schedule, seen));
