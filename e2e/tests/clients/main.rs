@@ -1,9 +1,9 @@
 //! Clients that were written for the original, on a platform of their own.
 #![allow(clippy::print_stderr, reason = "a test says on standard error how far it is")]
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use mainstay_e2e::{Platform, Programs, PythonClients, python_hello};
+use mainstay_e2e::{Answer, Platform, Programs, PythonClients, python_hello};
 
 const LIVES_WITHIN: Duration = Duration::from_mins(15);
 const CRAWLS_WITHIN: Duration = Duration::from_mins(90);
@@ -21,21 +21,12 @@ fn pydo_runs_the_life_of_an_app() {
             "web: echo $$ > /tmp/server.pid; exec python3 server.py\n",
         )
         .in_git();
-    let source = format!("file://{}", source.path().display());
-    let life = clients.run_script(
+    let authority = platform.authority().display().to_string();
+    let life = run(
+        &clients,
         "lifecycle.py",
-        &[
-            "--endpoint",
-            &platform.api_url(),
-            "--token-file",
-            &platform.token_file().display().to_string(),
-            "--contract",
-            &PythonClients::contract().display().to_string(),
-            "--ca",
-            &platform.authority().display().to_string(),
-            "--source",
-            &source,
-        ],
+        (&platform, source.path()),
+        ["--ca", &authority],
         LIVES_WITHIN,
     );
     eprintln!("{}{}", life.stdout, life.stderr);
@@ -46,12 +37,35 @@ fn pydo_runs_the_life_of_an_app() {
     );
 }
 
-/// Generated requests for each operation and mode; with the default, some thousands in all, in about a minute.
+/// Runs a script of ours against the platform; apps come from the repository.
+fn run(
+    clients: &PythonClients,
+    script: &str,
+    (platform, repository): (&Platform, &Path),
+    more: [&str; 2],
+    within: Duration,
+) -> Answer {
+    let (token, contract) = (platform.token_file(), PythonClients::contract());
+    let source = format!("file://{}", repository.display());
+    let common = [
+        "--endpoint",
+        &platform.api_url(),
+        "--token-file",
+        &token.display().to_string(),
+        "--contract",
+        &contract.display().to_string(),
+        "--source",
+        &source,
+    ];
+    clients.run_script(script, &[&common, &more[..]].concat(), within)
+}
+
+/// Generated requests for each operation and mode; with the default, some two thousand in all, in about a minute.
 const EXAMPLES: &str = "25";
 /// Each app that is accepted is worked on.
 const FEW_APPS: &str = "[limits]\napps = 6\n";
 
-/// `MAINSTAY_CRAWL_EXAMPLES=200` sends more than 20,000 requests.
+/// `MAINSTAY_CRAWL_EXAMPLES` asks for more of them.
 #[test]
 fn generated_requests_are_answered_as_described() {
     let Some(programs) = Programs::find() else { return };
@@ -60,22 +74,12 @@ fn generated_requests_are_answered_as_described() {
     };
     let platform = Platform::start_with(programs, FEW_APPS);
     let source = python_hello("crawled", "hello").in_git();
-    let source = format!("file://{}", source.path().display());
     let examples = std::env::var("MAINSTAY_CRAWL_EXAMPLES").unwrap_or_else(|_| EXAMPLES.into());
-    let crawl = clients.run_script(
+    let crawl = run(
+        &clients,
         "crawl.py",
-        &[
-            "--endpoint",
-            &platform.api_url(),
-            "--token-file",
-            &platform.token_file().display().to_string(),
-            "--contract",
-            &PythonClients::contract().display().to_string(),
-            "--source",
-            &source,
-            "--examples",
-            &examples,
-        ],
+        (&platform, source.path()),
+        ["--examples", &examples],
         CRAWLS_WITHIN,
     );
     eprintln!("{}{}", crawl.stdout, crawl.stderr);

@@ -205,6 +205,8 @@ pub(crate) fn a_job_runs_once_although_the_server_was_killed(platform: &mut Plat
 
 /// From the beginning of a deployment until its jobs are due, at least.
 const DEPLOYED_WITHIN: SignedDuration = SignedDuration::from_secs(45);
+/// Tries to have a deployment ready before that.
+const DEPLOYED_TIMES_MAX: usize = 5;
 const DUE_WITHIN: Duration = Duration::from_secs(150);
 
 /// Every hour at this minute, in a zone whose hours begin at another one: 5:45 h before UTC.
@@ -218,7 +220,7 @@ fn scheduled(name: &str, behaviour: &str, due: Timestamp) -> Value {
 
 /// Three jobs, ACTIVE before they are due.
 fn deployed_in_time(platform: &Platform) -> Deployment {
-    loop {
+    for _ in 0..DEPLOYED_TIMES_MAX {
         let due = Timestamp::now() + DEPLOYED_WITHIN + SignedDuration::from_mins(1);
         let due = due - SignedDuration::from_secs(due.as_second().rem_euclid(60));
         let jobs =
@@ -228,6 +230,7 @@ fn deployed_in_time(platform: &Platform) -> Deployment {
             return deployment;
         }
     }
+    panic!("no deployment was ACTIVE before its jobs were due");
 }
 
 fn runs_of(platform: &Platform, job: &str) -> Vec<Value> {
