@@ -29,7 +29,7 @@ mod wait;
 pub use deployment::{Deployment, Leaf};
 pub use flask::flask_hello;
 pub use folder::{Folder, python_hello};
-pub use platform::{Platform, Programs};
+pub use platform::{Platform, Programs, User};
 pub use python_clients::PythonClients;
 pub use registry::Registry;
 pub use run::{Answer, run};

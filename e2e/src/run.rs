@@ -48,8 +48,13 @@ impl Answer {
 
 /// Runs to the end; a program that takes longer is killed.
 pub fn run(command: &mut Command, within: Duration) -> Answer {
+    run_reading(command, Stdio::null(), within)
+}
+
+/// The same with something to read on its standard input.
+pub(crate) fn run_reading(command: &mut Command, input: Stdio, within: Duration) -> Answer {
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -150,7 +150,12 @@ fn running_server() -> Option<u32> {
 fn deploy(programs: &Path) -> Result<(), String> {
     let mut command = Command::new(programs.join("mainstay"));
     command.arg("deploy").arg(root().join("examples").join(EXAMPLE));
+    // Whatever other servers the user knows.
+    command.env("MAINSTAY_URL", format!("http://{}", SocketAddr::from(API)));
     command.env("MAINSTAY_TOKEN_FILE", token_file());
+    command
+        .env_remove("MAINSTAY_TOKEN")
+        .env_remove("MAINSTAY_CONTEXT");
     run(&mut command)
 }
 

@@ -51,17 +51,8 @@ struct Upload {
 }
 
 impl Client {
-    /// Reads the token; asks nothing yet.
-    pub(crate) fn new(url: &str, token_file: &Path, authority: Option<&Path>) -> Result<Self, CliError> {
-        let token = match std::env::var("MAINSTAY_TOKEN") {
-            Ok(token) if !token.is_empty() => token,
-            _ => std::fs::read_to_string(token_file)
-                .map_err(|_| CliError::NoToken {
-                    file: token_file.to_owned(),
-                })?
-                .trim()
-                .to_owned(),
-        };
+    /// Asks nothing yet.
+    pub(crate) fn new(url: &str, token: String, authority: Option<&Path>) -> Result<Self, CliError> {
         // The HTTP library comes without a TLS provider of its own. A second installation is refused, and as good as the first.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut http = reqwest::Client::builder()
@@ -103,6 +94,12 @@ impl Client {
             .await
             .map_err(|source| self.unreachable(source))?;
         Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
+    }
+
+    /// Whether the server knows the token.
+    pub(crate) async fn check_token(&self) -> Result<(), CliError> {
+        let _: Value = self.get("/v2/account").await?;
+        Ok(())
     }
 
     pub(crate) async fn apps(&self) -> Result<Vec<App>, CliError> {

@@ -22,8 +22,15 @@ pub(crate) enum CliError {
         #[source]
         source: io::Error,
     },
-    #[error("no API token: set MAINSTAY_TOKEN, or make {} readable", .file.display())]
-    NoToken { file: PathBuf },
+    #[error("no API token for {url}: {} cannot be read; `mainstay login` keeps one, MAINSTAY_TOKEN gives one", .file.display())]
+    NoToken { url: String, file: PathBuf },
+    /// The file of contexts.
+    #[error("{}{}: {problem}", .file.display(), at_line(*.line))]
+    Contexts {
+        file: PathBuf,
+        line: Option<u64>,
+        problem: String,
+    },
     #[error("{0}")]
     Usage(String),
     /// All bad fields, rendered.
@@ -40,8 +47,12 @@ impl CliError {
     /// 2: the question was wrong; 1: everything else.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Spec(_) => 2,
+            Self::Usage(_) | Self::Spec(_) | Self::Contexts { .. } => 2,
             _ => 1,
         }
     }
+}
+
+fn at_line(line: Option<u64>) -> String {
+    line.map(|line| format!(", line {line}")).unwrap_or_default()
 }

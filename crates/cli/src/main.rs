@@ -11,10 +11,13 @@
 mod args;
 mod client;
 mod commands;
+mod connection;
+mod contexts;
 mod error;
 mod output;
 mod pack;
 mod progress;
+mod secret_input;
 
 use std::process::ExitCode;
 

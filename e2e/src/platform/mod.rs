@@ -4,6 +4,7 @@ mod leftovers;
 mod programs;
 mod setup;
 mod stack;
+mod user;
 
 use std::{
     fs::{self, File},
@@ -18,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 pub use programs::Programs;
+pub use user::User;
 
 use self::setup::Setup;
 use crate::{

@@ -1,6 +1,8 @@
 //! The command line, as somebody types who knows doctl.
 
-use mainstay_e2e::{Platform, python_hello};
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use mainstay_e2e::{Platform, User, python_hello};
 use serde_json::Value;
 
 const APP: &str = "typed";
@@ -13,6 +15,7 @@ pub(crate) fn apps_answer_to_doctls_commands(platform: &mut Platform) {
     logs_can_be_read_without_prefix(platform);
     specs_are_written_as_asked_for(platform, first.id());
     nothing_is_done_for_columns_that_are_not_there(platform);
+    servers_are_known_by_name(platform);
     let again = ask(platform, &["apps", "cd", APP, "--wait"]);
     assert_eq!(again["phase"], "ACTIVE", "{again:#}");
     let deployments = ask(platform, &["apps", "list-deployments", APP]);
@@ -96,10 +99,98 @@ fn specs_are_written_as_asked_for(platform: &Platform, deployment: &str) {
         .expect("it was asked for as JSON");
     assert_eq!(json["name"], APP);
     let file = tempfile::NamedTempFile::new().expect("the temporary directory is writable");
-    std::fs::write(file.path(), json.to_string()).expect("our own file");
+    fs::write(file.path(), json.to_string()).expect("our own file");
     let path = file.path().display().to_string();
     let proposed = ask(platform, &["apps", "propose", "--spec", &path, "--app", APP]);
     assert_eq!(proposed[0]["spec"]["name"], APP, "{proposed:#}");
+}
+
+/// A port on which nobody listens.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+fn servers_are_known_by_name(platform: &Platform) {
+    let user = platform.user();
+    let url = platform.api_url();
+    let token = fs::read_to_string(platform.token_file()).expect("the first token is kept");
+    let here = ["login", "--context", "here", "--url", &url];
+    let refused = user.types_with(&here, "mst_wrong\n", &[]);
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("authenticate"), "{refused:?}");
+    assert!(!user.contexts_file().exists(), "nothing is kept of a wrong token");
+
+    let kept = user
+        .types_with(&here, &token, &[])
+        .expect_success("mainstay login");
+    assert!(kept.stdout.contains("`here`"), "{kept:?}");
+    let mode = fs::metadata(user.contexts_file()).map(|file| file.permissions().mode() & 0o777);
+    assert_eq!(mode.expect("it was written"), 0o600);
+    let there = [
+        "auth",
+        "init",
+        "--context",
+        "there",
+        "--url",
+        NOBODY,
+        "--unchecked",
+    ];
+    let _ = user
+        .types_with(&there, "mst_any", &[])
+        .expect_success("mainstay auth init");
+
+    let apps = ["apps", "ls", "--format", "Spec.Name", "--no-header"];
+    unreachable(&user, &apps, &[]);
+    let named = user.types(&[&["--context", "here"], &apps[..]].concat());
+    assert_eq!(
+        named.expect_success("apps of a context").stdout,
+        format!("{APP}\n")
+    );
+    let _ = user
+        .types(&["auth", "switch", "here"])
+        .expect_success("auth switch");
+    assert_eq!(
+        user.types(&apps).expect_success("apps").stdout,
+        format!("{APP}\n")
+    );
+    unreachable(
+        &user,
+        &apps,
+        &[("MAINSTAY_URL", NOBODY), ("MAINSTAY_TOKEN", "mst_any")],
+    );
+
+    let list = user.types(&["auth", "list", "--format", "Name,Current", "--no-header"]);
+    assert_eq!(list.expect_success("auth list").stdout, "here   *\nthere\n");
+    let _ = user
+        .types(&["auth", "remove", "there"])
+        .expect_success("auth remove");
+    let shown = user
+        .types(&["auth", "list", "--output", "json"])
+        .expect_success("auth list");
+    assert_eq!(shown.json()[0]["name"], "here");
+    assert!(
+        shown.json()[1].is_null() && !shown.stdout.contains("mst_"),
+        "{shown:?}"
+    );
+
+    user.writes_contexts("contexts:\n  here:\n    url: [a]\n");
+    let told = user.types(&apps);
+    assert!(
+        told.status == Some(2)
+            && told
+                .stderr
+                .contains("config.yaml, line 3: contexts.here.url: must be text"),
+        "{told:?}"
+    );
+}
+
+fn unreachable(user: &User, arguments: &[&str], variables: &[(&str, &str)]) {
+    let answer = user.types_with(arguments, "", variables);
+    assert!(
+        answer.status == Some(1)
+            && answer
+                .stderr
+                .contains(&format!("could not reach the API at {NOBODY}")),
+        "{answer:?}"
+    );
 }
 
 fn ask(platform: &Platform, arguments: &[&str]) -> Value {

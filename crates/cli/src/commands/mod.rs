@@ -2,6 +2,7 @@
 
 mod apps;
 mod as_doctl;
+mod auth;
 mod deploy;
 mod deployments;
 mod exec;
@@ -9,6 +10,7 @@ mod explain;
 mod jobs;
 mod limits;
 mod logs;
+mod manual;
 mod rollback;
 mod spec;
 mod tokens;
@@ -21,13 +23,15 @@ use mainstay_diagnosis::Severity;
 use crate::{
     args::{Arguments, Command},
     client::Client,
+    connection::Given,
     error::CliError,
     output::{Output, card},
     progress,
 };
 
 pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError> {
-    let client = || Client::new(&arguments.api_url, &arguments.token_file, arguments.ca.as_deref());
+    let given = Given::by(&arguments);
+    let client = || given.connect();
     match arguments.command {
         Command::Deploy(deploy) => deploy::deploy(&client()?, output, deploy).await,
         Command::Apps(apps) => apps::run(&client()?, output, apps).await,
@@ -40,6 +44,10 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCod
         Command::Spec(spec) => spec::run(client, output, spec).await,
         Command::Tokens(tokens) => tokens::run(&client()?, output, tokens).await,
         Command::Audit { count } => tokens::audit(&client()?, output, count).await,
+        Command::Login(login) => auth::login(&given, output, &login).await,
+        Command::Auth(auth) => auth::run(&given, output, auth).await,
+        Command::Completion { shell } => manual::completion(shell),
+        Command::Man(wish) => manual::manual(&wish),
         Command::Server { arguments } => Err(server(&arguments)),
     }
 }

@@ -1,13 +1,19 @@
 //! What can be typed.
 
+mod auth;
+mod manual;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::{
+    auth::{Auth, Login, Named},
+    manual::{Manual, Shell},
+};
+
 /// Where help shows what all commands have.
 const EVERYWHERE: &str = "Options of every command";
-const URL_DEFAULT: &str = "http://127.0.0.1:4400";
-const TOKEN_FILE_DEFAULT: &str = "/var/lib/mainstay/token";
 
 /// Deploys apps to Mainstay, and says why when they fail.
 #[derive(Debug, Parser)]
@@ -22,15 +28,18 @@ pub(crate) struct Arguments {
     /// Lists without their line of headings.
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub no_header: bool,
-    /// Where the API is.
-    #[arg(long, short = 'u', global = true, help_heading = EVERYWHERE, env = "MAINSTAY_URL", default_value = URL_DEFAULT)]
-    pub api_url: String,
+    /// Which of the servers that `mainstay login` knows; the current one when not given.
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "MAINSTAY_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
+    /// Where the API is; that of the context when not given.
+    #[arg(long, visible_alias = "url", short = 'u', global = true, help_heading = EVERYWHERE, env = "MAINSTAY_URL")]
+    pub api_url: Option<String>,
     /// The authority that vouches for the API's certificate, in PEM; those of the system when not given.
-    #[arg(long, global = true, env = "MAINSTAY_CA")]
+    #[arg(long, visible_alias = "ca-file", global = true, help_heading = EVERYWHERE, env = "MAINSTAY_CA")]
     pub ca: Option<PathBuf>,
-    /// The API token is read from this file, unless `MAINSTAY_TOKEN` holds it.
-    #[arg(long, global = true, help_heading = EVERYWHERE, env = "MAINSTAY_TOKEN_FILE", default_value = TOKEN_FILE_DEFAULT)]
-    pub token_file: PathBuf,
+    /// The API token is read from this file, unless `MAINSTAY_TOKEN` holds it; that of the context when neither is given.
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "MAINSTAY_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -74,6 +83,15 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
         count: u32,
     },
+    /// Know a server: asks for a token, checks it, and keeps both.
+    Login(Login),
+    /// The servers that are known here, and their tokens.
+    #[command(subcommand)]
+    Auth(Auth),
+    /// Print the completions for a shell.
+    Completion { shell: Shell },
+    /// Print the manual page, of a command if one is named.
+    Man(Manual),
     /// Run the server (the program `mainstay-server` beside this one).
     #[command(disable_help_flag = true)]
     Server {
