@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{deployments, exec, follow, jobs, logs, outcome, read, spec};
 use crate::{
-    args::{AsDoctl, Exec, InstanceSizes, Tier},
+    args::{AsDoctl, Exec, InstanceSizes, Question, Tier},
     client::Client,
     error::CliError,
     output::{Column, Output, time},
@@ -39,26 +39,25 @@ pub(super) async fn run(client: &Client, output: &Output, command: AsDoctl) -> R
             force_rebuild,
             wait,
         } => create_deployment(client, output, &app, force_rebuild, wait).await,
-        other => {
-            ask(client, output, other).await?;
+        AsDoctl::Question(question) => {
+            ask(client, output, question).await?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-/// What ends well when it was answered.
-async fn ask(client: &Client, output: &Output, command: AsDoctl) -> Result<(), CliError> {
-    match command {
-        AsDoctl::GetDeployment { app, deployment } => {
+async fn ask(client: &Client, output: &Output, question: Question) -> Result<(), CliError> {
+    match question {
+        Question::GetDeployment { app, deployment } => {
             let app = client.app(&app).await?;
             let found = client.deployment(&app.id, &deployment).await?;
             output.one(&found, &deployments::COLUMNS, || outcome(&found))
         }
-        AsDoctl::ListDeployments { app } => {
+        Question::ListDeployments { app } => {
             let app = client.app(&app).await?;
             output.list(&client.deployments(&app.id).await?, &deployments::COLUMNS)
         }
-        AsDoctl::ListJobInvocations {
+        Question::ListJobInvocations {
             app,
             deployment,
             job_name,
@@ -67,33 +66,33 @@ async fn ask(client: &Client, output: &Output, command: AsDoctl) -> Result<(), C
             let runs = client.invocations(&app.id, &job_name, deployment.as_deref());
             output.list(&runs.await?, &jobs::COLUMNS)
         }
-        AsDoctl::GetJobInvocation { app, invocation } => {
+        Question::GetJobInvocation { app, invocation } => {
             let app = client.app(&app).await?;
             let run = client.invocation(&app.id, &invocation).await?;
             output.one(&run, &jobs::COLUMNS, || jobs::outcome(&run))
         }
-        AsDoctl::CancelJobInvocation { app, invocation } => {
+        Question::CancelJobInvocation { app, invocation } => {
             output.check(&jobs::COLUMNS)?;
             let app = client.app(&app).await?;
             let run = client.cancel_invocation(&app.id, &invocation).await?;
             output.one(&run, &jobs::COLUMNS, || jobs::outcome(&run))
         }
-        AsDoctl::ListEvents { app, event_type } => {
+        Question::ListEvents { app, event_type } => {
             let app = client.app(&app).await?;
             let kind = event_type.map(|kind| kind.to_uppercase());
             output.list(&client.events(&app.id, kind.as_deref()).await?, &EVENTS)
         }
-        AsDoctl::GetEvent { app, event } => {
+        Question::GetEvent { app, event } => {
             let app = client.app(&app).await?;
             output.list(&[client.event(&app.id, &event).await?], &EVENTS)
         }
-        AsDoctl::CancelEvent { app, event } => {
+        Question::CancelEvent { app, event } => {
             output.check(&EVENTS)?;
             let app = client.app(&app).await?;
             output.list(&[client.cancel_event(&app.id, &event).await?], &EVENTS)
         }
-        AsDoctl::ListRegions => output.list(&client.regions().await?, &REGIONS),
-        AsDoctl::Propose { spec: file, app } => {
+        Question::ListRegions => output.list(&client.regions().await?, &REGIONS),
+        Question::Propose { spec: file, app } => {
             let parsed = spec::load(&file, Sources::Required)?;
             spec::warn(&parsed, &file);
             let app = match app {
@@ -103,11 +102,11 @@ async fn ask(client: &Client, output: &Output, command: AsDoctl) -> Result<(), C
             let proposed = client.propose(&parsed.spec, app.as_deref()).await?;
             output.list(&[proposed], &PROPOSALS)
         }
-        AsDoctl::ListAlerts { app } => {
+        Question::ListAlerts { app } => {
             let app = client.app(&app).await?;
             output.list(&client.alerts(&app.id).await?, &ALERTS)
         }
-        AsDoctl::UpdateAlertDestinations {
+        Question::UpdateAlertDestinations {
             app,
             alert,
             app_alert_destinations: file,
@@ -118,14 +117,11 @@ async fn ask(client: &Client, output: &Output, command: AsDoctl) -> Result<(), C
             let alert = client.send_alert_to(&app.id, &alert, &destinations);
             output.list(&[alert.await?], &ALERTS)
         }
-        AsDoctl::Tier(Tier::InstanceSize(InstanceSizes::List)) => {
+        Question::Tier(Tier::InstanceSize(InstanceSizes::List)) => {
             output.list(&client.instance_sizes().await?, &SIZES)
         }
-        AsDoctl::Tier(Tier::InstanceSize(InstanceSizes::Get { slug })) => {
+        Question::Tier(Tier::InstanceSize(InstanceSizes::Get { slug })) => {
             output.list(&[client.instance_size(&slug).await?], &SIZES)
-        }
-        AsDoctl::Logs(_) | AsDoctl::Console { .. } | AsDoctl::Spec(_) | AsDoctl::CreateDeployment { .. } => {
-            unreachable!("these have an exit status of their own")
         }
     }
 }
