@@ -82,3 +82,35 @@ fn a_valid_plain_spec_has_no_remarks() {
         serde_json::from_value::<AppSpec>(serde_json::to_value(&parsed.spec).unwrap()).unwrap()
     );
 }
+
+#[test]
+fn names_that_postgresql_has_for_itself_are_refused_where_it_is_ours() {
+    let refused = |fields: &str| {
+        let spec = format!(
+            "name: shop\nworkers: [{{name: work, git: {{repo_clone_url: 'https://h/a'}}}}]\ndatabases: [{{{fields}}}]"
+        );
+        let parsed = parse(&spec, Format::Yaml);
+        let errors = parsed.err().map(|errors| errors.as_slice().to_vec());
+        let paths = errors.unwrap_or_default().into_iter().map(|error| error.path);
+        paths.collect::<Vec<_>>()
+    };
+    for name in ["postgres", "template0", "template1"] {
+        let fields = format!("name: db, engine: PG, db_name: {name}");
+        assert_eq!(refused(&fields), ["databases[0].db_name"], "{name}");
+    }
+    assert_eq!(
+        refused("name: db, engine: PG, db_user: pg_monitor"),
+        ["databases[0].db_user"]
+    );
+    // The names that a database gets when nothing else is said.
+    assert_eq!(
+        refused("name: postgres, engine: PG"),
+        ["databases[0].db_user", "databases[0].db_name"]
+    );
+    assert_eq!(
+        refused("name: postgres, engine: PG, db_name: shop, db_user: shop"),
+        [""; 0]
+    );
+    let attached = "name: db, engine: PG, production: true, cluster_name: main, db_name: postgres";
+    assert_eq!(refused(attached), [""; 0]);
+}

@@ -188,10 +188,17 @@ fn database(database: &Database, at: &str, findings: &mut Findings) {
         }
     }
     // What PostgreSQL keeps for itself.
-    let user = database.db_user.as_deref().unwrap_or_default();
+    let user = database.db_user.as_ref().unwrap_or(&database.name).as_str();
     if !database.production && (user == "postgres" || user.starts_with("pg_")) {
         let rule = "is a name that PostgreSQL keeps for itself";
         findings.add(SpecError::new(format!("{at}.db_user"), Problem::UnknownValue, rule).value(user));
+    }
+    // There before the app's own is made, and not the app's.
+    let name = database.db_name.as_ref().unwrap_or(&database.name);
+    if !database.production && matches!(name.as_str(), "postgres" | "template0" | "template1") {
+        let rule = "is a database that every PostgreSQL server has for itself; choose another name";
+        let error = SpecError::new(format!("{at}.db_name"), Problem::UnknownValue, rule).value(name);
+        findings.add(error);
     }
 }
 
