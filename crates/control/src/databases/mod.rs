@@ -17,6 +17,7 @@ mod image;
 mod keeper;
 mod postgres;
 mod probe;
+mod questions;
 mod references;
 mod session;
 mod target;

@@ -12,7 +12,10 @@ use std::{
 use jiff::Timestamp;
 use mainstay_diagnosis::{
     Reason, diagnose,
-    facts::{DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, Facts, Subject, UsedDatabase},
+    facts::{
+        DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, Facts, SchemaRight, Subject,
+        UsedDatabase,
+    },
 };
 use mainstay_engine::{InstanceOwner, Reach};
 use mainstay_spec::{AppSpec, ids::AppId, kind::ComponentKind};
@@ -22,9 +25,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     admin_session,
     postgres::{self, Usage},
+    questions::{self, Purpose},
     references::place,
     running,
-    session::{self, Login, Session, Trouble, trouble},
+    session::{self, Login, Trouble},
     target::{Target, targets},
 };
 use crate::platform::{Platform, PlatformError};
@@ -38,6 +42,11 @@ const ASKED_WITHIN: Duration = Duration::from_secs(5);
 const REACHED_WITHIN: Duration = Duration::from_secs(2);
 /// Of all databases of an instance that ended: its reason waits for it.
 const LOOKS_WITHIN: Duration = Duration::from_secs(8);
+
+/// A server whose last process is killed is over by then.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
+const ENDS_LOOKED_AT_EVERY: Duration = Duration::from_millis(50);
+const DOES_NOT_RUN: &str = "its server does not run";
 
 /// SQLSTATEs (PostgreSQL manual, appendix A).
 const NO_SUCH_DATABASE: &str = "3D000";
@@ -89,13 +98,14 @@ pub(crate) async fn used_by(platform: &Platform, asker: Asker<'_>) -> Vec<UsedDa
         let rows = platform.store.databases_of_app(asker.app).await?;
         for target in targets(asker.variables) {
             let row = rows.iter().find(|row| row.name == target.host);
-            let facts = match row {
-                Some(row) => ask(platform, row, &target).await?,
-                None => reach(platform, asker.app, &target).await?,
+            let (facts, schema_right) = match row {
+                Some(row) => ask(platform, row, &target, Purpose::AfterEnd).await?,
+                None => (reach(platform, asker.app, &target).await?, None),
             };
             used.push(UsedDatabase {
                 is_known: row.is_some(),
                 facts,
+                schema_right,
             });
         }
         Ok::<_, PlatformError>(())
@@ -127,7 +137,7 @@ async fn ask_patiently(
     let deadline = Instant::now() + PASSES_WITHIN;
     let mut attempts = 1;
     loop {
-        let facts = ask(platform, row, target).await?;
+        let (facts, _) = ask(platform, row, target, Purpose::BeforeRollout).await?;
         if !may_pass(&facts.outcome) || Instant::now() + PAUSE > deadline {
             return Ok(DatabaseFacts { attempts, ..facts });
         }
@@ -149,14 +159,16 @@ fn may_pass(outcome: &DatabaseOutcome) -> bool {
     }
 }
 
-/// One session with the component's own credentials, and one query.
+/// One session with the component's own credentials, and what it is asked.
 async fn ask(
     platform: &Platform,
     row: &DatabaseRow,
     target: &Target,
-) -> Result<DatabaseFacts, PlatformError> {
+    purpose: Purpose,
+) -> Result<(DatabaseFacts, Option<SchemaRight>), PlatformError> {
+    let mut schema_right = None;
     let outcome = match running(platform, row).await? {
-        None => not_available(Trouble::new(DatabaseProblem::Ended, "its server does not run")),
+        None => not_available(Trouble::new(DatabaseProblem::Ended, DOES_NOT_RUN)),
         Some(address) => {
             let authority = platform.databases.authority.certificate();
             let login = Login {
@@ -167,13 +179,49 @@ async fn ask(
                 password: &target.password,
                 database: &target.database,
             };
-            match one_query(&login).await {
-                Ok(()) => DatabaseOutcome::Available,
+            match questions::ask(&login, purpose).await {
+                Ok(right) => {
+                    schema_right = right;
+                    DatabaseOutcome::Available
+                }
+                Err(trouble) if ends(platform, row, target, &trouble).await? => not_available(Trouble {
+                    problem: DatabaseProblem::Ended,
+                    ..trouble
+                }),
                 Err(trouble) => explained(platform, row, address, target, trouble).await,
             }
         }
     };
-    Ok(facts(&row.name, target, outcome))
+    Ok((facts(&row.name, target, outcome), schema_right))
+}
+
+/// Whether the server that did not answer at its own port is ending: its socket closes a moment before the engine knows that it is over.
+async fn ends(
+    platform: &Platform,
+    row: &DatabaseRow,
+    target: &Target,
+    trouble: &Trouble,
+) -> Result<bool, PlatformError> {
+    let is_silent = matches!(
+        trouble.problem,
+        DatabaseProblem::Refused | DatabaseProblem::TimedOut | DatabaseProblem::Other
+    );
+    if !is_silent || trouble.server_code.is_some() || target.port != postgres::PORT {
+        return Ok(false);
+    }
+    let deadline = Instant::now() + ENDS_WITHIN;
+    loop {
+        // The keeper may have begun another instance in between.
+        let now = platform.store.database(row.id).await?;
+        let is_same = now.as_ref().is_some_and(|now| now.instance == row.instance);
+        if !is_same || running(platform, row).await?.is_none() {
+            return Ok(true);
+        }
+        if Instant::now() > deadline {
+            return Ok(false);
+        }
+        sleep(ENDS_LOOKED_AT_EVERY).await;
+    }
 }
 
 fn facts(name: &str, target: &Target, outcome: DatabaseOutcome) -> DatabaseFacts {
@@ -184,25 +232,6 @@ fn facts(name: &str, target: &Target, outcome: DatabaseOutcome) -> DatabaseFacts
         attempts: 1,
         deadline_passed: true,
         outcome,
-    }
-}
-
-async fn one_query(login: &Login<'_>) -> Result<(), Trouble> {
-    let session = Session::open(login).await?;
-    let asked = timeout(
-        session::CONNECT_WITHIN,
-        session.client.query_one("SHOW transaction_read_only", &[]),
-    );
-    let row = asked
-        .await
-        .map_err(|_| Trouble::new(DatabaseProblem::TimedOut, "a query was not answered"))?
-        .map_err(|error| trouble(&error))?;
-    match row.get::<_, &str>(0) {
-        "on" => Err(Trouble::new(
-            DatabaseProblem::ReadOnly,
-            "its transactions may only read",
-        )),
-        _ => Ok(()),
     }
 }
 

@@ -156,6 +156,10 @@ fn is_untrusted(error: &rustls::Error) -> bool {
 fn problem_of(code: &SqlState) -> DatabaseProblem {
     if *code == SqlState::CANNOT_CONNECT_NOW {
         DatabaseProblem::Starting
+    } else if *code == SqlState::ADMIN_SHUTDOWN || *code == SqlState::CRASH_SHUTDOWN {
+        DatabaseProblem::Ended
+    } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
+        DatabaseProblem::NotPermitted
     } else if code.code().starts_with("28") {
         DatabaseProblem::LoginRefused
     } else if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
@@ -249,5 +253,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inside<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_of_the_server_are_told_apart() {
+        let rows = [
+            ("57P03", DatabaseProblem::Starting),
+            ("57P01", DatabaseProblem::Ended),
+            ("57P02", DatabaseProblem::Ended),
+            ("28P01", DatabaseProblem::LoginRefused),
+            ("28000", DatabaseProblem::LoginRefused),
+            ("42501", DatabaseProblem::NotPermitted),
+            ("25006", DatabaseProblem::ReadOnly),
+            ("53100", DatabaseProblem::StorageFull),
+            ("XX000", DatabaseProblem::Other),
+        ];
+        for (code, problem) in rows {
+            assert_eq!(problem_of(&SqlState::from_code(code)), problem, "{code}");
+        }
     }
 }

@@ -153,6 +153,7 @@ const DATABASE_NOT_AVAILABLE: &[Cause] = &[
     Cause::DatabaseTlsUntrusted,
     Cause::DatabaseTlsRequired,
     Cause::DatabaseAuth,
+    Cause::DatabasePermission,
     Cause::DatabaseStarting,
     Cause::DatabaseReadOnly,
     Cause::DatabaseStorageFull,

@@ -71,8 +71,8 @@ fn using(cause: Cause) -> Option<CausePage> {
         ),
         Cause::DatabasePermission => app(
             "The database user lacks a right",
-            "The user may log in, but not do what was asked, often to create tables in the schema `public`.",
-            "The server's own error (SQLSTATE 42501).",
+            "The user may log in, but not do what was asked: often to create tables in the schema `public`, or to use this database at all.",
+            "The server's own error (SQLSTATE 42501), and what the server says of the role's right to create.",
             "Grant the right, or use the owner of the schema.",
         ),
         Cause::DatabaseMissing => app(
@@ -95,14 +95,14 @@ fn using(cause: Cause) -> Option<CausePage> {
         ),
         Cause::DatabaseReadOnly => upstream(
             "The database is read-only",
-            "The server accepts no writes: it is a replica, or its disk is nearly full.",
-            "The server's own error (SQLSTATE 25006).",
+            "The server accepts no writes: it is a replica, it was made read-only, or its disk is nearly full.",
+            "The server's own error (SQLSTATE 25006), or its word that transactions may only read.",
             "Connect to the primary, or free space.",
         ),
         Cause::DatabaseStorageFull => upstream(
             "The database's disk is full",
             "The server cannot write any more.",
-            "The server's own error (SQLSTATE 53100).",
+            "The server's own error (SQLSTATE 53100), also to a temporary file of the platform's probe.",
             "Free space or give the database more.",
         ),
         Cause::DatabaseServerEnded => upstream(

@@ -23,6 +23,17 @@ pub struct UsedDatabase {
     /// The platform runs it, or it was registered; else it is no more than an address in a variable.
     pub is_known: bool,
     pub facts: DatabaseFacts,
+    /// Where a session could be had, and the server said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_right: Option<SchemaRight>,
+}
+
+/// What a role may do in the schema that its statements mean.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaRight {
+    pub schema: String,
+    pub role: String,
+    pub may_create: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +77,12 @@ pub enum DatabaseProblem {
     /// The server takes no connection without TLS, and none was asked for.
     TlsRequired,
     LoginRefused,
+    /// Who logs in is accepted, and may not use this database.
+    NotPermitted,
     Starting,
     ReadOnly,
+    /// The server takes writes, but not of this role, which is set up so.
+    ReadOnlyRole,
     StorageFull,
     /// The server that the platform runs ended, or could not be started.
     Ended,
@@ -83,8 +98,8 @@ impl DatabaseProblem {
             Self::HostNotFound => "name lookup",
             Self::Refused | Self::TimedOut | Self::Unreachable => "TCP",
             Self::CertificateUntrusted | Self::TlsRequired => "TLS",
-            Self::LoginRefused | Self::Starting => "login",
-            Self::ReadOnly | Self::StorageFull | Self::Other => "query",
+            Self::LoginRefused | Self::NotPermitted | Self::Starting => "login",
+            Self::ReadOnly | Self::ReadOnlyRole | Self::StorageFull | Self::Other => "query",
             Self::Ended => "process",
             Self::VolumeLost => "volume",
         }

@@ -4,7 +4,8 @@ use super::Finding;
 use crate::{
     Cause, Code, Evidence, NextStep, Retry, Verdict,
     facts::{
-        DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, Facts, InstanceFacts, UsedDatabase,
+        DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, Facts, InstanceFacts, SchemaRight,
+        UsedDatabase,
     },
     words,
 };
@@ -26,8 +27,33 @@ pub(super) fn diagnose(facts: &Facts, database: &DatabaseFacts) -> Verdict {
 /// What kept an instance that ended from its database, where nothing that it said speaks of something else.
 pub(super) fn behind_an_end(instance: &InstanceFacts, refined: Option<Cause>) -> Option<&UsedDatabase> {
     let may_be = refined.is_none_or(|cause| cause.is_of_databases() || cause.is_of_connections());
-    let fails = |used: &&UsedDatabase| used.facts.outcome != DatabaseOutcome::Available;
+    let fails = |used: &&UsedDatabase| match &used.facts.outcome {
+        DatabaseOutcome::Available => false,
+        // A role that is meant to read only is no trouble of whoever only reads.
+        DatabaseOutcome::NotAvailable {
+            problem: DatabaseProblem::ReadOnlyRole,
+            ..
+        } => refined == Some(Cause::DatabaseReadOnly),
+        _ => true,
+    };
     instance.databases.iter().find(fails).filter(|_| may_be)
+}
+
+/// For an end by a right that is missing: the database whose role may not create in its own schema.
+pub(super) fn without_right(instance: &InstanceFacts, cause: Cause) -> Option<(&UsedDatabase, &SchemaRight)> {
+    let mut lacking = instance.databases.iter().filter_map(|used| {
+        let right = used.schema_right.as_ref().filter(|right| !right.may_create)?;
+        Some((used, right))
+    });
+    lacking.next().filter(|_| cause == Cause::DatabasePermission)
+}
+
+/// How its owner gives the right.
+pub(super) fn grant(used: &UsedDatabase, right: &SchemaRight) -> NextStep {
+    NextStep::new(format!(
+        "As the owner of the schema, in database `{}`: GRANT CREATE ON SCHEMA {} TO \"{}\";",
+        used.facts.name, right.schema, right.role
+    ))
 }
 
 /// The failure of a database, with the database as evidence, and whether it may pass; `None` when it is available.
@@ -112,8 +138,9 @@ fn problem_cause(problem: DatabaseProblem) -> Cause {
         DatabaseProblem::CertificateUntrusted => Cause::DatabaseTlsUntrusted,
         DatabaseProblem::TlsRequired => Cause::DatabaseTlsRequired,
         DatabaseProblem::LoginRefused => Cause::DatabaseAuth,
+        DatabaseProblem::NotPermitted => Cause::DatabasePermission,
         DatabaseProblem::Starting => Cause::DatabaseStarting,
-        DatabaseProblem::ReadOnly => Cause::DatabaseReadOnly,
+        DatabaseProblem::ReadOnly | DatabaseProblem::ReadOnlyRole => Cause::DatabaseReadOnly,
         DatabaseProblem::StorageFull => Cause::DatabaseStorageFull,
         DatabaseProblem::Ended => Cause::DatabaseServerEnded,
         DatabaseProblem::VolumeLost => Cause::DatabaseVolumeLost,
@@ -130,8 +157,10 @@ fn problem_words(problem: DatabaseProblem) -> &'static str {
         DatabaseProblem::CertificateUntrusted => "shows a certificate that is not trusted",
         DatabaseProblem::TlsRequired => "takes connections over TLS only, and none was asked for",
         DatabaseProblem::LoginRefused => "refuses the login",
+        DatabaseProblem::NotPermitted => "does not let this user in",
         DatabaseProblem::Starting => "is still starting",
         DatabaseProblem::ReadOnly => "is read-only",
+        DatabaseProblem::ReadOnlyRole => "lets this role read only",
         DatabaseProblem::StorageFull => "has no space left",
         DatabaseProblem::Ended => "does not run",
         DatabaseProblem::VolumeLost => "is not started, for its data is not where it was",

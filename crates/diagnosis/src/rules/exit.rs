@@ -151,8 +151,15 @@ fn ended(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -> Finding 
     let cause = refined
         .as_ref()
         .map_or_else(|| plain_cause(termination), |refined| refined.cause);
+    let lacking = database::without_right(instance, cause);
+    let right = lacking.map_or(String::new(), |(used, right)| {
+        format!(
+            "; role `{}` may not create in the schema `{}` of database `{}`",
+            right.role, right.schema, used.facts.name
+        )
+    });
     let message = format!(
-        "{} {}{}{}.",
+        "{} {}{}{}{right}.",
         words::component_at_start(facts),
         exit_codes::ending(exit).story,
         after(exit),
@@ -171,8 +178,10 @@ fn ended(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -> Finding 
             .evidence_if(refined.hint.map(Evidence::LogHint))
             .next_all(refined.next_steps);
     }
+    let database = behind.or(lacking.map(|(used, _)| used));
     finding
-        .evidence_if(behind.map(|used| Evidence::Database(used.facts.clone())))
+        .evidence_if(database.map(|used| Evidence::Database(used.facts.clone())))
+        .next_all(lacking.map(|(used, right)| database::grant(used, right)))
         .evidence_if(outbound_failures(instance))
         .evidence_if(command(instance))
         .evidence_if(instance.builder.clone().map(Evidence::Builder))

@@ -76,6 +76,7 @@ fn ended(is_known: bool, log: &[&str]) -> Facts {
     let used = UsedDatabase {
         is_known,
         facts: database,
+        schema_right: None,
     };
     let instance = InstanceFacts {
         databases: vec![used],
@@ -145,4 +146,84 @@ fn an_end_that_speaks_of_something_else_is_not_the_databases() {
     };
     instance.exits = vec![exited(0)];
     assert_eq!(reason(&normal).cause, Cause::ExitedNormally);
+}
+
+#[test]
+fn each_problem_of_a_server_is_told_with_its_layer() {
+    let problems = [
+        (DatabaseProblem::Starting, Cause::DatabaseStarting, "login"),
+        (DatabaseProblem::NotPermitted, Cause::DatabasePermission, "login"),
+        (DatabaseProblem::ReadOnly, Cause::DatabaseReadOnly, "query"),
+        (DatabaseProblem::StorageFull, Cause::DatabaseStorageFull, "query"),
+        (DatabaseProblem::Ended, Cause::DatabaseServerEnded, "process"),
+    ];
+    for (problem, cause, layer) in problems {
+        let reason = reason(&unavailable(problem, true));
+        assert_eq!((reason.code, reason.cause), (Code::DatabaseNotAvailable, cause));
+        assert_eq!(problem.layer(), layer);
+    }
+}
+
+/// An end of which the log speaks so, of an app whose role may not create in its schema.
+fn ended_without_right(log: &str) -> Facts {
+    let mut facts = ended(true, &[log]);
+    let Subject::Instance(instance) = &mut facts.subject else {
+        unreachable!("made above")
+    };
+    let used = &mut instance.databases[0];
+    used.facts.outcome = DatabaseOutcome::Available;
+    used.schema_right = Some(SchemaRight {
+        schema: "public".into(),
+        role: "shop".into(),
+        may_create: false,
+    });
+    facts
+}
+
+#[test]
+fn a_right_that_is_missing_is_named_with_its_role_and_the_statement_that_gives_it() {
+    let facts = ended_without_right("ERROR: permission denied for schema public");
+    assert_eq!(
+        verdict(&facts),
+        (Code::ContainerExitNonZero, Cause::DatabasePermission)
+    );
+    let reason = reason(&facts);
+    let fact = "role `shop` may not create in the schema `public` of database `db`";
+    assert!(reason.message.contains(fact), "{}", reason.message);
+    let grants =
+        |step: &mainstay_diagnosis::NextStep| step.text.contains("GRANT CREATE ON SCHEMA public TO \"shop\"");
+    assert!(reason.next_steps.iter().any(grants), "{:?}", reason.next_steps);
+}
+
+#[test]
+fn a_role_that_never_has_to_create_is_no_cause() {
+    let reason = reason(&ended_without_right("Error: Cannot find module 'express'"));
+    assert_eq!(reason.cause, Cause::ModuleNotFound);
+    assert!(!reason.message.contains("may not create"), "{}", reason.message);
+}
+
+#[test]
+fn a_role_that_may_only_read_keeps_from_writing_and_from_nothing_else() {
+    let ended_as_reader = |log: &str| {
+        let mut facts = ended(true, &[log]);
+        let Subject::Instance(instance) = &mut facts.subject else {
+            unreachable!("made above")
+        };
+        instance.databases[0].facts.outcome = DatabaseOutcome::NotAvailable {
+            problem: DatabaseProblem::ReadOnlyRole,
+            server_code: None,
+            message: String::new(),
+        };
+        facts
+    };
+    let writes = ended_as_reader("ERROR: cannot execute INSERT in a read-only transaction");
+    assert_eq!(
+        verdict(&writes),
+        (Code::DatabaseNotAvailable, Cause::DatabaseReadOnly)
+    );
+    let otherwise = reason(&ended_as_reader("something went wrong"));
+    assert_eq!(
+        (otherwise.code, otherwise.cause),
+        (Code::ContainerExitNonZero, Cause::ExitedWithError)
+    );
 }

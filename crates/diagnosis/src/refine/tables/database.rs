@@ -55,6 +55,17 @@ pub(super) const TABLE: &[Pattern] = &[
         Subject::None,
     ),
     strong(
+        &["the database system is not yet accepting connections"],
+        Cause::DatabaseStarting,
+        Subject::None,
+    ),
+    strong(
+        &["the database system is in recovery mode"],
+        Cause::DatabaseStarting,
+        Subject::None,
+    ),
+    strong(&["sqlstate", "57p03"], Cause::DatabaseStarting, Subject::None),
+    strong(
         &["permission denied for schema"],
         Cause::DatabasePermission,
         Subject::After("permission denied for schema"),
@@ -74,6 +85,12 @@ pub(super) const TABLE: &[Pattern] = &[
         Cause::DatabaseReadOnly,
         Subject::None,
     ),
+    strong(
+        &["could not extend file", "no space left on device"],
+        Cause::DatabaseStorageFull,
+        Subject::Quoted,
+    ),
+    strong(&["sqlstate", "53100"], Cause::DatabaseStorageFull, Subject::None),
     strong(&["p3009"], Cause::MigrationBlocked, Subject::None),
     strong(
         &["found failed migrations in the target database"],

@@ -90,3 +90,25 @@ fn databases_as_the_app_sees_them() {
         "certificate",
     );
 }
+
+#[test]
+fn servers_that_let_nobody_in_yet_or_take_no_writes() {
+    exits(
+        1,
+        &["FATAL:  the database system is not yet accepting connections"],
+        Cause::DatabaseStarting,
+        "not yet accepting",
+    );
+    exits(
+        1,
+        &["ERROR:  could not extend file \"base/16384/16385\": No space left on device"],
+        Cause::DatabaseStorageFull,
+        "No space left",
+    );
+    exits(
+        1,
+        &["ERROR:  cannot execute INSERT in a read-only transaction"],
+        Cause::DatabaseReadOnly,
+        "read-only transaction",
+    );
+}
