@@ -109,6 +109,7 @@ wire_object! {
 wire_object! {
     /// Empty: all services and workers.
     pub struct RestartRequest {
+        /// All services and workers when none is named.
         pub components: Vec<String>,
     }
 }

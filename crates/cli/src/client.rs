@@ -147,10 +147,11 @@ impl Client {
         .await
     }
 
-    pub(crate) async fn restart_app(&self, app: &str) -> Result<Deployment, CliError> {
-        let answer: DeploymentResponse = self
-            .send(Method::POST, &format!("/v2/apps/{app}/restart"), &json!({}))
-            .await?;
+    /// Of all services and workers when none is named.
+    pub(crate) async fn restart_app(&self, app: &str, components: &[String]) -> Result<Deployment, CliError> {
+        let body = json!({ "components": components });
+        let path = format!("/v2/apps/{app}/restart");
+        let answer: DeploymentResponse = self.send(Method::POST, &path, &body).await?;
         Ok(answer.deployment)
     }
 

@@ -34,7 +34,7 @@ pub struct ComponentPlan {
 impl ComponentPlan {
     /// Its instances run for as long as the deployment serves. Jobs come to an end; static sites are served by the router.
     pub fn keeps_running(&self) -> bool {
-        matches!(self.kind, ComponentKind::Service | ComponentKind::Worker)
+        self.kind.keeps_running()
     }
 
     pub fn is_job(&self, kind: JobKind) -> bool {

@@ -16,6 +16,11 @@ pub enum ComponentKind {
 
 impl ComponentKind {
     /// The word used in sentences: "service", "static site".
+    /// Its instances run for as long as its deployment serves. Jobs come to an end; static sites are served by the router.
+    pub fn keeps_running(self) -> bool {
+        matches!(self, Self::Service | Self::Worker)
+    }
+
     pub fn noun(self) -> &'static str {
         match self {
             Self::Service => "service",

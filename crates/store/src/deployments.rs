@@ -10,7 +10,7 @@ use mainstay_spec::{
 };
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, builds::optional};
 
 #[derive(Debug, Clone)]
 pub struct NewDeployment {
@@ -27,6 +27,8 @@ pub struct NewDeployment {
     pub pinned_sources: BTreeMap<String, String>,
     /// The deployment whose images it uses again.
     pub cloned_from: Option<DeploymentId>,
+    /// See [`DeploymentRow::restarts`].
+    pub restarts: Option<Vec<String>>,
     pub created_at: Timestamp,
 }
 
@@ -43,11 +45,22 @@ pub struct DeploymentRow {
     pub force_build: bool,
     pub pinned_sources: BTreeMap<String, String>,
     pub cloned_from: Option<DeploymentId>,
+    /// Of a restart, the components that get new instances. The others keep those of the deployment before, which are this one's from the
+    /// moment in which it serves.
+    pub restarts: Option<Vec<String>>,
     pub phase: PhaseKind,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// When it began to serve, if it ever did.
     pub activated_at: Option<Timestamp>,
+}
+
+impl DeploymentRow {
+    /// Whether the component gets new instances by it.
+    pub fn renews(&self, component: &str) -> bool {
+        let restarts = self.restarts.as_ref();
+        restarts.is_none_or(|named| named.iter().any(|name| name == component))
+    }
 }
 
 impl Store {
@@ -99,6 +112,7 @@ impl Store {
             .await
             .map_err(StoreError::during(operation()))?;
         if phase == PhaseKind::Active {
+            take_over_kept(&mut transaction, deployment).await?;
             sqlx::query("UPDATE apps SET active_deployment = ?1 WHERE id = (SELECT app FROM deployments WHERE id = ?1)")
                 .bind(deployment.to_string())
                 .execute(&mut *transaction)
@@ -226,6 +240,31 @@ impl Store {
     }
 }
 
+/// What a restart does not renew becomes the new deployment's, unless it is no longer what it restarted that serves.
+async fn take_over_kept(
+    connection: &mut SqliteConnection,
+    deployment: DeploymentId,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE instances SET deployment = ?1
+         WHERE removed = 0 AND invocation IS NULL
+           AND deployment = (
+               SELECT previous FROM deployments JOIN apps ON apps.id = deployments.app
+               WHERE deployments.id = ?1 AND restarts IS NOT NULL AND apps.active_deployment = previous
+           )
+           AND component NOT IN (
+               SELECT value FROM json_each((SELECT restarts FROM deployments WHERE id = ?1))
+           )",
+    )
+    .bind(deployment.to_string())
+    .execute(connection)
+    .await
+    .map_err(StoreError::during(format!(
+        "hand instances over to deployment {deployment}"
+    )))?;
+    Ok(())
+}
+
 /// Whether the log has this very event in this place.
 async fn is_stored(
     connection: &mut SqliteConnection,
@@ -252,10 +291,12 @@ pub(crate) async fn insert(connection: &mut SqliteConnection, new: &NewDeploymen
     let spec = serde_json::to_string(&new.spec).map_err(StoreError::damaged("spec", new.id))?;
     let pinned =
         serde_json::to_string(&new.pinned_sources).map_err(StoreError::damaged("sources", new.id))?;
+    let restarts = new.restarts.as_ref().map(serde_json::to_string).transpose();
+    let restarts = restarts.map_err(StoreError::damaged("components", new.id))?;
     sqlx::query(
         "INSERT INTO deployments (id, app, number, spec, cause, cause_kind, previous, force_build, pinned_sources,
-                                  phase, settled, created_at, updated_at, cloned_from)
-         SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?10, ?11
+                                  phase, settled, created_at, updated_at, cloned_from, restarts)
+         SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?10, ?11, ?12
          FROM deployments WHERE app = ?2",
     )
     .bind(new.id.to_string())
@@ -269,6 +310,7 @@ pub(crate) async fn insert(connection: &mut SqliteConnection, new: &NewDeploymen
     .bind(phase_text(PhaseKind::PendingBuild))
     .bind(new.created_at.to_string())
     .bind(new.cloned_from.map(|id| id.to_string()))
+    .bind(restarts)
     .execute(connection)
     .await
     .map_err(StoreError::during(format!("store deployment {}", new.id)))?;
@@ -307,6 +349,7 @@ fn read(row: &SqliteRow) -> Result<DeploymentRow, StoreError> {
             .map(str::parse)
             .transpose()
             .map_err(StoreError::damaged("cloned deployment", &id))?,
+        restarts: optional(row.get("restarts"), "components", &id)?,
         activated_at: row
             .get::<Option<&str>, _>("activated_at")
             .map(str::parse)

@@ -210,6 +210,10 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE job_invocations ADD COLUMN note TEXT;
     ",
+    // The components that a restart gives new instances; the others' go on.
+    "
+    ALTER TABLE deployments ADD COLUMN restarts TEXT;
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

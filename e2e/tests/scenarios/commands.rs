@@ -20,6 +20,7 @@ pub(crate) fn apps_answer_to_doctls_commands(platform: &mut Platform) {
     assert_eq!(again["phase"], "ACTIVE", "{again:#}");
     let deployments = ask(platform, &["apps", "list-deployments", APP]);
     assert_eq!(deployments.as_array().map(Vec::len), Some(2), "{deployments:#}");
+    components_are_restarted_by_name(platform);
     platform.delete(APP);
 }
 
@@ -103,6 +104,20 @@ fn specs_are_written_as_asked_for(platform: &Platform, deployment: &str) {
     let path = file.path().display().to_string();
     let proposed = ask(platform, &["apps", "propose", "--spec", &path, "--app", APP]);
     assert_eq!(proposed[0]["spec"]["name"], APP, "{proposed:#}");
+}
+
+fn components_are_restarted_by_name(platform: &Platform) {
+    let before = platform.instances(APP);
+    let restart =
+        |names: &str| platform.long_json(&["apps", "restart", APP, "--components", names, "--wait"]);
+    let refused = restart("web,wob");
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    assert!(refused.stdout.contains("there is no \\\"wob\\\""), "{refused:?}");
+    assert_eq!(platform.instances(APP), before);
+    let restarted = restart("web").expect_success("mainstay apps restart").json();
+    assert_eq!(restarted["phase"], "ACTIVE", "{restarted:#}");
+    let after = platform.instances(APP);
+    assert!(after.len() == 1 && after != before, "{before:?} {after:?}");
 }
 
 /// A port on which nobody listens.

@@ -176,6 +176,9 @@ pub(crate) enum Apps {
     #[command(visible_alias = "r")]
     Restart {
         app: String,
+        /// Only these services and workers; all others keep their instances.
+        #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+        components: Vec<String>,
         #[arg(long)]
         wait: bool,
     },

@@ -65,9 +65,13 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
             force,
             delete_databases,
         } => delete(client, output, &app, force, delete_databases).await,
-        Apps::Restart { app, wait } => {
+        Apps::Restart {
+            app,
+            components,
+            wait,
+        } => {
             let app = client.app(&app).await?;
-            let deployment = client.restart_app(&app.id).await?;
+            let deployment = client.restart_app(&app.id, &components).await?;
             if wait {
                 return follow(client, output, &app.id, &deployment.id).await;
             }

@@ -1,6 +1,6 @@
 //! Deployments: create, read with progress, cancel, restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use mainstay_deploy::{Leaf, LeafName, LeafStatus, Recorded, leaves};
@@ -27,6 +27,7 @@ pub(crate) struct Wish {
     force_build: bool,
     pinned_sources: BTreeMap<String, String>,
     cloned_from: Option<DeploymentId>,
+    restarts: Option<Vec<String>>,
     change: AppChange,
 }
 
@@ -65,10 +66,17 @@ impl Wish {
         }
     }
 
-    pub(crate) fn restart(spec: AppSpec, pinned_sources: BTreeMap<String, String>) -> Self {
+    /// New instances of these components from the same images.
+    pub(crate) fn restart(
+        serving: &DeploymentRow,
+        pinned_sources: BTreeMap<String, String>,
+        components: Vec<String>,
+    ) -> Self {
         Self {
             pinned_sources,
-            ..Self::new(spec, RESTARTED)
+            cloned_from: Some(serving.id),
+            restarts: Some(components),
+            ..Self::new(serving.spec.clone(), RESTARTED)
         }
     }
 
@@ -109,6 +117,7 @@ impl Wish {
             force_build: false,
             pinned_sources: BTreeMap::new(),
             cloned_from: None,
+            restarts: None,
             change: AppChange::Nothing,
         }
     }
@@ -134,6 +143,7 @@ impl Wish {
             force_build: self.force_build,
             pinned_sources: self.pinned_sources,
             cloned_from: self.cloned_from,
+            restarts: self.restarts,
             created_at: Timestamp::now(),
         }
     }
@@ -157,17 +167,19 @@ impl Application {
         self.deployment(app, id).await
     }
 
-    /// New instances of the same build take over from the old ones.
-    pub(crate) async fn restart_app(&self, app: AppId) -> Result<DeploymentView, Refusal> {
+    /// New instances of the same images take over from the old ones: of the named components, or of all services and workers.
+    pub(crate) async fn restart_app(&self, app: AppId, named: &[String]) -> Result<DeploymentView, Refusal> {
         let view = self.app(app).await?;
         let Some(active) = &view.active else {
             return Err(Refusal::BadRequest(
                 "the app has no active deployment to restart".into(),
             ));
         };
-        let spec = active.spec.clone();
-        let pinned = self.pinned_sources(&view, &spec).await?;
-        let id = self.deploy(app, Wish::restart(spec, pinned)).await?;
+        let components = to_restart(&active.spec, named)?;
+        let pinned = self.pinned_sources(&view, &active.spec).await?;
+        let id = self
+            .deploy(app, Wish::restart(active, pinned, components))
+            .await?;
         self.deployment(app, id).await
     }
 
@@ -196,7 +208,7 @@ impl Application {
         let events = store.events(row.id).await?;
         let builds = builds_of(&self.platform, &row).await?;
         let reasons = store.reasons(row.id).await?;
-        let mut leaves = leaves(&component_plans(&row.spec), &events);
+        let mut leaves = leaves(&component_plans(&row), &events);
         show_what_is_known(&mut leaves, &reasons);
         Ok(DeploymentView {
             row,
@@ -302,6 +314,33 @@ impl Application {
         let kept = builds.into_iter().filter(unchanged);
         Ok(kept.map(|row| (row.component, row.source.revision)).collect())
     }
+}
+
+/// The named components, each once; all that can be restarted when none is named.
+fn to_restart(spec: &AppSpec, named: &[String]) -> Result<Vec<String>, Refusal> {
+    let running: Vec<&str> = spec
+        .components()
+        .filter(|component| component.kind().keeps_running())
+        .map(mainstay_spec::ComponentRef::name)
+        .collect();
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|wanted| wanted == name);
+    let wrong: BTreeSet<&str> = named.iter().map(String::as_str).collect();
+    let wrong: Vec<String> = wrong
+        .into_iter()
+        .filter(|name| !running.contains(name))
+        .map(|name| match spec.component(name) {
+            Some(component) => format!("{name:?} is a {}", component.kind().noun()),
+            None => format!("there is no {name:?}"),
+        })
+        .collect();
+    if wrong.is_empty() {
+        let restarted = running.into_iter().filter(|name| wanted(name));
+        return Ok(restarted.map(str::to_owned).collect());
+    }
+    Err(Refusal::Unprocessable(format!(
+        "components: {}; the services and workers of the app, which can be restarted, are {running:?}",
+        wrong.join(", ")
+    )))
 }
 
 /// A leaf that is still running shows what is known already.

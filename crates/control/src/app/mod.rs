@@ -43,6 +43,9 @@ pub(crate) enum Refusal {
     BadRequest(String),
     #[error("{0}")]
     Conflict(String),
+    /// It was understood, and cannot be done with what there is.
+    #[error("{0}")]
+    Unprocessable(String),
     #[error("{}", .0.message)]
     Limit(Box<Reason>),
     #[error("the app spec was refused")]

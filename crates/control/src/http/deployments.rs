@@ -1,7 +1,9 @@
 //! `/v2/apps/{id}/deployments`.
 
 use axum::{Json, extract::State, http::HeaderMap};
-use mainstay_api::{CreateDeploymentRequest, DeploymentResponse, DeploymentsResponse, Meta, PageQuery};
+use mainstay_api::{
+    CreateDeploymentRequest, DeploymentResponse, DeploymentsResponse, Meta, PageQuery, RestartRequest,
+};
 use mainstay_spec::ids::{AppId, DeploymentId};
 use schemars::JsonSchema;
 
@@ -84,8 +86,14 @@ pub(crate) async fn cancel(
     }))
 }
 
-pub(crate) async fn restart(State(application): State<Application>, Path(app): Path<AppId>) -> Answer {
-    let view = application.restart_app(app).await?;
+/// An empty body names no components: all of them.
+pub(crate) async fn restart(
+    State(application): State<Application>,
+    Path(app): Path<AppId>,
+    Text(body): Text,
+) -> Answer {
+    let request: RestartRequest = body_of(&body)?;
+    let view = application.restart_app(app, &request.components).await?;
     Ok(Json(DeploymentResponse {
         deployment: wire::deployment(view),
     }))

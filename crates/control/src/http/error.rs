@@ -77,6 +77,7 @@ impl From<Refusal> for ApiError {
             Refusal::NotFound => Self::not_found(),
             Refusal::BadRequest(message) => Self::bad_request(message),
             Refusal::Conflict(message) => Self::new(ErrorId::Conflict, message),
+            Refusal::Unprocessable(message) => Self::new(ErrorId::UnprocessableEntity, message),
             Refusal::Limit(reason) => {
                 let body = ErrorBody::new(ErrorId::UnprocessableEntity, reason.message.clone());
                 let reason = Some((*reason).into());

@@ -385,7 +385,9 @@ pub(crate) fn instance(
         reason: reason.map(known_reason),
         recent_events: events
             .iter()
-            .filter(|event| event.deployment == row.deployment && event.place() == row.name())
+            // One that a restart left as it was has its history with the deployment before.
+            .filter(|event| event.deployment == row.deployment || event.instance == Some(row.id))
+            .filter(|event| event.place() == row.name())
             .take(RECENT_EVENTS)
             .cloned()
             .map(instance_event)

@@ -67,6 +67,7 @@ impl World {
             force_build: false,
             pinned_sources: BTreeMap::new(),
             cloned_from: None,
+            restarts: None,
             created_at: Timestamp::now(),
         }
     }

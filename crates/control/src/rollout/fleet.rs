@@ -6,8 +6,8 @@ use std::{
 };
 
 use mainstay_diagnosis::Reason;
-use mainstay_engine::{InstanceOwner, InstanceState, InstanceStatus};
-use mainstay_spec::ids::DeploymentId;
+use mainstay_engine::{InstanceState, InstanceStatus};
+use mainstay_spec::ids::{DeploymentId, InstanceId};
 use mainstay_store::DeploymentRow;
 use tokio::sync::{mpsc, watch};
 
@@ -26,6 +26,8 @@ const REPORTS: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Fleet {
     plans: Vec<Arc<InstancePlan>>,
+    /// Of components whose instances are still another fleet's: see [`Fleet::take_in`].
+    kept: Vec<Arc<InstancePlan>>,
     slots: BTreeMap<(String, u32), Slot>,
     lead: Option<Lead>,
 }
@@ -48,22 +50,22 @@ struct Slot {
 }
 
 impl Fleet {
-    /// Plans everything, starts nothing.
+    /// Plans everything, starts nothing. What is not renewed is left to the fleet that has it, until it is taken in.
     pub(crate) async fn prepare(
         platform: &Platform,
         row: &DeploymentRow,
         changes: &[String],
+        renewed: impl Fn(&str) -> bool,
     ) -> Result<Self, PlatformError> {
         let plans = builds::instance_plans(platform, row, changes).await?;
+        // Jobs end by themselves: each run is planned on its own.
+        let plans = plans.into_iter().filter(|plan| plan.job.is_none()).map(Arc::new);
+        let (plans, kept) = plans.partition(|plan| renewed(&plan.component));
         let (released, _) = watch::channel(false);
         let (gate, stragglers) = Gate::new();
         Ok(Self {
-            // Jobs end by themselves: each run is planned on its own.
-            plans: plans
-                .into_iter()
-                .filter(|plan| plan.job.is_none())
-                .map(Arc::new)
-                .collect(),
+            plans,
+            kept,
             slots: BTreeMap::new(),
             lead: Some(Lead {
                 released,
@@ -85,6 +87,37 @@ impl Fleet {
     ) -> Result<(), PlatformError> {
         for plan in self.plans.clone() {
             self.start(platform, &plan.component, outbox, was_ready).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the component's instances are another fleet's, and stay as they are.
+    pub(crate) fn keeps(&self, component: &str) -> bool {
+        self.kept.iter().any(|plan| plan.component == component)
+    }
+
+    /// Whether there are instances that it keeps and has not taken in.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// What this fleet, which serves, has ready of the components that another one keeps.
+    pub(crate) fn ready_for(&self, other: &Self) -> ReadyInstances {
+        let mut ready = self.ready();
+        ready.retain(|component, _| other.keeps(component));
+        ready
+    }
+
+    /// The instances that it keeps are its own from now on. The store has to say so, and nobody else may look after them.
+    pub(crate) async fn take_in(
+        &mut self,
+        platform: &Arc<Platform>,
+        outbox: &mpsc::Sender<(DeploymentId, Message)>,
+    ) -> Result<(), PlatformError> {
+        for plan in std::mem::take(&mut self.kept) {
+            let component = plan.component.clone();
+            self.plans.push(plan);
+            self.start(platform, &component, outbox, true).await?;
         }
         Ok(())
     }
@@ -218,25 +251,23 @@ impl Fleet {
     }
 }
 
-/// The component's running instances by ordinal.
+/// The component's running instances by ordinal. Whose they are is for the store to say: a restart may have handed them over.
 async fn running(
     platform: &Platform,
     plan: &InstancePlan,
 ) -> Result<HashMap<u32, InstanceStatus>, PlatformError> {
+    let rows = platform.store.instances_of_deployment(plan.deployment).await?;
+    let own: HashMap<InstanceId, u32> = rows
+        .into_iter()
+        .filter(|row| !row.removed && row.invocation.is_none() && row.component == plan.component)
+        .map(|row| (row.id, row.ordinal))
+        .collect();
     let listed = platform.engine.list().await?;
-    let own = listed
+    let running = listed
         .into_iter()
         .filter(|status| status.state == InstanceState::Running);
-    Ok(own
-        .filter_map(|status| match &status.owner {
-            InstanceOwner::Component {
-                deployment,
-                component,
-                ordinal,
-                ..
-            } if *deployment == plan.deployment && *component == plan.component => Some((*ordinal, status)),
-            _ => None,
-        })
+    Ok(running
+        .filter_map(|status| Some((*own.get(&status.id)?, status)))
         .collect())
 }
 

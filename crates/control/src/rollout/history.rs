@@ -17,15 +17,17 @@ use crate::{
     uploads,
 };
 
-/// The components of a spec, as the state machine knows them: databases live beside deployments.
-pub(crate) fn component_plans(spec: &AppSpec) -> Vec<ComponentPlan> {
-    spec.components()
+/// The components of a deployment, as the state machine knows them: databases live beside deployments, and a restart runs no jobs.
+pub(crate) fn component_plans(row: &DeploymentRow) -> Vec<ComponentPlan> {
+    let is_restart = row.restarts.is_some();
+    row.spec
+        .components()
         .filter(|component| !matches!(component, ComponentRef::Database(_)))
         .map(|component| ComponentPlan {
             name: component.name().to_owned(),
             kind: component.kind(),
             job: match component {
-                ComponentRef::Job(job) => Some(job.kind()),
+                ComponentRef::Job(job) if !is_restart => Some(job.kind()),
                 _ => None,
             },
         })
@@ -35,7 +37,7 @@ pub(crate) fn component_plans(spec: &AppSpec) -> Vec<ComponentPlan> {
 /// The state that the log leads to, and the number of the next event.
 pub(crate) async fn replay(store: &Store, row: &DeploymentRow) -> Result<(State, u64), PlatformError> {
     let events = store.events(row.id).await?;
-    let mut state = State::new(component_plans(&row.spec));
+    let mut state = State::new(component_plans(row));
     for recorded in &events {
         (state, _) = step(&state, &recorded.event)?;
     }

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use mainstay_deploy::Failure;
 use mainstay_diagnosis::facts::{Facts, QuotaFacts, Subject};
 use mainstay_shim::log::LogSource;
-use mainstay_spec::{ComponentRef, kind::ComponentKind};
+use mainstay_spec::{AppSpec, ComponentRef, kind::ComponentKind};
+use mainstay_store::DeploymentRow;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -18,11 +19,25 @@ use crate::capacity::{Capacity, Claim, Wish};
 /// What others give back is seen this soon.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// The spec without the instances that a restart leaves as they are.
+pub(super) fn rolled_out(deployment: &DeploymentRow) -> AppSpec {
+    let mut spec = deployment.spec.clone();
+    if deployment.restarts.is_some() {
+        spec.services.retain(|service| deployment.renews(&service.name));
+        spec.workers.retain(|worker| deployment.renews(&worker.name));
+        spec.jobs.clear();
+    }
+    spec
+}
+
 impl Effects {
     /// For all that the rollout starts. It is held until the deployment has settled.
     pub(super) async fn make_room(&self) -> Result<(), Obstacle> {
         let deployment = &self.deployment;
-        let wish = self.platform.capacity.rollout(deployment.id, &deployment.spec);
+        let wish = self
+            .platform
+            .capacity
+            .rollout(deployment.id, &rolled_out(deployment));
         let claim = self.wait_for_room(&wish, None).await?;
         self.room.put(claim);
         Ok(())

@@ -239,6 +239,7 @@ mod tests {
             force_build: false,
             pinned_sources: std::collections::BTreeMap::new(),
             cloned_from: None,
+            restarts: None,
             created_at: jiff::Timestamp::now(),
         };
         store.create_app(&deployment(10)).await.unwrap();

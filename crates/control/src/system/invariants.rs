@@ -6,7 +6,7 @@ use mainstay_deploy::PhaseKind;
 use mainstay_engine::{InstanceOwner, InstanceStatus};
 use mainstay_router::snapshot::Target;
 use mainstay_spec::{
-    ids::{AppId, DeploymentId, InstanceId},
+    ids::{AppId, InstanceId},
     kind::ComponentKind,
 };
 use mainstay_store::{AppRow, DeploymentRow, StoreError};
@@ -90,10 +90,7 @@ async fn of_instances(server: &Server<'_>, app: &AppRow) -> Result<Vec<String>, 
     let store = &server.application.platform.store;
     let mut wrong = Vec::new();
     let running: Vec<InstanceStatus> = server.world.machine.running();
-    let running: Vec<&InstanceStatus> = running
-        .iter()
-        .filter(|status| owner(status).0 == app.id)
-        .collect();
+    let running: Vec<&InstanceStatus> = running.iter().filter(|status| owner(status) == app.id).collect();
     let wanted = match app.active_deployment {
         Some(active) => store
             .deployment(active)
@@ -104,22 +101,18 @@ async fn of_instances(server: &Server<'_>, app: &AppRow) -> Result<Vec<String>, 
     if running.len() != wanted {
         wrong.push(format!("{} instances run instead of {wanted}", running.len()));
     }
-    if let Some(other) = running
+    let rows = store.present_instances(app.id).await?;
+    if let Some(other) = rows
         .iter()
-        .find(|status| Some(owner(status).1) != app.active_deployment)
+        .find(|row| Some(row.deployment) != app.active_deployment)
     {
         wrong.push(format!(
-            "an instance of deployment {} runs, which does not serve",
-            owner(other).1
+            "an instance of deployment {} is there, which does not serve",
+            other.deployment
         ));
     }
     let ids: BTreeSet<InstanceId> = running.iter().map(|status| status.id).collect();
-    let present: BTreeSet<InstanceId> = store
-        .present_instances(app.id)
-        .await?
-        .into_iter()
-        .map(|row| row.id)
-        .collect();
+    let present: BTreeSet<InstanceId> = rows.into_iter().map(|row| row.id).collect();
     if present != ids {
         wrong.push(format!(
             "{} instances are in the store as present, {} run",
@@ -136,9 +129,9 @@ async fn of_instances(server: &Server<'_>, app: &AppRow) -> Result<Vec<String>, 
     Ok(wrong)
 }
 
-fn owner(status: &InstanceStatus) -> (AppId, DeploymentId) {
+fn owner(status: &InstanceStatus) -> AppId {
     match &status.owner {
-        InstanceOwner::Component { app, deployment, .. } => (*app, *deployment),
+        InstanceOwner::Component { app, .. } => *app,
         owner @ (InstanceOwner::BuildStep { .. } | InstanceOwner::Database { .. }) => {
             panic!("nobody starts such an instance: {owner:?}")
         }

@@ -21,6 +21,7 @@ mod engine;
 mod faults;
 mod invariants;
 mod operations;
+mod restarts;
 mod rollbacks;
 mod router;
 mod schedules;

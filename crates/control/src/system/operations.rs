@@ -100,7 +100,7 @@ impl History {
             Operation::Cancel => cancel_newest(server).await,
             Operation::Restart => {
                 if let Some(app) = the_app(server).await {
-                    drop(server.application.restart_app(app).await);
+                    drop(server.application.restart_app(app, &[]).await);
                 }
             }
             Operation::RollBack => roll_back(server, number % 2 == 0).await,

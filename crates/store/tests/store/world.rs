@@ -109,6 +109,7 @@ pub(crate) fn new(app: AppId, name: &str) -> NewDeployment {
         force_build: false,
         pinned_sources: std::collections::BTreeMap::new(),
         cloned_from: None,
+        restarts: None,
         created_at: Timestamp::now(),
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         fleet::Fleet,
         history,
         replica::{News, Report},
+        room::rolled_out,
         switch,
     },
 };
@@ -81,7 +82,7 @@ impl Actor {
         );
         if let_in {
             let capacity = &self.platform.capacity;
-            promise.put(capacity.take_up(&capacity.rollout(row.id, &row.spec)));
+            promise.put(capacity.take_up(&capacity.rollout(row.id, &rolled_out(row))));
         }
         promise
     }
@@ -193,8 +194,12 @@ impl Actor {
         };
         let mut prepared = None;
         if current.fleet.is_none() {
-            let changes = self.changes(&current.row).await?;
-            let mut fleet = Fleet::prepare(&self.platform, &current.row, &changes).await?;
+            let row = Arc::clone(&current.row);
+            let changes = self.changes(&row).await?;
+            let mut fleet = self.prepare_fleet(&row, &changes).await?;
+            let Some(current) = &self.current else {
+                return Ok(());
+            };
             // After a restart: what was ready before it is taken up as such.
             for ready in &current.state.ready {
                 fleet.start(&self.platform, ready, &self.outbox, true).await?;
@@ -215,7 +220,33 @@ impl Actor {
             .as_ref()
             .map(|serving| (&*serving.row, &serving.fleet));
         switch::reserve_names(&self.platform, &current.row, serving).await?;
+        if fleet.keeps(component) {
+            // It runs already, and how it is has nothing to do with this restart.
+            let (deployment, component) = (current.row.id, component.to_owned());
+            self.post(deployment, Event::ComponentReady { component });
+            return Ok(());
+        }
         fleet.start(&self.platform, component, &self.outbox, false).await
+    }
+
+    /// What a restart does not renew stays with the fleet that serves, as long as that is the one that it restarts.
+    async fn prepare_fleet(
+        &mut self,
+        row: &DeploymentRow,
+        changes: &[String],
+    ) -> Result<Fleet, PlatformError> {
+        if row.restarts.is_some() && self.serving.is_none() {
+            self.serve_again().await;
+        }
+        let serving = self.serving.as_ref().map(|serving| serving.row.id);
+        if row.restarts.is_some() && serving.is_none() {
+            return Err(PlatformError::missing("the deployment that is restarted"));
+        }
+        let is_same = serving == row.previous;
+        Fleet::prepare(&self.platform, row, changes, |component| {
+            !is_same || row.renews(component)
+        })
+        .await
     }
 
     pub(super) async fn switch_routes(&mut self) -> Result<(), PlatformError> {
@@ -226,19 +257,23 @@ impl Actor {
         let Some(fleet) = &current.fleet else {
             return Ok(());
         };
-        let (plans, ready) = (fleet.plans().to_vec(), fleet.ready());
+        let (plans, mut ready) = (fleet.plans().to_vec(), fleet.ready());
+        if let Some(serving) = &self.serving {
+            ready.extend(serving.fleet.ready_for(fleet));
+        }
         self.carry_out(|effects| effects.switch_routes(plans, ready))
             .await
     }
 
     /// After a restart the instances are there already; their replicas are not.
     pub(super) async fn take_up_fleet(&mut self) -> Result<(), PlatformError> {
-        let Some(current) = &mut self.current else {
+        let Some(current) = self.current.as_ref().filter(|current| current.fleet.is_none()) else {
             return Ok(());
         };
-        if current.fleet.is_none() {
-            let mut fleet = Fleet::prepare(&self.platform, &current.row, &[]).await?;
-            fleet.start_all(&self.platform, &self.outbox, true).await?;
+        let row = Arc::clone(&current.row);
+        let mut fleet = self.prepare_fleet(&row, &[]).await?;
+        fleet.start_all(&self.platform, &self.outbox, true).await?;
+        if let Some(current) = &mut self.current {
             current.fleet = Some(fleet);
         }
         Ok(())

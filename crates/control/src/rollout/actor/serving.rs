@@ -45,7 +45,7 @@ impl Actor {
         let row = Arc::new(row.ok_or_else(|| PlatformError::missing(format!("deployment {active}")))?);
         self.platform.engine.ensure_network(self.app).await?;
         let changes = self.changes_since_previous(&row).await?;
-        let mut fleet = Fleet::prepare(&self.platform, &row, &changes).await?;
+        let mut fleet = Fleet::prepare(&self.platform, &row, &changes, |_| true).await?;
         fleet.start_all(&self.platform, &self.outbox, true).await?;
         self.serving = Some(Serving { row, fleet });
         Ok(())
@@ -141,7 +141,15 @@ impl Actor {
             fleet,
         });
         if let Some(mut previous) = previous {
-            self.retire_released(previous.row.id, &mut previous.fleet, StopReason::Replaced);
+            if self
+                .serving
+                .as_ref()
+                .is_some_and(|serving| serving.fleet.is_incomplete())
+            {
+                self.take_in_kept(&mut previous.fleet).await;
+            } else {
+                self.retire_released(previous.row.id, &mut previous.fleet, StopReason::Replaced);
+            }
             let event = Event::NewerActive { deployment: row.id };
             if let Err(error) = history::append(&self.platform.store, previous.row.id, &event).await {
                 tracing::error!(deployment = %previous.row.id, error = &error as &dyn std::error::Error, "could not note a successor");
@@ -150,6 +158,26 @@ impl Actor {
         // Reports that came while the switch went on are in by now.
         self.show_routes().await;
         self.retire_the_rest(StopReason::Replaced).await;
+    }
+
+    /// What a restart left as it was goes over from the fleet before; the store has it so already.
+    async fn take_in_kept(&mut self, previous: &mut Fleet) {
+        if let Some(stragglers) = previous.release() {
+            // The engine bounds how long a start may take; most of the time none is under way.
+            stragglers.over().await;
+        }
+        let Some(serving) = &mut self.serving else { return };
+        let taken_in = serving.fleet.take_in(&self.platform, &self.outbox).await;
+        let Err(error) = taken_in else { return };
+        tracing::error!(app = %self.app, error = &error as &dyn std::error::Error, "could not take kept instances in; will try again");
+        // They go on as they are, and are taken up with all others.
+        if let Some(stragglers) = self
+            .serving
+            .take()
+            .and_then(|mut serving| serving.fleet.release())
+        {
+            stragglers.over().await;
+        }
     }
 
     /// Drains and stops every instance that neither serves nor is about to.
