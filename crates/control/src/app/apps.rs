@@ -186,7 +186,8 @@ impl Application {
     }
 
     /// The spec as it would be accepted. For an app that is yet to be created its secrets stay as they were sent: they are nobody's yet, and
-    /// nothing is stored.
+    /// nothing is stored. For another they are sealed anew, also where they are what the app has already: who may only read could else find out
+    /// by guessing.
     pub(crate) async fn propose(&self, spec: &AppSpec, app: Option<AppId>) -> Result<Proposal, Refusal> {
         let before = match app {
             Some(app) => Some(self.app(app).await?.app),
@@ -195,7 +196,12 @@ impl Application {
         self.check(spec, app).await?;
         let taken = self.platform.store.app_by_name(&spec.name).await?;
         let (spec, lost) = match &before {
-            Some(before) => self.sealed_update(before, spec)?,
+            Some(before) => {
+                let sealed = self.platform.secrets.sealed(before.id, spec, None);
+                let sealed = sealed.map_err(Refusal::Spec)?;
+                let lost = mainstay_spec::losses(&before.spec, &sealed);
+                (sealed, lost)
+            }
             None => (spec.clone(), Vec::new()),
         };
         Ok(Proposal {
@@ -244,4 +250,56 @@ impl Application {
 
 fn new_deployment_id() -> DeploymentId {
     DeploymentId::from_uuid(uuid::Uuid::new_v4())
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_spec::{Sensitive, VariableType};
+    use mainstay_testkit::Place;
+
+    use super::*;
+    use crate::system::{Server, World};
+
+    fn spec(server: &Server<'_>, secret: &str) -> AppSpec {
+        let mut spec = server.world.good("1");
+        let variable = &mut spec.services[0].envs[0];
+        variable.r#type = Some(VariableType::Secret);
+        variable.value = secret.into();
+        spec
+    }
+
+    fn secret(spec: &AppSpec) -> &Sensitive {
+        &spec.services[0].envs[0].value
+    }
+
+    #[test]
+    fn a_proposal_does_not_tell_whether_a_guess_at_a_secret_is_right() {
+        let place = Place::claim();
+        let world = World::new(place.address(3).port(), 0);
+        let lived = world.live(async |server| {
+            let application = &server.application;
+            let created = application.create_app(&spec(server, "hunter2")).await;
+            let app = created.expect("nothing is wrong").view.app;
+            let propose = async |guess: &str| {
+                let proposed = application.propose(&spec(server, guess), Some(app.id)).await;
+                secret(&proposed.expect("nothing is wrong").spec).clone()
+            };
+            let guesses = [
+                propose("hunter2").await,
+                propose("hunter2").await,
+                propose("hunter3").await,
+            ];
+            assert!(guesses.iter().all(Sensitive::is_encrypted));
+            let known = secret(&app.spec);
+            assert!(
+                !guesses.contains(known),
+                "the right one is told by what the app's own spec has"
+            );
+            assert_ne!(guesses[0], guesses[1], "a guess is told by nothing");
+            // As downloaded, it is a proposal of the same.
+            let same = application.propose(&app.spec, Some(app.id)).await;
+            assert_eq!(same.expect("nothing is wrong").spec, app.spec);
+        });
+        assert!(lived.is_some(), "nothing kills this server");
+    }
 }

@@ -27,7 +27,7 @@ mod router;
 mod schedules;
 mod world;
 
-pub(crate) use world::World;
+pub(crate) use world::{Server, World};
 
 /// Whether every accident is to happen.
 fn is_long() -> bool {
