@@ -148,14 +148,35 @@ pub(crate) async fn open(
     query: OpenQuery,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
+    let session = begin(&application, opener, query).await?;
+    Ok(upgrade.on_upgrade(|socket| serve(socket, session)))
+}
+
+/// What cannot be noted is not begun: a console may do everything that the app may.
+async fn begin(
+    application: &Application,
+    opener: &Opener,
+    query: OpenQuery,
+) -> Result<ExecSession, ApiError> {
     let terminal = (!query.without_terminal).then_some(TERMINAL);
     let note = opened(&query, opener);
-    let session = application
-        .open_console(opener.instance, query.command.clone(), terminal)
-        .await?;
-    // What cannot be noted is not opened: a console may do everything that the app may.
     application.note_change(&note).await?;
-    Ok(upgrade.on_upgrade(|socket| serve(socket, session)))
+    let begun = application
+        .open_console(opener.instance, query.command, terminal)
+        .await;
+    match begun {
+        Ok(session) => Ok(session),
+        Err(refusal) => {
+            let refused = ApiError::from(refusal);
+            let failed = NewAuditEntry {
+                status: refused.status().as_u16(),
+                ..note
+            };
+            // That it was tried is noted already.
+            drop(application.note_change(&failed).await);
+            Err(refused)
+        }
+    }
 }
 
 async fn serve(socket: WebSocket, mut session: ExecSession) {
@@ -208,4 +229,58 @@ fn text(output: &ExecOutput) -> String {
         ExecOutput::Ended(Err(fault)) => json!({ "data": "", "exit_code": 126, "exec_fault": fault }),
     }
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_api::TokenScope;
+    use mainstay_testkit::Place;
+
+    use super::*;
+    use crate::{app::apps::Page, system::World};
+
+    #[test]
+    fn a_console_is_noted_before_it_is_begun() {
+        let place = Place::claim();
+        let world = World::new(place.address(3).port(), 0);
+        let lived = world.live(async |server| {
+            let application = &server.application;
+            let app = server.serving_app().await;
+            let instances = application.instances(app).await.expect("it serves");
+            let opener = Opener {
+                instance: instances[0].id,
+                app,
+                by: Access {
+                    token: "t".into(),
+                    name: "somebody".into(),
+                    scope: TokenScope::Write,
+                    app: None,
+                },
+                origin: "127.0.0.1".into(),
+            };
+            let noted = async || {
+                let page = Page { number: 1, size: 10 };
+                let (rows, _) = application.changes_noted(page).await.expect("nothing is wrong");
+                rows.iter().map(|row| row.entry.status).collect::<Vec<_>>()
+            };
+            world.calls_made();
+            world.refuse_next_commit();
+            assert!(begin(application, &opener, OpenQuery::default()).await.is_err());
+            assert!(world.has_refused(), "it was to be noted");
+            let calls = world.calls_made();
+            assert!(!calls.iter().any(|call| call == "exec"), "{calls:?}");
+            assert_eq!(noted().await, Vec::<u16>::new());
+
+            // This engine opens none.
+            assert!(begin(application, &opener, OpenQuery::default()).await.is_err());
+            let calls = world.calls_made();
+            assert!(calls.iter().any(|call| call == "exec"), "{calls:?}");
+            assert_eq!(
+                noted().await,
+                [500, 101],
+                "newest first: that it failed, and that it was tried"
+            );
+        });
+        assert!(lived.is_some(), "nothing kills this server");
+    }
 }

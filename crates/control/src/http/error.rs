@@ -31,6 +31,10 @@ impl ApiError {
         ErrorBody::new(id, message).into()
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.body.id.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
     pub(crate) fn not_found() -> Self {
         Self::new(
             ErrorId::NotFound,
@@ -53,7 +57,8 @@ impl ApiError {
     }
 
     pub(crate) fn too_many_requests() -> Self {
-        let message = "API rate limit exceeded: `ratelimit-reset` says from when on it can be asked again.";
+        let message =
+            "API rate limit exceeded: `retry-after` says in how many seconds it can be asked again.";
         Self::new(ErrorId::TooManyRequests, message)
     }
 
@@ -108,7 +113,7 @@ impl From<SpecErrors> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let request_id = uuid::Uuid::new_v4().to_string();
-        let status = StatusCode::from_u16(self.body.id.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = self.status();
         let header = [("x-request-id", request_id.clone())];
         let allow = self.allow.map(|methods| [(ALLOW, methods)]);
         let body = ErrorBody {

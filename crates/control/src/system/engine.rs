@@ -327,6 +327,7 @@ impl Engine for Machine {
     }
 
     async fn exec(&self, id: InstanceId, _request: ExecRequest) -> Result<ExecSession, EngineError> {
+        self.ask("exec", |_| ()).await?;
         Err(unknown(id))
     }
 

@@ -80,6 +80,11 @@ impl World {
         !self.commits.disarm()
     }
 
+    /// What was asked of the engine and the builder since the last look.
+    pub(crate) fn calls_made(&self) -> Vec<String> {
+        self.calls.disarm()
+    }
+
     /// `port` is that of its apps; several worlds may share one.
     pub(crate) fn new(port: u16, machine_number: u32) -> Self {
         let directory = in_memory();
@@ -129,6 +134,11 @@ impl World {
 
     pub(crate) fn with_requests_per_hour(mut self, requests: u64) -> Self {
         self.config.api.requests_per_hour = requests;
+        self
+    }
+
+    pub(crate) fn with_requests_per_minute(mut self, requests: u64) -> Self {
+        self.config.api.requests_per_minute = requests;
         self
     }
 
