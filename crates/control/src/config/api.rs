@@ -20,6 +20,8 @@ pub(crate) struct ApiConfig {
     pub names: Vec<String>,
     /// Of one token; and of an address that has none. 0: as many as they like.
     pub requests_per_hour: u64,
+    /// The same, so that nobody takes all of an hour at once.
+    pub requests_per_minute: u64,
 }
 
 /// When the API is encrypted.
@@ -64,6 +66,7 @@ impl Default for ApiConfig {
             key: None,
             names: Vec::new(),
             requests_per_hour: 100_000,
+            requests_per_minute: 10_000,
         }
     }
 }

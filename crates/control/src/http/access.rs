@@ -107,7 +107,7 @@ pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next
         None => Asker::Address(asked.origin),
     };
     let standing = guard.rate.count(&asker, now);
-    let within = standing.is_none_or(|standing| standing.within);
+    let within = standing.is_within();
     let admitted = if within {
         guard.admit(&asked, known.as_ref()).await
     } else {
@@ -134,10 +134,7 @@ pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next
             response
         }
     };
-    match standing {
-        Some(standing) => standing.tell(response, now),
-        None => response,
-    }
+    standing.tell(response, now)
 }
 
 /// What of a request decides; apart from its body, which no other task may look at.

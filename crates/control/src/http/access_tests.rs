@@ -229,6 +229,30 @@ fn who_asks_too_often_is_told_from_when_on_it_may_again() {
 }
 
 #[test]
+fn who_asks_too_often_within_a_minute_is_told_how_long_to_wait() {
+    let place = Place::claim();
+    let world = World::new(place.address(3).port(), 0).with_requests_per_minute(1);
+    let lived = world.live(async |server| {
+        let router = super::router(server.application.clone());
+        let mut told = Vec::new();
+        for _ in 0..2 {
+            let answer = answer(&router, &Method::GET, "/v2/apps", None).await;
+            let wait = answer.headers().get("retry-after").map(|value| {
+                let seconds = value.to_str().expect("text").parse::<u64>().expect("a number");
+                (1..=60).contains(&seconds)
+            });
+            assert!(
+                answer.headers().contains_key("ratelimit-remaining"),
+                "that of the hour"
+            );
+            told.push((answer.status().as_u16(), wait));
+        }
+        assert_eq!(told, [(401, None), (429, Some(true))]);
+    });
+    assert!(lived.is_some(), "nothing kills this server");
+}
+
+#[test]
 fn guesses_at_tokens_are_noted_and_do_not_fill_the_log() {
     let place = Place::claim();
     let world = World::new(place.address(3).port(), 0);

@@ -58,7 +58,7 @@ pub(crate) fn router(application: Application) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(
             Guard {
-                rate: Rate::new(application.platform.config.api.requests_per_hour),
+                rate: Rate::new(&application.platform.config.api),
                 application: application.clone(),
                 rules,
             },
