@@ -3,11 +3,13 @@
 use std::{fs, path::Path, time::Duration};
 
 use mainstay_diagnosis::{Cause, Code};
-use mainstay_e2e::{Folder, Platform, python_hello, wait_until};
+use mainstay_e2e::{Deployment, Folder, Platform, python_hello, wait_until};
 use serde_json::json;
 
 const RECOVERS_WITHIN: Duration = Duration::from_mins(1);
 const GOES_WITHIN: Duration = Duration::from_mins(1);
+/// A build, a start, and the restarts of an instance that fails.
+const STARTS_WITHIN: Duration = Duration::from_mins(4);
 /// As the database's server is called inside its instance.
 const SERVER: &str = "/usr/lib/postgresql/";
 
@@ -147,4 +149,89 @@ pub(crate) fn a_lost_volume_is_not_replaced_by_an_empty_one(platform: &mut Platf
     });
     assert!(healed, "{last:?}");
     platform.delete(APP);
+}
+
+/// Connects at its start, says so, and takes its time until it listens; without its database it ends.
+const SLOW_STARTER: &str = r#"import os
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import psycopg
+
+connection = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+print("connected: GREETING", flush=True)
+for _ in range(30):
+    connection.execute("SELECT 1")
+    time.sleep(0.1)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"GREETING\n")
+
+
+ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
+"#;
+
+fn slow_starter(app: &str, greeting: &str) -> Folder {
+    let patient = json!({ "period_seconds": 1, "timeout_seconds": 1, "failure_threshold": 50 });
+    with_database(app, greeting)
+        .with("requirements.txt", "psycopg[binary]==3.2.3\n")
+        .with("server.py", &SLOW_STARTER.replace("GREETING", greeting))
+        .setting("health_check", patient)
+}
+
+/// Once, and the deployment gets over it; again and again, and the deployment ends with what its database did.
+pub(crate) fn a_database_killed_in_mid_deploy_is_what_the_failure_is_put_to(platform: &mut Platform) {
+    const APP: &str = "starter";
+    platform.deploy_active(&slow_starter(APP, "version 1"));
+
+    platform.deploy_without_waiting(&slow_starter(APP, "version 2"));
+    await_start(platform, APP, "version 2");
+    platform.kill_apps(SERVER);
+    let ended = await_end(platform, APP, &|| {});
+    assert_eq!(ended.phase(), "ACTIVE", "{ended}");
+    platform.expect_page(APP, "/", "version 2");
+
+    platform.deploy_without_waiting(&slow_starter(APP, "version 3"));
+    await_start(platform, APP, "version 3");
+    let failed = await_end(platform, APP, &|| platform.kill_apps(SERVER));
+    assert_eq!(
+        (failed.code(), failed.cause()),
+        (Some(Code::DatabaseNotAvailable), Some(Cause::DatabaseServerEnded)),
+        "{failed}"
+    );
+    platform.expect_page(APP, "/", "version 2");
+    let healed = platform.deploy(&slow_starter(APP, "version 4"));
+    assert_eq!(healed.phase(), "ACTIVE", "{healed}");
+    platform.delete(APP);
+}
+
+/// Waits until an instance of that version had its database.
+fn await_start(platform: &Platform, app: &str, greeting: &str) {
+    let words = format!("connected: {greeting}");
+    let says = || {
+        let deployment = platform.newest_deployment(app);
+        platform.log(app, deployment.id(), "run").contains(&words)
+    };
+    assert!(
+        wait_until(STARTS_WITHIN, says),
+        "{}\n{}",
+        platform.newest_deployment(app),
+        platform.server_log()
+    );
+}
+
+/// The newest deployment once it is over; `meanwhile` is done at each look.
+fn await_end(platform: &Platform, app: &str, meanwhile: &dyn Fn()) -> Deployment {
+    let mut deployment = platform.newest_deployment(app);
+    let ended = wait_until(STARTS_WITHIN, || {
+        meanwhile();
+        deployment = platform.newest_deployment(app);
+        deployment.is_final()
+    });
+    assert!(ended, "{deployment}");
+    deployment
 }

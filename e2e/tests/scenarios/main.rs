@@ -87,6 +87,10 @@ const SCENARIOS: &[Scenario] = &[
         "a_lost_volume_is_not_replaced_by_an_empty_one",
         databases::a_lost_volume_is_not_replaced_by_an_empty_one,
     ),
+    (
+        "a_database_killed_in_mid_deploy_is_what_the_failure_is_put_to",
+        databases::a_database_killed_in_mid_deploy_is_what_the_failure_is_put_to,
+    ),
     ("redeploys_lose_no_request", load::redeploys_lose_no_request),
     (
         "apps_outlive_a_killed_server",
