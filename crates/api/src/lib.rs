@@ -6,6 +6,7 @@
 mod account;
 mod alert;
 mod app;
+mod app_database;
 mod bandwidth;
 mod cause;
 mod component;
@@ -33,6 +34,7 @@ mod wire;
 pub use account::*;
 pub use alert::*;
 pub use app::*;
+pub use app_database::*;
 pub use bandwidth::*;
 pub use cause::*;
 pub use component::*;

@@ -3,12 +3,12 @@
 use std::{path::Path, time::Duration};
 
 use mainstay_api::{
-    Alert, AlertDestinationsRequest, AlertResponse, AlertsResponse, App, AppResponse, AppsResponse,
-    AuditEntry, AuditResponse, CreateTokenRequest, Deployment, DeploymentResponse, DeploymentsResponse,
-    ErrorBody, Event, EventResponse, EventsResponse, ExecResponse, Instance, InstanceEvent,
-    InstanceEventsResponse, InstanceSize, InstanceSizeResponse, InstanceSizesResponse, InstancesResponse,
-    JobInvocation, JobInvocationResponse, JobInvocationsResponse, Limit, LimitsResponse, LogsResponse,
-    ProposeResponse, Region, RegionsResponse, RollbackValidationResponse, Token, TokenResponse,
+    Alert, AlertDestinationsRequest, AlertResponse, AlertsResponse, App, AppDatabase, AppDatabasesResponse,
+    AppResponse, AppsResponse, AuditEntry, AuditResponse, CreateTokenRequest, Deployment, DeploymentResponse,
+    DeploymentsResponse, ErrorBody, Event, EventResponse, EventsResponse, ExecResponse, Instance,
+    InstanceEvent, InstanceEventsResponse, InstanceSize, InstanceSizeResponse, InstanceSizesResponse,
+    InstancesResponse, JobInvocation, JobInvocationResponse, JobInvocationsResponse, Limit, LimitsResponse,
+    LogsResponse, ProposeResponse, Region, RegionsResponse, RollbackValidationResponse, Token, TokenResponse,
     TokensResponse, UpdateAppRequest,
 };
 use mainstay_spec::AppSpec;
@@ -153,6 +153,26 @@ impl Client {
         let path = format!("/v2/apps/{app}/restart");
         let answer: DeploymentResponse = self.send(Method::POST, &path, &body).await?;
         Ok(answer.deployment)
+    }
+
+    pub(crate) async fn app_databases(&self, app: &str) -> Result<Vec<AppDatabase>, CliError> {
+        let path = format!("/v2/mainstay/apps/{app}/databases");
+        let answer: AppDatabasesResponse = self.get(&path).await?;
+        Ok(answer.databases)
+    }
+
+    pub(crate) async fn delete_app_database(
+        &self,
+        app: &str,
+        name: &str,
+        with_data: bool,
+    ) -> Result<(), CliError> {
+        let path = format!(
+            "/v2/mainstay/apps/{app}/databases/{}?delete_data={with_data}",
+            escaped(name)
+        );
+        let _: Value = self.send(Method::DELETE, &path, &Value::Null).await?;
+        Ok(())
     }
 
     pub(crate) async fn tokens(&self) -> Result<Vec<Token>, CliError> {

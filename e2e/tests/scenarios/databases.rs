@@ -235,3 +235,51 @@ fn await_end(platform: &Platform, app: &str, meanwhile: &dyn Fn()) -> Deployment
     assert!(ended, "{deployment}");
     deployment
 }
+
+pub(crate) fn a_database_that_no_spec_names_is_deleted_alone(platform: &mut Platform) {
+    const APP: &str = "mover";
+    platform.deploy_active(&with_database(APP, "version 1"));
+    let log = platform.text(&["databases", "logs", "db", "--app", APP]);
+    assert!(
+        log.stdout.contains("ready to accept connections"),
+        "{}\n{}",
+        log.stdout,
+        log.stderr
+    );
+    let delete = |more: &[&str]| {
+        let command = ["databases", "delete", "db", "--app", APP];
+        platform.text(&[&command[..], more].concat())
+    };
+    let in_use = delete(&["--delete-data"]);
+    assert!(
+        !in_use.is_success() && in_use.stderr.contains("deploy one without it"),
+        "{}",
+        in_use.stderr
+    );
+    platform.deploy_active(&python_hello(APP, "version 2"));
+    let state = || {
+        let answer = platform.json(&["databases", "list", "--app", APP]);
+        let listed: serde_json::Value = serde_json::from_str(&answer.stdout).expect("a list");
+        let database = &listed[0];
+        (
+            database["state"].as_str().unwrap_or_default().to_owned(),
+            database["is_in_use"].as_bool().unwrap_or_default(),
+        )
+    };
+    assert!(
+        wait_until(GOES_WITHIN, || state() == ("stopped".to_owned(), false)),
+        "{:?}",
+        state()
+    );
+    let unconfirmed = delete(&[]);
+    assert!(
+        !unconfirmed.is_success() && unconfirmed.stderr.contains("--delete-data"),
+        "{}",
+        unconfirmed.stderr
+    );
+    assert_eq!(volumes(platform).len(), 1);
+    let _ = delete(&["--delete-data"]).expect_success("mainstay databases delete");
+    assert_eq!(volumes(platform), Vec::<std::path::PathBuf>::new());
+    platform.expect_page(APP, "/", "version 2");
+    platform.delete(APP);
+}

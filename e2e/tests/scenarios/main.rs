@@ -88,6 +88,10 @@ const SCENARIOS: &[Scenario] = &[
         databases::a_lost_volume_is_not_replaced_by_an_empty_one,
     ),
     (
+        "a_database_that_no_spec_names_is_deleted_alone",
+        databases::a_database_that_no_spec_names_is_deleted_alone,
+    ),
+    (
         "a_database_killed_in_mid_deploy_is_what_the_failure_is_put_to",
         databases::a_database_killed_in_mid_deploy_is_what_the_failure_is_put_to,
     ),

@@ -2,6 +2,7 @@
 
 mod as_doctl;
 mod auth;
+mod databases;
 mod manual;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use self::{
     as_doctl::{AsDoctl, InstanceSizes, Question, Tier},
     auth::{Auth, Login, Named},
+    databases::Databases,
     manual::{Manual, Shell},
 };
 
@@ -76,6 +78,9 @@ pub(crate) enum Command {
     /// App specs.
     #[command(subcommand)]
     Spec(Spec),
+    /// Databases that the platform runs for an app.
+    #[command(subcommand)]
+    Databases(Databases),
     /// API tokens.
     #[command(subcommand)]
     Tokens(Tokens),

@@ -51,6 +51,18 @@ pub(super) async fn of_run(
     show(client, output, app, &path, reading).await
 }
 
+/// The log of the server of an app's database.
+pub(super) async fn of_database(
+    client: &Client,
+    output: &Output,
+    app: &str,
+    name: &str,
+    reading: Reading,
+) -> Result<ExitCode, CliError> {
+    let path = format!("/components/{}/logs?type=RUN{}", escaped(name), reading.query());
+    show(client, output, app, &path, reading).await
+}
+
 async fn show(
     client: &Client,
     output: &Output,

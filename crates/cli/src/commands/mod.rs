@@ -3,6 +3,7 @@
 mod apps;
 mod as_doctl;
 mod auth;
+mod databases;
 mod deploy;
 mod deployments;
 mod exec;
@@ -42,6 +43,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCod
         Command::Exec(exec) => exec::exec(&client()?, exec).await,
         Command::Explain(explain) => explain::explain(client, output, explain).await,
         Command::Spec(spec) => spec::run(client, output, spec).await,
+        Command::Databases(databases) => databases::run(&client()?, output, databases).await,
         Command::Tokens(tokens) => tokens::run(&client()?, output, tokens).await,
         Command::Audit { count } => tokens::audit(&client()?, output, count).await,
         Command::Login(login) => auth::login(&given, output, &login).await,

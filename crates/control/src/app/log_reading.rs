@@ -85,6 +85,7 @@ impl Application {
         };
         if let Some(name) = &component
             && deployment.spec.component(name).is_none()
+            && !self.has_database(app, name).await?
         {
             return Err(Refusal::BadRequest(format!(
                 "deployment {} has no component {name:?}",
@@ -99,6 +100,12 @@ impl Application {
             follow,
             tail,
         })
+    }
+
+    /// Its server's log is read also when no spec names it any more.
+    async fn has_database(&self, app: AppId, name: &str) -> Result<bool, Refusal> {
+        let rows = self.platform.store.databases_of_app(app).await?;
+        Ok(rows.iter().any(|row| row.name == name))
     }
 
     async fn newest_deployment(&self, app: AppId) -> Result<DeploymentRow, Refusal> {
@@ -257,6 +264,7 @@ impl Reading {
             let place = place.map(|reader| Place::File(Box::new(reader)));
             self.add(&run.job, &format!("platform {log}"), place, None);
         }
+        self.find_database(row.app).await?;
         let all = self.instances(&row).await?;
         let shown = wanted(&all, self.wish.kind);
         let components = row.spec.components();
@@ -290,6 +298,20 @@ impl Reading {
                 after: None,
             };
             self.add(&instance.component, &instance.id.to_string(), Some(place), None);
+        }
+        Ok(())
+    }
+
+    /// The log of a database's server is read when it is asked for by name: it goes on beside the deployments.
+    async fn find_database(&mut self, app: AppId) -> Result<(), Refusal> {
+        let (LogKind::Run, Some(name)) = (self.wish.kind, self.wish.component.clone()) else {
+            return Ok(());
+        };
+        let rows = self.application.platform.store.databases_of_app(app).await?;
+        let named = rows.iter().find(|row| row.name == name);
+        if let Some(id) = named.and_then(|row| row.instance) {
+            let place = Place::Instance { id, after: None };
+            self.add(&name, &id.to_string(), Some(place), None);
         }
         Ok(())
     }

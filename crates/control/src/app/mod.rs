@@ -2,6 +2,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod apps;
+mod databases;
 pub(crate) mod deployments;
 pub(crate) mod exec;
 pub(crate) mod health;

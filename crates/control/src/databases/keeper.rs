@@ -166,7 +166,7 @@ async fn tend(
 }
 
 /// A deployment that serves, goes on or waits has it in its spec, or the app's own spec has. `None` when the app is being deleted.
-async fn is_wanted(platform: &Platform, row: &DatabaseRow) -> Result<Option<bool>, PlatformError> {
+pub(super) async fn is_wanted(platform: &Platform, row: &DatabaseRow) -> Result<Option<bool>, PlatformError> {
     let store = &platform.store;
     let Some(app) = store.app(row.app).await?.filter(|app| !app.deleting) else {
         return Ok(None);

@@ -9,11 +9,12 @@
 //!                     └──────────────────────────────────────┘
 //! ```
 //!
-//! A database that no spec names any more is stopped and keeps its volume. Data is deleted with the app only, and only if whoever deletes the
-//! app says so.
+//! A database that no spec names any more is stopped and keeps its volume. Data is deleted with the app, or alone once no spec names it, and only
+//! if whoever deletes says so.
 
 mod check;
 mod image;
+mod inventory;
 mod keeper;
 mod postgres;
 mod probe;
@@ -45,6 +46,7 @@ use tokio::sync::{Notify, watch};
 
 pub(crate) use self::{
     check::check,
+    inventory::{DatabaseView, NotDeleted, delete_unused, of_app},
     probe::{Asker, before_rollout, used_by},
     references::unresolved,
     session::Trouble,

@@ -8,6 +8,7 @@ mod apps;
 mod console;
 #[cfg(test)]
 mod contract_tests;
+mod databases;
 mod deployments;
 mod error;
 mod events;
