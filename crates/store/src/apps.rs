@@ -75,7 +75,7 @@ impl Store {
                 .fetch_all(&self.readers)
                 .await
                 .map_err(StoreError::during("list the apps"))?;
-        let total: i64 = sqlx::query_scalar("SELECT count(*) FROM apps WHERE deleting = 0")
+        let total: i64 = sqlx::query_scalar("SELECT listed FROM app_count WHERE only_row = 1")
             .fetch_one(&self.readers)
             .await
             .map_err(StoreError::during("count the apps"))?;

@@ -74,7 +74,9 @@ impl Store {
     }
 }
 
-fn read<S: DeserializeOwned, O: DeserializeOwned>(row: &SqliteRow) -> Result<BuildRow<S, O>, StoreError> {
+pub(crate) fn read<S: DeserializeOwned, O: DeserializeOwned>(
+    row: &SqliteRow,
+) -> Result<BuildRow<S, O>, StoreError> {
     let id: String = row.get("id");
     Ok(BuildRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,

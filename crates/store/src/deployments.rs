@@ -141,17 +141,7 @@ impl Store {
                 .map_err(StoreError::during(format!(
                     "read the events of deployment {deployment}"
                 )))?;
-        rows.iter()
-            .map(|row| {
-                let at = row
-                    .get::<&str, _>("at")
-                    .parse()
-                    .map_err(StoreError::damaged("event time", deployment))?;
-                let event: Event = serde_json::from_str(row.get("event"))
-                    .map_err(StoreError::damaged("event", deployment))?;
-                Ok(Recorded { at, event })
-            })
-            .collect()
+        rows.iter().map(|row| read_event(row, deployment)).collect()
     }
 
     pub async fn deployment(&self, id: DeploymentId) -> Result<Option<DeploymentRow>, StoreError> {
@@ -181,24 +171,28 @@ impl Store {
         offset: u64,
         limit: u64,
     ) -> Result<(Vec<DeploymentRow>, u64), StoreError> {
-        const WANTED: &str = "FROM deployments WHERE app = ?1 AND (?2 = '[]' OR cause_kind IN (SELECT value FROM json_each(?2)))";
         let kinds = serde_json::to_string(kinds).map_err(StoreError::damaged("kinds of causes", app))?;
-        let rows = format!("SELECT * {WANTED} ORDER BY number DESC LIMIT ?3 OFFSET ?4");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(rows))
-            .bind(app.to_string())
-            .bind(&kinds)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .fetch_all(&self.readers)
-            .await
-            .map_err(StoreError::during(format!("list the deployments of app {app}")))?;
-        let count = format!("SELECT count(*) {WANTED}");
-        let total: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count))
-            .bind(app.to_string())
-            .bind(&kinds)
-            .fetch_one(&self.readers)
-            .await
-            .map_err(StoreError::during(format!("count the deployments of app {app}")))?;
+        let rows = sqlx::query(
+            "SELECT * FROM deployments
+             WHERE app = ?1 AND (?2 = '[]' OR cause_kind IN (SELECT value FROM json_each(?2)))
+             ORDER BY number DESC LIMIT ?3 OFFSET ?4",
+        )
+        .bind(app.to_string())
+        .bind(&kinds)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(StoreError::during(format!("list the deployments of app {app}")))?;
+        let total: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM deployments
+             WHERE app = ?1 AND (?2 = '[]' OR cause_kind IN (SELECT value FROM json_each(?2)))",
+        )
+        .bind(app.to_string())
+        .bind(&kinds)
+        .fetch_one(&self.readers)
+        .await
+        .map_err(StoreError::during(format!("count the deployments of app {app}")))?;
         Ok((
             rows.iter().map(read).collect::<Result<_, _>>()?,
             u64::try_from(total).unwrap_or(0),
@@ -324,7 +318,17 @@ pub(crate) fn phase_text(phase: PhaseKind) -> String {
         .unwrap_or_default()
 }
 
-fn read(row: &SqliteRow) -> Result<DeploymentRow, StoreError> {
+pub(crate) fn read_event(row: &SqliteRow, deployment: DeploymentId) -> Result<Recorded, StoreError> {
+    let at = row
+        .get::<&str, _>("at")
+        .parse()
+        .map_err(StoreError::damaged("event time", deployment))?;
+    let event: Event =
+        serde_json::from_str(row.get("event")).map_err(StoreError::damaged("event", deployment))?;
+    Ok(Recorded { at, event })
+}
+
+pub(crate) fn read(row: &SqliteRow) -> Result<DeploymentRow, StoreError> {
     let id: String = row.get("id");
     Ok(DeploymentRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,

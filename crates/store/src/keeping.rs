@@ -157,7 +157,7 @@ impl Store {
     pub async fn forget_deployment(&self, deployment: DeploymentId) -> Result<bool, StoreError> {
         let deleted = sqlx::query(
             "DELETE FROM deployments WHERE id = ?1 AND settled = 1
-               AND NOT EXISTS (SELECT 1 FROM apps WHERE active_deployment = ?1)
+               AND NOT EXISTS (SELECT 1 FROM apps WHERE apps.id = deployments.app AND active_deployment = ?1)
                AND NOT EXISTS (SELECT 1 FROM instances WHERE deployment = ?1 AND removed = 0)",
         )
         .bind(deployment.to_string())

@@ -18,6 +18,9 @@ mod instances;
 mod invocations;
 mod keeping;
 mod limits;
+mod many;
+#[cfg(test)]
+mod plan_tests;
 mod reasons;
 mod running;
 mod schema;

@@ -74,7 +74,7 @@ impl Store {
     }
 }
 
-fn read(row: &SqliteRow, deployment: DeploymentId) -> Result<ReasonRow, StoreError> {
+pub(crate) fn read(row: &SqliteRow, deployment: DeploymentId) -> Result<ReasonRow, StoreError> {
     Ok(ReasonRow {
         deployment,
         component: row.get("component"),

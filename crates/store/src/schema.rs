@@ -214,6 +214,24 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE deployments ADD COLUMN restarts TEXT;
     ",
+    // A page of the apps, how many there are, and what goes with a deleted app or deployment, without looking at all there is.
+    "
+    CREATE INDEX apps_listed ON apps (created_at, id) WHERE deleting = 0;
+    CREATE INDEX instances_of_app ON instances (app);
+    CREATE INDEX job_invocations_of_deployment ON job_invocations (deployment);
+
+    CREATE TABLE app_count (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), listed INTEGER NOT NULL) STRICT;
+    INSERT INTO app_count SELECT 1, count(*) FROM apps WHERE deleting = 0;
+    CREATE TRIGGER app_listed AFTER INSERT ON apps WHEN new.deleting = 0 BEGIN
+        UPDATE app_count SET listed = listed + 1 WHERE only_row = 1;
+    END;
+    CREATE TRIGGER app_relisted AFTER UPDATE OF deleting ON apps WHEN new.deleting <> old.deleting BEGIN
+        UPDATE app_count SET listed = listed + old.deleting - new.deleting WHERE only_row = 1;
+    END;
+    CREATE TRIGGER app_gone AFTER DELETE ON apps WHEN old.deleting = 0 BEGIN
+        UPDATE app_count SET listed = listed - 1 WHERE only_row = 1;
+    END;
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

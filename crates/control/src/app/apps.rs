@@ -1,7 +1,8 @@
 //! Apps: create, read, update, delete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use mainstay_deploy::PhaseKind;
 use mainstay_spec::{
     AppSpec, SpecError,
     ids::{AppId, DeploymentId},
@@ -110,11 +111,7 @@ impl Application {
 
     pub(crate) async fn apps(&self, page: Page) -> Result<(Vec<AppView>, u64), Refusal> {
         let (rows, total) = self.platform.store.apps(page.offset(), page.size).await?;
-        let mut views = Vec::with_capacity(rows.len());
-        for app in rows {
-            views.push(self.view(app).await?);
-        }
-        Ok((views, total))
+        Ok((self.views(rows).await?, total))
     }
 
     /// Replaces the whole spec and deploys it. Components keep their commits unless told otherwise.
@@ -212,27 +209,35 @@ impl Application {
     }
 
     async fn view(&self, app: AppRow) -> Result<AppView, Refusal> {
-        let active = match app.active_deployment {
-            Some(id) => self.platform.store.deployment(id).await?,
-            None => None,
+        let views = self.views(vec![app]).await?;
+        views.into_iter().next().ok_or(Refusal::NotFound)
+    }
+
+    /// In the order of the rows, with two questions to the store however many there are.
+    async fn views(&self, apps: Vec<AppRow>) -> Result<Vec<AppView>, Refusal> {
+        let store = &self.platform.store;
+        let ids: Vec<AppId> = apps.iter().map(|app| app.id).collect();
+        let settled = |app: &AppRow| [app.active_deployment, app.pinned_deployment];
+        let settled: Vec<DeploymentId> = apps.iter().flat_map(settled).flatten().collect();
+        let settled = store.deployments_by_id(&settled).await?;
+        let settled: HashMap<DeploymentId, DeploymentRow> =
+            settled.into_iter().map(|row| (row.id, row)).collect();
+        let mut unsettled: HashMap<AppId, Vec<DeploymentRow>> = HashMap::new();
+        for row in store.unsettled_of_apps(&ids).await? {
+            unsettled.entry(row.app).or_default().push(row);
+        }
+        let found = |id: Option<DeploymentId>| settled.get(&id?).cloned();
+        let view = |app: AppRow| {
+            let unsettled = unsettled.remove(&app.id).unwrap_or_default();
+            AppView {
+                active: found(app.active_deployment),
+                pinned: found(app.pinned_deployment),
+                pending: unsettled.iter().rev().find(|row| waits(row)).cloned(),
+                in_progress: unsettled.into_iter().find(is_under_way),
+                app,
+            }
         };
-        let pinned = match app.pinned_deployment {
-            Some(id) => self.platform.store.deployment(id).await?,
-            None => None,
-        };
-        let unsettled = self.platform.store.unsettled_deployments(app.id).await?;
-        let waits = |row: &&DeploymentRow| row.phase == mainstay_deploy::PhaseKind::PendingBuild;
-        let pending = unsettled.iter().rev().find(waits).cloned();
-        // A failed one whose last jobs run is no longer under way.
-        let failing = |row: &&DeploymentRow| row.phase == mainstay_deploy::PhaseKind::Failing;
-        let in_progress = unsettled.iter().find(|row| !waits(row) && !failing(row)).cloned();
-        Ok(AppView {
-            app,
-            active,
-            pending,
-            in_progress,
-            pinned,
-        })
+        Ok(apps.into_iter().map(view).collect())
     }
 
     pub(crate) async fn deploy(&self, app: AppId, wish: Wish) -> Result<DeploymentId, Refusal> {
@@ -246,6 +251,15 @@ impl Application {
         answer(answered).await??;
         Ok(id)
     }
+}
+
+fn waits(row: &DeploymentRow) -> bool {
+    row.phase == PhaseKind::PendingBuild
+}
+
+/// A failed one whose last jobs run no longer is.
+fn is_under_way(row: &DeploymentRow) -> bool {
+    !waits(row) && row.phase != PhaseKind::Failing
 }
 
 fn new_deployment_id() -> DeploymentId {

@@ -1,6 +1,6 @@
 //! Deployments: create, read with progress, cancel, restart.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use mainstay_deploy::{Leaf, LeafName, LeafStatus, Recorded, leaves};
@@ -204,19 +204,34 @@ impl Application {
     }
 
     pub(crate) async fn deployment_view(&self, row: DeploymentRow) -> Result<DeploymentView, Refusal> {
+        let views = self.deployment_views(vec![row]).await?;
+        views.into_iter().next().ok_or(Refusal::NotFound)
+    }
+
+    /// In the order of the rows. However many there are, each kind of what is known of them is asked for once.
+    pub(crate) async fn deployment_views(
+        &self,
+        rows: Vec<DeploymentRow>,
+    ) -> Result<Vec<DeploymentView>, Refusal> {
         let store = &self.platform.store;
-        let events = store.events(row.id).await?;
-        let builds = builds_of(&self.platform, &row).await?;
-        let reasons = store.reasons(row.id).await?;
-        let mut leaves = leaves(&component_plans(&row), &events);
-        show_what_is_known(&mut leaves, &reasons);
-        Ok(DeploymentView {
-            row,
-            events,
-            leaves,
-            builds,
-            reasons,
-        })
+        let ids: Vec<DeploymentId> = rows.iter().map(|row| row.id).collect();
+        let mut events = store.events_of(&ids).await?;
+        let mut builds: HashMap<DeploymentId, Vec<BuildRow>> = store.builds_of(&ids).await?;
+        let mut reasons = store.reasons_of(&ids).await?;
+        let view = |row: DeploymentRow| {
+            let events = events.remove(&row.id).unwrap_or_default();
+            let reasons = reasons.remove(&row.id).unwrap_or_default();
+            let mut leaves = leaves(&component_plans(&row), &events);
+            show_what_is_known(&mut leaves, &reasons);
+            DeploymentView {
+                builds: builds.remove(&row.id).unwrap_or_default(),
+                row,
+                events,
+                leaves,
+                reasons,
+            }
+        };
+        Ok(rows.into_iter().map(view).collect())
     }
 
     /// Newest first; of all kinds of causes unless some are named.
@@ -232,11 +247,7 @@ impl Application {
             .store
             .deployments_of_kinds(app, kinds, page.offset(), page.size)
             .await?;
-        let mut views = Vec::with_capacity(rows.len());
-        for row in rows {
-            views.push(self.deployment_view(row).await?);
-        }
-        Ok((views, total))
+        Ok((self.deployment_views(rows).await?, total))
     }
 
     pub(crate) async fn cancel_deployment(

@@ -49,10 +49,7 @@ pub(crate) async fn list(
         Some(_) => (Vec::new(), 1),
         None => application.apps(page).await?,
     };
-    let mut apps = Vec::with_capacity(views.len());
-    for view in views {
-        apps.push(wire::app(&application, view).await?);
-    }
+    let apps = wire::apps(&application, views).await?;
     let links = query.links(&format!("{}/v2/apps", base_url(&headers)), total);
     Ok(Json(AppsResponse {
         apps,

@@ -1,5 +1,7 @@
 //! From the application's views to the API's objects.
 
+use std::collections::{HashMap, HashSet};
+
 use mainstay_api::{
     App, CauseDetails, Deployment, DeploymentComponent, Domain, Instance, InstanceComponentType,
     InstanceEventType, InstanceState, Phase, Progress, Reason, Region, Step, StepStatus, UserAction,
@@ -7,7 +9,7 @@ use mainstay_api::{
 };
 use mainstay_deploy::{Leaf, LeafName, LeafStatus, PhaseKind};
 use mainstay_diagnosis::facts::QuotaUnit;
-use mainstay_spec::{AppSpec, ComponentRef, JobKind, kind::ComponentKind};
+use mainstay_spec::{AppSpec, ComponentRef, JobKind, ids::DeploymentId, kind::ComponentKind};
 use mainstay_store::{DeploymentRow, InstanceEventRow, InstanceRow, ReasonRow, Use};
 
 use crate::{
@@ -17,17 +19,39 @@ use crate::{
         deployments::{DeploymentView, MANUAL_ROLLBACK, RESTARTED, REVERTED, SPEC_UPDATED},
     },
     capacity::Room,
+    config::Config,
 };
 
 /// Events that are shown with an instance.
 const RECENT_EVENTS: usize = 10;
 
 pub(crate) async fn app(application: &Application, view: AppView) -> Result<App, Refusal> {
+    let apps = apps(application, vec![view]).await?;
+    apps.into_iter().next().ok_or(Refusal::NotFound)
+}
+
+/// A page of them: what is known of their deployments is asked for once.
+pub(crate) async fn apps(application: &Application, views: Vec<AppView>) -> Result<Vec<App>, Refusal> {
+    let inlined = views.iter().flat_map(|view| {
+        let all = [&view.active, &view.in_progress, &view.pending, &view.pinned];
+        all.into_iter().flatten().cloned()
+    });
+    let mut seen = HashSet::new();
+    let rows: Vec<DeploymentRow> = inlined.filter(|row| seen.insert(row.id)).collect();
+    let known = application.deployment_views(rows).await?;
+    let known: HashMap<DeploymentId, Deployment> = known
+        .into_iter()
+        .map(|view| (view.row.id, deployment(view)))
+        .collect();
     let config = &application.platform.config;
-    let inline = async |row: Option<DeploymentRow>| match row {
-        Some(row) => Ok::<_, Refusal>(Some(deployment(application.deployment_view(row).await?))),
-        None => Ok(None),
-    };
+    Ok(views
+        .into_iter()
+        .map(|view| one_app(config, view, &known))
+        .collect())
+}
+
+fn one_app(config: &Config, view: AppView, known: &HashMap<DeploymentId, Deployment>) -> App {
+    let inline = |row: &Option<DeploymentRow>| known.get(&row.as_ref()?.id).cloned();
     let serving = view.active.as_ref().map(|row| &row.spec);
     let live_url = serving.map(|spec| config.app_url(spec)).unwrap_or_default();
     let domains = view.app.spec.domains.iter().map(domain).collect();
@@ -35,7 +59,7 @@ pub(crate) async fn app(application: &Application, view: AppView) -> Result<App,
         .into_iter()
         .flatten()
         .map(|row| row.created_at);
-    Ok(App {
+    App {
         id: view.app.id.to_string(),
         default_ingress: config.app_url(&AppSpec {
             domains: Vec::new(),
@@ -50,14 +74,14 @@ pub(crate) async fn app(application: &Application, view: AppView) -> Result<App,
         updated_at: Some(view.app.updated_at),
         last_deployment_created_at: created.max(),
         last_deployment_active_at: view.active.as_ref().map(|row| row.updated_at),
-        active_deployment: inline(view.active).await?,
-        in_progress_deployment: inline(view.in_progress).await?,
-        pending_deployment: inline(view.pending).await?,
-        pinned_deployment: inline(view.pinned).await?,
+        active_deployment: inline(&view.active),
+        in_progress_deployment: inline(&view.in_progress),
+        pending_deployment: inline(&view.pending),
+        pinned_deployment: inline(&view.pinned),
         domains,
         spec: view.app.spec,
         ..App::default()
-    })
+    }
 }
 
 pub(super) fn limit(used: Use) -> mainstay_api::Limit {

@@ -9,4 +9,5 @@ mod instance_events;
 mod invocations;
 mod keeping;
 mod limits;
+mod many;
 mod world;
