@@ -26,7 +26,7 @@ const USAGE: &str = "usage: ./x COMMAND
   test     install what is missing and run all tests (--cgroup2: the engine's, in qemu, on Debian's kernel with cgroup v2 alone)
   check    formatting, lints, dependencies, docs, house rules
   faults   deploy every fault of the suite for real; prints expected and got
-  bench    measure beside docker and nginx: start, unchanged, one-file, memory, router (--rounds N)
+  bench    measure beside docker and nginx: start, unchanged, one-file, memory, many, router (--rounds N)
 ";
 
 fn main() -> ExitCode {

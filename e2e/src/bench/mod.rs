@@ -13,6 +13,7 @@
 
 mod docker;
 mod interrupt;
+mod many;
 mod measure;
 mod memory;
 mod redeploy;
@@ -48,7 +49,7 @@ struct Section {
 }
 
 /// The last one wants the machine for itself.
-const SECTIONS: [Section; 5] = [
+const SECTIONS: [Section; 6] = [
     Section {
         name: "start",
         title: "An instance, from start to exit",
@@ -68,6 +69,11 @@ const SECTIONS: [Section; 5] = [
         name: "memory",
         title: "Memory",
         run: memory::run_section,
+    },
+    Section {
+        name: "many",
+        title: "Many apps against few",
+        run: many::run_section,
     },
     Section {
         name: "router",

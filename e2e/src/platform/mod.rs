@@ -361,6 +361,11 @@ impl Platform {
         self.setup.data_dir()
     }
 
+    /// Where the API listens.
+    pub(crate) fn api(&self) -> SocketAddr {
+        self.setup.api
+    }
+
     /// The API's base address.
     pub fn api_url(&self) -> String {
         let scheme = if self.setup.tls { "https" } else { "http" };
