@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use mainstay_diagnosis::facts::BuildFacts;
 use mainstay_spec::ids::{BuildId, DeploymentId};
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{Store, StoreError};
 
@@ -28,35 +28,12 @@ impl Store {
         &self,
         row: &BuildRow<S, O>,
     ) -> Result<(), StoreError> {
-        let text =
-            |value: Result<String, serde_json::Error>| value.map_err(StoreError::damaged("build", row.id));
-        let output = row
-            .output
-            .as_ref()
-            .map(serde_json::to_string)
-            .map(text)
-            .transpose()?;
-        let facts = row
-            .facts
-            .as_ref()
-            .map(serde_json::to_string)
-            .map(text)
-            .transpose()?;
-        sqlx::query(
-            "INSERT OR REPLACE INTO builds (id, deployment, component, source, output, facts, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(row.id.to_string())
-        .bind(row.deployment.to_string())
-        .bind(&row.component)
-        .bind(text(serde_json::to_string(&row.source))?)
-        .bind(output)
-        .bind(facts)
-        .bind(row.created_at.to_string())
-        .execute(&self.writer)
-        .await
-        .map_err(StoreError::during(format!("store build {}", row.id)))?;
-        Ok(())
+        let mut connection = self
+            .writer
+            .acquire()
+            .await
+            .map_err(StoreError::during(format!("store build {}", row.id)))?;
+        put(&mut connection, row).await
     }
 
     pub async fn builds<S: DeserializeOwned, O: DeserializeOwned>(
@@ -72,6 +49,40 @@ impl Store {
             )))?;
         rows.iter().map(read).collect()
     }
+}
+
+pub(crate) async fn put<S: Serialize, O: Serialize>(
+    connection: &mut SqliteConnection,
+    row: &BuildRow<S, O>,
+) -> Result<(), StoreError> {
+    let text = |value: Result<String, serde_json::Error>| value.map_err(StoreError::damaged("build", row.id));
+    let output = row
+        .output
+        .as_ref()
+        .map(serde_json::to_string)
+        .map(text)
+        .transpose()?;
+    let facts = row
+        .facts
+        .as_ref()
+        .map(serde_json::to_string)
+        .map(text)
+        .transpose()?;
+    sqlx::query(
+        "INSERT OR REPLACE INTO builds (id, deployment, component, source, output, facts, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(row.id.to_string())
+    .bind(row.deployment.to_string())
+    .bind(&row.component)
+    .bind(text(serde_json::to_string(&row.source))?)
+    .bind(output)
+    .bind(facts)
+    .bind(row.created_at.to_string())
+    .execute(connection)
+    .await
+    .map_err(StoreError::during(format!("store build {}", row.id)))?;
+    Ok(())
 }
 
 pub(crate) fn read<S: DeserializeOwned, O: DeserializeOwned>(

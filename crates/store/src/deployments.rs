@@ -8,9 +8,13 @@ use mainstay_spec::{
     AppSpec,
     ids::{AppId, DeploymentId},
 };
+use serde::Serialize;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{Store, StoreError, builds::optional};
+use crate::{
+    BuildRow, Store, StoreError,
+    builds::{self, optional},
+};
 
 #[derive(Debug, Clone)]
 pub struct NewDeployment {
@@ -75,6 +79,21 @@ impl Store {
         phase: PhaseKind,
         settled: bool,
     ) -> Result<(), StoreError> {
+        let builds: [BuildRow<(), ()>; 0] = [];
+        self.append_event_with(deployment, sequence, recorded, phase, settled, &builds)
+            .await
+    }
+
+    /// The same with what the event tells of builds, in one transaction.
+    pub async fn append_event_with<S: Serialize, O: Serialize>(
+        &self,
+        deployment: DeploymentId,
+        sequence: u64,
+        recorded: &Recorded,
+        phase: PhaseKind,
+        settled: bool,
+        builds: &[BuildRow<S, O>],
+    ) -> Result<(), StoreError> {
         let operation = || format!("append event {sequence} of deployment {deployment}");
         let event =
             serde_json::to_string(&recorded.event).map_err(StoreError::damaged("event", deployment))?;
@@ -124,6 +143,9 @@ impl Store {
                 .execute(&mut *transaction)
                 .await
                 .map_err(StoreError::during(operation()))?;
+        }
+        for build in builds {
+            builds::put(&mut transaction, build).await?;
         }
         transaction
             .commit()

@@ -18,7 +18,7 @@ use mainstay_store::{DeploymentRow, ReasonRow};
 use super::{
     build_queue::{Slot, Turn},
     clones,
-    effects::{Effects, Obstacle},
+    effects::{Effects, Obstacle, Outcome},
     evidence::reason_of,
     instance_plan::{InstancePlan, PlanInputs},
 };
@@ -35,42 +35,63 @@ pub(crate) type BuildRow = mainstay_store::BuildRow<ResolvedSource, BuildOutput>
 /// Lines of the build log that travel with a reason.
 const LOG_TAIL_LINES: usize = 50;
 
-/// Pins every component's source to a commit or digest, and notes it.
-pub(crate) async fn resolve_sources(effects: &Effects) -> Result<Event, Obstacle> {
+/// Pins every component's source to a commit or digest. What is the same source for several components is asked once, and is the same
+/// commit for all of them.
+pub(crate) async fn resolve_sources(effects: &Effects) -> Result<Outcome, Obstacle> {
     let spec = &effects.opened_spec()?;
     if let Some(facts) = databases::unresolved(spec, &effects.changes) {
         return Err(effects.refused(&facts.component, reason_of(&facts)));
     }
     // First: they get ready while the components are built.
     databases::ensure(&effects.platform, effects.deployment.app, spec).await?;
-    let known = builds_of(&effects.platform, &effects.deployment).await?;
-    for component in spec.components() {
-        if component.kind() == ComponentKind::Database {
-            continue;
+    let mut builds = Vec::new();
+    if let Err(obstacle) = resolve_components(effects, spec, &mut builds).await {
+        // What the others would have been built from is worth knowing.
+        for row in &builds {
+            effects.platform.store.put_build(row).await?;
         }
-        if known.iter().any(|row| row.component == component.name()) {
+        return Err(obstacle);
+    }
+    Ok(Outcome {
+        event: Event::SourcesResolved,
+        builds,
+    })
+}
+
+async fn resolve_components(
+    effects: &Effects,
+    spec: &OpenedSpec,
+    builds: &mut Vec<BuildRow>,
+) -> Result<(), Obstacle> {
+    let known = builds_of(&effects.platform, &effects.deployment).await?;
+    let mut resolved = Vec::new();
+    for component in spec.components() {
+        let is_known = known.iter().any(|row| row.component == component.name());
+        if is_known || component.kind() == ComponentKind::Database {
             continue;
         }
         if let Some(row) = clones::of(effects, component.name()).await? {
-            effects.platform.store.put_build(&row).await?;
+            builds.push(row);
             continue;
         }
-        let source = resolve(effects, component).await?;
-        let row = BuildRow {
+        builds.push(BuildRow {
             id: BuildId::from_uuid(uuid::Uuid::new_v4()),
             deployment: effects.deployment.id,
             component: component.name().to_owned(),
-            source,
+            source: resolve(effects, component, &mut resolved).await?,
             output: None,
             facts: None,
             created_at: Timestamp::now(),
-        };
-        effects.platform.store.put_build(&row).await?;
+        });
     }
-    Ok(Event::SourcesResolved)
+    Ok(())
 }
 
-async fn resolve(effects: &Effects, component: ComponentRef<'_>) -> Result<ResolvedSource, Obstacle> {
+async fn resolve(
+    effects: &Effects,
+    component: ComponentRef<'_>,
+    resolved: &mut Vec<(Source, ResolvedSource)>,
+) -> Result<ResolvedSource, Obstacle> {
     let started_at = Timestamp::now();
     let refuse = |fault: BuildFault| {
         let facts = fault_facts(effects, component, started_at, fault);
@@ -84,7 +105,12 @@ async fn resolve(effects: &Effects, component: ComponentRef<'_>) -> Result<Resol
             revision: revision.clone(),
         });
     }
-    effects.platform.builder.resolve(&source).await.map_err(refuse)
+    if let Some((_, same)) = resolved.iter().find(|(other, _)| *other == source) {
+        return Ok(same.clone());
+    }
+    let answer = effects.platform.builder.resolve(&source).await.map_err(refuse)?;
+    resolved.push((source, answer.clone()));
+    Ok(answer)
 }
 
 fn source(platform: &Platform, component: ComponentRef<'_>) -> Result<Source, BuildFault> {
@@ -137,7 +163,7 @@ fn with_credentials(mut resolved: ResolvedSource, component: ComponentRef<'_>) -
 }
 
 /// Builds one component, or finds that there is nothing to do.
-pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Event, Obstacle> {
+pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Outcome, Obstacle> {
     let platform = &effects.platform;
     let deployment = &effects.deployment;
     let spec = effects.opened_spec()?;
@@ -151,10 +177,11 @@ pub(crate) async fn build(effects: &Effects, component: &str) -> Result<Event, O
         .ok_or_else(|| PlatformError::missing(format!("component {component} of the spec")))?;
     if deployment.cloned_from.is_some() && row.output.is_some() {
         let note = clones::note(effects, &row, written)?;
-        return Ok(Event::BuildFinished {
+        let finished = Event::BuildFinished {
             component: row.component,
             note,
-        });
+        };
+        return Ok(finished.into());
     }
     let _slot = wait_for_slot(effects, written, row.created_at).await?;
     let _room = effects.make_room_to_build(written).await?;
@@ -239,7 +266,7 @@ async fn conclude(
     component: ComponentRef<'_>,
     mut report: BuildReport,
     log: &BuildLogFile,
-) -> Result<Event, Obstacle> {
+) -> Result<Outcome, Obstacle> {
     report.facts.run_time_variables = bindings::run_time_only(spec, component);
     let facts = wrap(effects, component, report.facts.clone(), log.tail(LOG_TAIL_LINES));
     let reason = diagnose(&facts).into_reason();
@@ -249,15 +276,21 @@ async fn conclude(
     }
     row.facts = Some(report.facts);
     row.output = report.output;
+    if row.output.is_some() {
+        let event = Event::BuildFinished {
+            component: row.component.clone(),
+            note: reason,
+        };
+        return Ok(Outcome {
+            event,
+            builds: vec![row],
+        });
+    }
     effects.platform.store.put_build(&row).await?;
-    match (&row.output, reason) {
-        (Some(_), note) => Ok(Event::BuildFinished {
-            component: row.component,
-            note,
-        }),
-        (None, Some(reason)) => Err(Obstacle::failed(&row.component, reason)),
-        (None, None) if effects.is_over() => Err(Obstacle::CalledOff),
-        (None, None) => Err(PlatformError::missing("the outcome of a build").into()),
+    match reason {
+        Some(reason) => Err(Obstacle::failed(&row.component, reason)),
+        None if effects.is_over() => Err(Obstacle::CalledOff),
+        None => Err(PlatformError::missing("the outcome of a build").into()),
     }
 }
 

@@ -9,7 +9,12 @@ use mainstay_spec::kind::ComponentKind;
 use mainstay_store::DeploymentRow;
 use tokio::sync::watch;
 
-use super::{builds, evidence, instance_plan::InstancePlan, switch};
+use super::{
+    builds::{self, BuildRow},
+    evidence,
+    instance_plan::InstancePlan,
+    switch,
+};
 use crate::{
     capacity::Promise,
     databases,
@@ -32,6 +37,23 @@ pub(crate) struct Effects {
     pub changes: Arc<[String]>,
     /// What its rollout was promised of the machine.
     pub room: Promise,
+}
+
+/// What became of an effect.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub event: Event,
+    /// Stored with the event: whoever acts on it finds them.
+    pub builds: Vec<BuildRow>,
+}
+
+impl From<Event> for Outcome {
+    fn from(event: Event) -> Self {
+        Self {
+            event,
+            builds: Vec::new(),
+        }
+    }
 }
 
 /// Why an effect did not do what was asked.
@@ -67,17 +89,17 @@ impl Obstacle {
 }
 
 impl Effects {
-    pub(crate) async fn resolve_sources(self) -> Option<Event> {
+    pub(crate) async fn resolve_sources(self) -> Option<Outcome> {
         self.carry_out("finding the sources", None, || builds::resolve_sources(&self))
             .await
     }
 
-    pub(crate) async fn build(self, component: String) -> Option<Event> {
+    pub(crate) async fn build(self, component: String) -> Option<Outcome> {
         self.carry_out("building", Some(&component), || builds::build(&self, &component))
             .await
     }
 
-    pub(crate) async fn preflight(self) -> Option<Event> {
+    pub(crate) async fn preflight(self) -> Option<Outcome> {
         self.carry_out("checking the commands", None, || self.check_commands())
             .await
     }
@@ -86,7 +108,7 @@ impl Effects {
         self,
         plans: Vec<Arc<InstancePlan>>,
         ready: switch::ReadyInstances,
-    ) -> Option<Event> {
+    ) -> Option<Outcome> {
         self.carry_out("switching the routes", None, || {
             switch::switch(&self, &plans, &ready)
         })
@@ -99,23 +121,23 @@ impl Effects {
         operation: &str,
         component: Option<&str>,
         work: impl Fn() -> F,
-    ) -> Option<Event>
+    ) -> Option<Outcome>
     where
-        F: Future<Output = Result<Event, Obstacle>>,
+        F: Future<Output = Result<Outcome, Obstacle>>,
     {
         let mut attempt = 1;
         let mut pause = PAUSE_FIRST;
         loop {
             let error = match work().await {
-                Ok(event) => return Some(event),
-                Err(Obstacle::Failed(failure)) => return Some(Event::ComponentFailed { failure }),
+                Ok(outcome) => return Some(outcome),
+                Err(Obstacle::Failed(failure)) => return Some(Event::ComponentFailed { failure }.into()),
                 Err(Obstacle::CalledOff) => return None,
                 Err(Obstacle::Platform(_)) if self.is_over() => return None,
                 Err(Obstacle::Platform(error)) => error,
             };
             if attempt >= ATTEMPTS {
                 let failure = self.internal(operation, component, &error, attempt);
-                return Some(Event::ComponentFailed { failure });
+                return Some(Event::ComponentFailed { failure }.into());
             }
             tracing::warn!(deployment = %self.deployment.id, operation, attempt, error = &error as &dyn std::error::Error, "will try again");
             attempt += 1;
@@ -185,7 +207,7 @@ impl Effects {
     }
 
     /// Refuses a doomed deployment before anything changes.
-    async fn check_commands(&self) -> Result<Event, Obstacle> {
+    async fn check_commands(&self) -> Result<Outcome, Obstacle> {
         self.platform
             .engine
             .ensure_network(self.deployment.app)
@@ -211,6 +233,6 @@ impl Effects {
                 }
             }
         }
-        Ok(Event::PreflightPassed)
+        Ok(Event::PreflightPassed.into())
     }
 }

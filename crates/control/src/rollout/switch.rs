@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::{
     builds,
-    effects::{Effects, Obstacle},
+    effects::{Effects, Obstacle, Outcome},
     evidence::{Evidence, History},
     fleet::Fleet,
     instance_plan::InstancePlan,
@@ -46,7 +46,7 @@ pub(crate) async fn switch(
     effects: &Effects,
     plans: &[Arc<InstancePlan>],
     ready: &ReadyInstances,
-) -> Result<Event, Obstacle> {
+) -> Result<Outcome, Obstacle> {
     let platform = &effects.platform;
     let hosts = hosts(platform, &effects.deployment, ready, &HashMap::new()).await?;
     let candidate = match hosts.first() {
@@ -69,7 +69,7 @@ pub(crate) async fn switch(
     // Neither waits for the other, and neither is cut off by the other's failure: each leads from instances that answer to such.
     let (promoted, announced) = tokio::join!(visitors, announce(platform, &effects.deployment, ready));
     promoted.and(announced)?;
-    Ok(Event::RoutesSwitched)
+    Ok(Event::RoutesSwitched.into())
 }
 
 /// The hosts of the app with its ready instances behind them.

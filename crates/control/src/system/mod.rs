@@ -25,6 +25,7 @@ mod restarts;
 mod rollbacks;
 mod router;
 mod schedules;
+mod sources;
 mod world;
 
 pub(crate) use world::{Server, World};

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 use mainstay_deploy::{Event, PhaseKind, Recorded};
+use mainstay_spec::ids::BuildId;
+use mainstay_store::BuildRow;
 
 use crate::world::World;
 
@@ -42,6 +44,37 @@ async fn the_second_of_two_writers_is_refused_and_changes_nothing() {
     assert_eq!(world.store.events(deployment).await.unwrap(), [first]);
     let row = world.store.deployment(deployment).await.unwrap().unwrap();
     assert_eq!(row.phase, PhaseKind::Initializing);
+}
+
+#[tokio::test]
+async fn what_an_event_tells_of_builds_is_stored_with_it_or_not_at_all() {
+    let world = World::new().await;
+    let (_, deployment) = world.app("shop").await;
+    let build = |component: &str| BuildRow {
+        id: BuildId::from_uuid(uuid::Uuid::new_v4()),
+        deployment,
+        component: component.to_owned(),
+        source: "commit".to_owned(),
+        output: None::<String>,
+        facts: None,
+        created_at: Timestamp::now(),
+    };
+    let append = async |event, builds: &[_]| {
+        let phase = PhaseKind::Initializing;
+        let store = &world.store;
+        store
+            .append_event_with(deployment, 0, &recorded(event), phase, false, builds)
+            .await
+    };
+    append(Event::TurnCame, &[build("api"), build("web")])
+        .await
+        .unwrap();
+    append(Event::SourcesResolved, &[build("late")])
+        .await
+        .unwrap_err();
+    let stored: Vec<BuildRow<String, String>> = world.store.builds(deployment).await.unwrap();
+    let components: Vec<&str> = stored.iter().map(|row| row.component.as_str()).collect();
+    assert_eq!(components, ["api", "web"]);
 }
 
 #[tokio::test]

@@ -14,7 +14,8 @@ use crate::{
     capacity::Promise,
     platform::{Platform, PlatformError},
     rollout::{
-        effects::Effects,
+        builds::BuildRow,
+        effects::{Effects, Outcome},
         fleet::Fleet,
         history,
         replica::{News, Report},
@@ -88,12 +89,14 @@ impl Actor {
     }
 
     /// Decides, commits, then acts.
-    pub(super) async fn advance(&mut self, event: Event) {
+    pub(super) async fn advance(&mut self, outcome: impl Into<Outcome>) {
+        let Outcome { event, builds } = outcome.into();
         let Some(current) = &mut self.current else { return };
         let (next, effects) = match step(&current.state, &event) {
             Ok(decided) => decided,
             Err(illegal) => {
                 tracing::error!(deployment = %current.row.id, %illegal, "ignored an event");
+                keep_late(&self.platform, &builds).await;
                 return;
             }
         };
@@ -101,7 +104,7 @@ impl Actor {
             at: Timestamp::now(),
             event,
         };
-        commit(&self.platform, current.row.id, current.sequence, &recorded, &next).await;
+        commit(&self.platform, current, &recorded, &next, &builds).await;
         if let Event::ComponentFailed { failure } = &recorded.event {
             note_stored(current.row.id, failure.component.as_deref(), &failure.reason);
         }
@@ -153,7 +156,7 @@ impl Actor {
 
     pub(super) async fn carry_out<F>(&mut self, work: impl FnOnce(Effects) -> F) -> Result<(), PlatformError>
     where
-        F: Future<Output = Option<Event>> + Send + 'static,
+        F: Future<Output = Option<Outcome>> + Send + 'static,
     {
         let Some(current) = &self.current else {
             return Ok(());
@@ -164,8 +167,8 @@ impl Actor {
         let outbox = self.outbox.clone();
         // Builds clean up after themselves when the deployment is over: they outlive it, and the app's actor.
         self.platform.tasks.spawn(async move {
-            if let Some(event) = future.await {
-                drop(outbox.send((id, Message::Event(event))).await);
+            if let Some(outcome) = future.await {
+                drop(outbox.send((id, Message::Outcome(outcome))).await);
             }
         });
         Ok(())
@@ -296,7 +299,7 @@ impl Actor {
         let outbox = self.outbox.clone();
         self.platform
             .tasks
-            .spawn(async move { drop(outbox.send((deployment, Message::Event(event))).await) });
+            .spawn(async move { drop(outbox.send((deployment, Message::Outcome(event.into()))).await) });
     }
 
     pub(super) async fn hear_new_instance(&mut self, report: Report) {
@@ -405,16 +408,16 @@ impl Actor {
 /// Nothing may happen that is not on disk: a store that refuses is asked again until it takes the event.
 async fn commit(
     platform: &Platform,
-    deployment: DeploymentId,
-    sequence: u64,
+    current: &Current,
     recorded: &Recorded,
     next: &State,
+    builds: &[BuildRow],
 ) {
+    let (deployment, phase, settled) = (current.row.id, next.phase.kind(), next.phase.is_settled());
     loop {
-        let settled = next.phase.is_settled();
         let appended = platform
             .store
-            .append_event(deployment, sequence, recorded, next.phase.kind(), settled)
+            .append_event_with(deployment, current.sequence, recorded, phase, settled, builds)
             .await;
         match appended {
             Ok(()) => return,
@@ -422,6 +425,15 @@ async fn commit(
                 tracing::error!(%deployment, error = &error as &dyn std::error::Error, "could not store an event; will try again");
                 tokio::time::sleep(STORE_PAUSE).await;
             }
+        }
+    }
+}
+
+/// Of a deployment that went on, or ended, without them: nobody acts on them, and they still tell what was done.
+pub(super) async fn keep_late(platform: &Platform, builds: &[BuildRow]) {
+    for row in builds {
+        if let Err(error) = platform.store.put_build(row).await {
+            tracing::debug!(build = %row.id, error = &error as &dyn std::error::Error, "a late build could not be stored");
         }
     }
 }

@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use mainstay_deploy::Event;
 use mainstay_diagnosis::facts::StopReason;
 use mainstay_spec::ids::{AppId, DeploymentId, InstanceId, InvocationId};
 use mainstay_store::{AppChange, DeploymentRow, NewDeployment};
@@ -24,8 +23,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::{current::Current, jobs::Running, schedules::Timetable, serving::Serving};
+use self::{
+    current::{Current, keep_late},
+    jobs::Running,
+    schedules::Timetable,
+    serving::Serving,
+};
 use super::{
+    effects::Outcome,
     jobs::{JobRefusal, JobReport},
     replica::Report,
 };
@@ -76,7 +81,7 @@ pub(crate) enum Command {
 /// News from the tasks of a deployment.
 #[derive(Debug)]
 pub(crate) enum Message {
-    Event(Event),
+    Outcome(Outcome),
     Report(Report),
     Job(JobReport),
 }
@@ -194,11 +199,15 @@ impl Actor {
             .as_ref()
             .is_some_and(|current| current.row.id == deployment);
         match message {
-            Message::Event(event) if of_current => self.advance(self.explained(event)).await,
+            Message::Outcome(outcome) if of_current => {
+                let event = self.explained(outcome.event);
+                self.advance(Outcome { event, ..outcome }).await;
+            }
             Message::Report(report) if of_current => self.hear_new_instance(report).await,
             Message::Report(report) if self.serves(deployment) => self.hear_serving_instance(report).await,
             Message::Job(report) => self.hear_job(deployment, report).await,
-            Message::Event(_) | Message::Report(_) => {}
+            Message::Outcome(outcome) => keep_late(&self.platform, &outcome.builds).await,
+            Message::Report(_) => {}
         }
     }
 
