@@ -10,6 +10,7 @@
 mod bundle;
 mod create;
 mod detach;
+mod gate;
 mod runtime;
 mod start;
 mod system;

@@ -15,7 +15,10 @@ use rustix::{
 };
 use serde::Deserialize;
 
-use crate::system;
+use crate::{gate, system};
+
+/// Where runc's first process waits to be started, in the directory of the container's state.
+const GATE: &str = "exec.fifo";
 
 /// No call of the runtime that the shim waits for may take longer.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -89,7 +92,13 @@ impl Runtime {
     }
 
     /// Lets the created container execute its process.
+    ///
+    /// runc's own `start` does no more than to read a byte from the fifo at which the container's first process waits, and to remove it; a
+    /// process of its own for that costs a fifth of a start. A runtime that does not wait there is asked in the usual way.
     pub(crate) fn start(&self) -> Result<(), RuntimeError> {
+        if let Ok(true) = gate::open(&self.state_dir.join(&self.container_id).join(GATE)) {
+            return Ok(());
+        }
         let mut command = self.command();
         command.args(["start", &self.container_id]).stdin(Stdio::null());
         self.run("start", command)
