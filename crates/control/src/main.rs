@@ -12,6 +12,7 @@ mod capacity;
 mod clock;
 mod config;
 mod databases;
+mod heap;
 mod http;
 mod keep;
 mod listen;
@@ -59,6 +60,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    heap::keep_small();
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("MAINSTAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()

@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashSet,
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -16,6 +17,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::timeout,
 };
+use walkdir::WalkDir;
 
 use crate::{
     app::Application,
@@ -37,6 +39,8 @@ use crate::{
     tasks::{Stage, Tasks},
 };
 
+/// What the rooms have in the directory for running things.
+const RUN_ROOMS: [&str; 3] = ["dockerfile", "engine", "router"];
 /// The router is looked after this often.
 const ROUTER_LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Open answers may take this long to end when the server stops.
@@ -206,13 +210,35 @@ pub(crate) async fn down(config: Config) -> Result<(), ServerError> {
         removed.map_err(PlatformError::from)?;
     }
     platform.store.close().await;
+    remove_run_dir(&platform.config.run_dir);
     Ok(())
+}
+
+/// Sockets, settings and the empty directories of what ran; all else in there is somebody else's. What is still mounted below it, against
+/// all expectation, is left alone.
+fn remove_run_dir(run_dir: &Path) {
+    for room in RUN_ROOMS {
+        let entries = WalkDir::new(run_dir.join(room))
+            .same_file_system(true)
+            .contents_first(true);
+        for entry in entries.into_iter().filter_map(Result::ok) {
+            let removed = if entry.file_type().is_dir() {
+                fs::remove_dir(entry.path())
+            } else {
+                fs::remove_file(entry.path())
+            };
+            if let Err(error) = removed {
+                tracing::warn!(path = %entry.path().display(), %error, "could not be removed");
+            }
+        }
+    }
+    // Succeeds when it is empty.
+    let _ = fs::remove_dir(run_dir);
 }
 
 fn lock(config: &Config) -> Result<File, ServerError> {
     for directory in [&config.data_dir, &config.run_dir, &config.uploads_dir()] {
-        std::fs::create_dir_all(directory)
-            .map_err(ServerError::io(format!("create {}", directory.display())))?;
+        fs::create_dir_all(directory).map_err(ServerError::io(format!("create {}", directory.display())))?;
     }
     let path = config.data_dir.join("server.lock");
     let file = File::create(&path).map_err(ServerError::io(format!("create {}", path.display())))?;
@@ -241,7 +267,7 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
     let authority = databases::directory(&config.data_dir).join("authority");
     let authority = Authority::open(&authority, databases::AUTHORITY).map_err(PlatformError::from)?;
     let router_dir = config.run_dir.join("router");
-    std::fs::create_dir_all(&router_dir).map_err(ServerError::io("create the router's directory"))?;
+    fs::create_dir_all(&router_dir).map_err(ServerError::io("create the router's directory"))?;
     // On a disk: after a reboot the router starts with the routes that it had.
     let snapshot = config.data_dir.join("routes.json");
     let routes = Routes::open(snapshot.clone(), router_dir.join("control.sock"));
