@@ -4,11 +4,12 @@ use std::{path::Path, time::Duration};
 
 use mainstay_api::{
     Alert, AlertDestinationsRequest, AlertResponse, AlertsResponse, App, AppDatabase, AppDatabasesResponse,
-    AppResponse, AppsResponse, AuditEntry, AuditResponse, CreateTokenRequest, Deployment, DeploymentResponse,
-    DeploymentsResponse, ErrorBody, Event, EventResponse, EventsResponse, ExecResponse, Instance,
-    InstanceEvent, InstanceEventsResponse, InstanceSize, InstanceSizeResponse, InstanceSizesResponse,
-    InstancesResponse, JobInvocation, JobInvocationResponse, JobInvocationsResponse, Limit, LimitsResponse,
-    LogsResponse, ProposeResponse, Region, RegionsResponse, RollbackValidationResponse, Token, TokenResponse,
+    AppResponse, AppsResponse, AuditEntry, AuditResponse, CreateTokenRequest, DatabaseCluster,
+    DatabaseResponse, DatabasesResponse, Deployment, DeploymentResponse, DeploymentsResponse, ErrorBody,
+    Event, EventResponse, EventsResponse, ExecResponse, Instance, InstanceEvent, InstanceEventsResponse,
+    InstanceSize, InstanceSizeResponse, InstanceSizesResponse, InstancesResponse, JobInvocation,
+    JobInvocationResponse, JobInvocationsResponse, Limit, LimitsResponse, LogsResponse, ProposeResponse,
+    Region, RegionsResponse, RegisterDatabaseRequest, RollbackValidationResponse, Token, TokenResponse,
     TokensResponse, UpdateAppRequest,
 };
 use mainstay_spec::AppSpec;
@@ -153,6 +154,32 @@ impl Client {
         let path = format!("/v2/apps/{app}/restart");
         let answer: DeploymentResponse = self.send(Method::POST, &path, &body).await?;
         Ok(answer.deployment)
+    }
+
+    pub(crate) async fn clusters(&self) -> Result<Vec<DatabaseCluster>, CliError> {
+        let answer: DatabasesResponse = self.get("/v2/databases").await?;
+        Ok(answer.databases)
+    }
+
+    /// By id or name.
+    pub(crate) async fn cluster(&self, name: &str) -> Result<DatabaseCluster, CliError> {
+        let answer: DatabaseResponse = self.get(&format!("/v2/databases/{}", escaped(name))).await?;
+        Ok(answer.database)
+    }
+
+    pub(crate) async fn register_cluster(
+        &self,
+        request: &RegisterDatabaseRequest,
+    ) -> Result<DatabaseCluster, CliError> {
+        let path = "/v2/mainstay/databases";
+        let answer: DatabaseResponse = self.send(Method::POST, path, &json!(request)).await?;
+        Ok(answer.database)
+    }
+
+    pub(crate) async fn remove_cluster(&self, name: &str) -> Result<(), CliError> {
+        let path = format!("/v2/mainstay/databases/{}", escaped(name));
+        let _: Value = self.send(Method::DELETE, &path, &Value::Null).await?;
+        Ok(())
     }
 
     pub(crate) async fn app_databases(&self, app: &str) -> Result<Vec<AppDatabase>, CliError> {

@@ -79,6 +79,8 @@ pub(crate) enum PlatformError {
         path: String,
         source: CannotOpen,
     },
+    #[error("the stored password of database cluster {cluster} {source}")]
+    SealedCluster { cluster: String, source: CannotOpen },
     #[error(transparent)]
     Machine(#[from] mainstay_deploy::IllegalEvent),
 }

@@ -106,11 +106,14 @@ pub fn environment(
     if when == When::Run
         && !bindings.iter().any(|binding| binding.key == "DATABASE_URL")
         && let Some(database) = spec.databases.iter().find(|database| !database.production)
-        && let Some(bound) = bindables.databases.get(&database.name)
+        && let Some(url) = bindables
+            .databases
+            .get(&database.name)
+            .and_then(DatabaseBinding::url)
     {
         bindings.push(Binding {
             key: "DATABASE_URL".into(),
-            value: bound.url(),
+            value: url,
             secret: true,
         });
     }
@@ -229,7 +232,7 @@ impl References<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Format, parse};
+    use crate::{Format, model::DatabaseEngine, parse};
 
     const YAML: &str = r"
 name: shop
@@ -345,6 +348,8 @@ services:
             .unwrap_or_else(|errors| panic!("{errors}"))
             .spec;
         let bound = DatabaseBinding {
+            engine: DatabaseEngine::Pg,
+            tls: true,
             hostname: "db".into(),
             port: 5432,
             username: "db".into(),

@@ -58,4 +58,6 @@ ids! {
     InvocationId,
     /// A database of an app, with its volume.
     DatabaseId,
+    /// A database cluster that is registered, not run.
+    ClusterId,
 }

@@ -65,16 +65,13 @@ fn of_component(component: ComponentRef<'_>, at: &str) -> Vec<(String, &'static 
         .collect()
 }
 
-/// PostgreSQL for development is what this version runs itself.
+/// PostgreSQL for development is what this version runs itself; clusters of any engine can be attached.
 fn of_database(database: &Database) -> Option<&'static str> {
-    let engine = database.engine.unwrap_or(DatabaseEngine::Unset);
-    match engine {
-        DatabaseEngine::Unset | DatabaseEngine::Pg if database.production => Some(
-            "databases of one's own (`production: true`) cannot be attached by this version yet; pass the URL in an environment variable",
-        ),
+    match database.engine.unwrap_or(DatabaseEngine::Unset) {
+        _ if database.production => None,
         DatabaseEngine::Unset | DatabaseEngine::Pg => None,
         _ => Some(
-            "only PostgreSQL databases (`engine: PG`) can be provided by this version yet; pass the URL of your own in an environment variable",
+            "only PostgreSQL databases (`engine: PG`) are run by this version; register one of your own and attach it with `production: true` and `cluster_name`",
         ),
     }
 }

@@ -232,6 +232,23 @@ const MIGRATIONS: &[&str] = &[
         UPDATE app_count SET listed = listed - 1 WHERE only_row = 1;
     END;
     ",
+    // Database servers of others, that apps attach to.
+    "
+    CREATE TABLE clusters (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        engine TEXT NOT NULL,
+        version TEXT NOT NULL,
+        host TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        user TEXT NOT NULL,
+        password TEXT NOT NULL,
+        database TEXT NOT NULL,
+        ca_certificate TEXT NOT NULL,
+        tls INTEGER NOT NULL,
+        created_at TEXT NOT NULL
+    ) STRICT;
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

@@ -1,15 +1,25 @@
 //! `mainstay databases`.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Databases {
-    /// List the databases that the platform runs for an app.
+    /// List the registered clusters; with `--app` the databases that the platform runs for an app.
     #[command(visible_alias = "ls")]
     List {
         #[arg(long)]
-        app: String,
+        app: Option<String>,
     },
+    /// Register a cluster of your own, to which specs attach with `production: true` and `cluster_name`.
+    Register(Register),
+    /// Show a registered cluster.
+    #[command(visible_alias = "g")]
+    Get { name: String },
+    /// Forget a cluster that no spec names; nothing at the cluster itself is changed.
+    #[command(visible_alias = "rm")]
+    Remove { name: String },
     /// Delete a database of an app that no spec names any more.
     Delete {
         name: String,
@@ -31,4 +41,46 @@ pub(crate) enum Databases {
         #[arg(long)]
         tail: Option<u32>,
     },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The password is never an argument, where every user of the machine could read it. It is kept sealed, and shown to nobody."
+)]
+pub(crate) struct Register {
+    /// What specs call it in `cluster_name`.
+    pub name: String,
+    #[arg(long, value_parser = ["pg", "mysql", "redis", "valkey", "mongodb", "kafka", "opensearch"], ignore_case = true)]
+    pub engine: String,
+    /// The server's major version.
+    #[arg(long, default_value = "")]
+    pub version: String,
+    #[arg(long)]
+    pub host: String,
+    /// The engine's own when not given.
+    #[arg(long)]
+    pub port: Option<u16>,
+    #[arg(long, default_value = "")]
+    pub user: String,
+    /// Read the password from standard input; on a terminal it is asked for in any case.
+    #[arg(long, conflicts_with = "password_file")]
+    pub password_stdin: bool,
+    /// Read the password from the first line of this file.
+    #[arg(long)]
+    pub password_file: Option<PathBuf>,
+    /// Who vouches for the server, PEM; apps get it as `${db.CA_CERT}`.
+    #[arg(long = "server-ca-file")]
+    pub server_ca_file: Option<PathBuf>,
+    /// What apps get unless their spec names another one; `defaultdb` when not given.
+    #[arg(long, default_value = "")]
+    pub database: String,
+    /// The server does not speak TLS.
+    #[arg(long)]
+    pub without_tls: bool,
+    /// Change the cluster that is registered by this name.
+    #[arg(long)]
+    pub replace: bool,
+    /// Register it without trying whether the login is accepted.
+    #[arg(long)]
+    pub unchecked: bool,
 }

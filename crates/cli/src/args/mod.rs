@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use self::{
     as_doctl::{AsDoctl, InstanceSizes, Question, Tier},
     auth::{Auth, Login, Named},
-    databases::Databases,
+    databases::{Databases, Register},
     manual::{Manual, Shell},
 };
 
@@ -78,7 +78,7 @@ pub(crate) enum Command {
     /// App specs.
     #[command(subcommand)]
     Spec(Spec),
-    /// Databases that the platform runs for an app.
+    /// Databases: clusters of your own that apps attach to, and those that the platform runs for an app.
     #[command(subcommand)]
     Databases(Databases),
     /// API tokens.

@@ -1,21 +1,38 @@
 //! `mainstay databases`.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
-use mainstay_api::AppDatabase;
+use mainstay_api::{AppDatabase, DatabaseCluster, RegisterDatabaseRequest};
 use serde_json::json;
 
 use super::logs::{self, Reading};
 use crate::{
-    args::Databases,
+    args::{Databases, Register},
     client::Client,
     error::CliError,
     output::{Column, Output},
+    secret_input,
 };
 
 pub(super) async fn run(client: &Client, output: &Output, command: Databases) -> Result<ExitCode, CliError> {
     match command {
-        Databases::List { app } => {
+        Databases::List { app: None } => {
+            output.list(&client.clusters().await?, &CLUSTERS)?;
+        }
+        Databases::Register(wish) => {
+            let cluster = client.register_cluster(&request(wish)?).await?;
+            output.data(&cluster, || shown(&cluster));
+        }
+        Databases::Get { name } => {
+            let cluster = client.cluster(&name).await?;
+            output.data(&cluster, || shown(&cluster));
+        }
+        Databases::Remove { name } => {
+            client.remove_cluster(&name).await?;
+            let told = || format!("Cluster {name} is forgotten; nothing at it was changed.");
+            output.data(&json!({ "id": name }), told);
+        }
+        Databases::List { app: Some(app) } => {
             let app = client.app(&app).await?;
             output.list(&client.app_databases(&app.id).await?, &OF_APP)?;
         }
@@ -46,6 +63,69 @@ pub(super) async fn run(client: &Client, output: &Output, command: Databases) ->
     }
     Ok(ExitCode::SUCCESS)
 }
+
+fn request(wish: Register) -> Result<RegisterDatabaseRequest, CliError> {
+    let password = password(&wish)?;
+    let ca_certificate = wish.server_ca_file.as_deref().map(super::read).transpose()?;
+    Ok(RegisterDatabaseRequest {
+        name: wish.name,
+        engine: wish.engine,
+        version: wish.version,
+        host: wish.host,
+        port: wish.port.unwrap_or(0),
+        user: wish.user,
+        password,
+        database: wish.database,
+        ca_certificate: ca_certificate.unwrap_or_default(),
+        without_tls: wish.without_tls,
+        replace: wish.replace,
+        unchecked: wish.unchecked,
+    })
+}
+
+/// Of the file or of standard input. A terminal is asked; where nobody can be asked, nothing is read that was not said to be there.
+fn password(wish: &Register) -> Result<String, CliError> {
+    if let Some(file) = &wish.password_file {
+        let text = super::read(file)?;
+        return Ok(text.lines().next().unwrap_or_default().to_owned());
+    }
+    if !wish.password_stdin && !std::io::stdin().is_terminal() {
+        return Err(CliError::Usage(
+            "say where the password comes from: --password-stdin or --password-file".into(),
+        ));
+    }
+    secret_input::read_line("Password").map_err(CliError::io("read the password"))
+}
+
+fn shown(cluster: &DatabaseCluster) -> String {
+    let uri = cluster
+        .connection
+        .as_ref()
+        .map(|connection| connection.uri.as_str());
+    let apps = match cluster.app_names.as_slice() {
+        [] => "no app".to_owned(),
+        names => names.join(", "),
+    };
+    format!(
+        "{} ({}), {}\nin use by {apps}",
+        cluster.name,
+        cluster.engine,
+        uri.unwrap_or_default()
+    )
+}
+
+const CLUSTERS: [Column<DatabaseCluster>; 5] = [
+    Column::new("Name", "NAME", |cluster| cluster.name.clone()),
+    Column::new("Engine", "ENGINE", |cluster| cluster.engine.clone()),
+    Column::new("URI", "ADDRESS", |cluster| {
+        let connection = cluster.connection.as_ref();
+        connection
+            .map(|connection| connection.uri.clone())
+            .unwrap_or_default()
+    }),
+    Column::new("Apps", "APPS", |cluster| cluster.app_names.join(",")),
+    Column::new("ID", "ID", |cluster| cluster.id.clone()),
+];
 
 const OF_APP: [Column<AppDatabase>; 5] = [
     Column::new("Name", "NAME", |database| database.name.clone()),

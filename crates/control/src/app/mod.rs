@@ -2,6 +2,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod apps;
+pub(crate) mod clusters;
 mod databases;
 pub(crate) mod deployments;
 pub(crate) mod exec;

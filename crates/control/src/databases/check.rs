@@ -1,8 +1,8 @@
-//! What a spec may ask of the databases that the platform runs, beyond its own rules: that depends on this machine, and on what there is.
+//! What a spec may ask of databases beyond its own rules: that depends on this machine, on what there is, and on what is registered.
 
 use mainstay_spec::{AppSpec, Problem, SpecError, ids::AppId};
 
-use super::{image, of_platform};
+use super::{attached, image, of_platform};
 use crate::platform::{Platform, PlatformError};
 
 /// Everything that cannot be had, by path.
@@ -11,15 +11,15 @@ pub(crate) async fn check(
     spec: &AppSpec,
     app: Option<AppId>,
 ) -> Result<Vec<SpecError>, PlatformError> {
+    let mut errors = attached::check(platform, spec).await?;
     if of_platform(spec).next().is_none() {
-        return Ok(Vec::new());
+        return Ok(errors);
     }
     let here = image::version(&platform.config.operator_settings());
     let existing = match app {
         Some(app) => platform.store.databases_of_app(app).await?,
         None => Vec::new(),
     };
-    let mut errors = Vec::new();
     for (index, database) in spec.databases.iter().enumerate() {
         if database.production {
             continue;

@@ -1,4 +1,5 @@
-//! The databases that the platform runs for apps (`production: false`): one PostgreSQL each, in its own instance with its own volume.
+//! The databases of apps: those that the platform runs (`production: false`, one PostgreSQL each, in its own instance with its own volume), and
+//! those of registered clusters that a spec is [`attached`] to.
 //!
 //! A database belongs to its app, not to a deployment. A [`keeper`] per database brings what is there in line with what should be, again and
 //! again; a deployment only sees to it that the rows of its spec exist ([`ensure`]) and waits until they are ready ([`wait`]).
@@ -12,16 +13,20 @@
 //! A database that no spec names any more is stopped and keeps its volume. Data is deleted with the app, or alone once no spec names it, and only
 //! if whoever deletes says so.
 
+mod attached;
 mod check;
 mod image;
 mod inventory;
 mod keeper;
+mod others;
+mod own;
 mod postgres;
 mod probe;
 mod questions;
 mod references;
 mod session;
 mod target;
+mod tls;
 mod volume;
 mod waiting;
 
@@ -37,7 +42,7 @@ use jiff::Timestamp;
 use mainstay_diagnosis::facts::StopReason;
 use mainstay_engine::{InstanceState, InternalService, NameGroup};
 use mainstay_spec::{
-    AppSpec, Database,
+    AppSpec, Database, DatabaseEngine,
     database_binding::DatabaseBinding,
     ids::{AppId, DatabaseId, InstanceId},
 };
@@ -45,8 +50,10 @@ use mainstay_store::{DatabaseRow, Store};
 use tokio::sync::{Notify, watch};
 
 pub(crate) use self::{
+    attached::{engine, named, unregistered},
     check::check,
     inventory::{DatabaseView, NotDeleted, delete_unused, of_app},
+    others::try_login,
     probe::{Asker, before_rollout, used_by},
     references::unresolved,
     session::Trouble,
@@ -55,6 +62,7 @@ pub(crate) use self::{
 };
 use self::{
     session::{Login, Session},
+    tls::Encryption,
     volume::Places,
 };
 use crate::{
@@ -162,6 +170,11 @@ pub(crate) async fn ensure(
     announce(platform, app).await
 }
 
+/// Whether it can vouch for servers: certificates in PEM.
+pub(crate) fn is_authority(text: &str) -> bool {
+    tls::roots(text).is_ok()
+}
+
 /// The databases of a spec that the platform runs itself.
 fn of_platform(spec: &AppSpec) -> impl Iterator<Item = &Database> {
     spec.databases.iter().filter(|database| !database.production)
@@ -195,14 +208,17 @@ fn new_password() -> String {
     HEXLOWER.encode(&rand::random::<[u8; PASSWORD_BYTES]>())
 }
 
-/// How the app reaches each of its databases.
+/// How the app reaches each of its databases, and those of its spec that it is attached to.
 pub(crate) async fn bindings(
     platform: &Platform,
     app: AppId,
+    spec: &AppSpec,
 ) -> Result<BTreeMap<String, DatabaseBinding>, PlatformError> {
     let rows = platform.store.databases_of_app(app).await?;
     let bound = |row: DatabaseRow| {
         let binding = DatabaseBinding {
+            engine: DatabaseEngine::Pg,
+            tls: true,
             hostname: row.name.clone(),
             port: postgres::PORT,
             username: row.user,
@@ -212,7 +228,11 @@ pub(crate) async fn bindings(
         };
         (row.name, binding)
     };
-    Ok(rows.into_iter().map(bound).collect())
+    let attached = attached::of_spec(platform, spec).await?;
+    let attached = attached
+        .into_iter()
+        .map(|attached| (attached.name, attached.binding));
+    Ok(rows.into_iter().map(bound).chain(attached).collect())
 }
 
 /// Tells the app's network where its databases are now.
@@ -253,7 +273,7 @@ async fn admin_session(
     let login = Login {
         address: SocketAddr::from((address, postgres::PORT)),
         host: &row.name,
-        ca_certificate: Some(platform.databases.authority.certificate()),
+        encryption: Encryption::Verified(platform.databases.authority.certificate()),
         user: postgres::ADMIN,
         password: &row.admin_password,
         database: postgres::ADMIN_DATABASE,

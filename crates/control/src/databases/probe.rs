@@ -1,34 +1,29 @@
 //! The probe: a session with a component's own credentials, layer by layer, with the server's own words for what fails.
 //!
-//! A database that the platform runs is asked at the address of its instance, up to a query; of any other address only what can be known
-//! without logging in, from the app's network: whether its name resolves, and whether somebody takes the connection.
+//! A database that the platform runs, and one of a registered cluster that the app's spec names, is asked up to a query; of any other address
+//! only what can be known without logging in.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use mainstay_diagnosis::{
     Reason, diagnose,
-    facts::{
-        DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, Facts, SchemaRight, Subject,
-        UsedDatabase,
-    },
+    facts::{DatabaseFacts, DatabaseOutcome, DatabaseProblem, Facts, SchemaRight, Subject, UsedDatabase},
 };
-use mainstay_engine::{InstanceOwner, Reach};
-use mainstay_spec::{AppSpec, ids::AppId, kind::ComponentKind};
+use mainstay_spec::{
+    AppSpec, DatabaseEngine,
+    ids::{AppId, DeploymentId},
+    kind::ComponentKind,
+};
 use mainstay_store::DatabaseRow;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    admin_session,
-    postgres::{self, Usage},
-    questions::{self, Purpose},
+    attached::{self, Attached},
+    others, own,
+    questions::Purpose,
     references::place,
-    running,
-    session::{self, Login, Trouble},
+    session::Trouble,
     target::{Target, targets},
 };
 use crate::platform::{Platform, PlatformError};
@@ -36,45 +31,71 @@ use crate::platform::{Platform, PlatformError};
 /// What may pass, as slots that an instance gives back, is waited for so long before a rollout is refused.
 const PASSES_WITHIN: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_secs(1);
-/// Of what the platform's own role asks the server about a failure.
-const ASKED_WITHIN: Duration = Duration::from_secs(5);
+/// Of what a server is asked about a failure.
+pub(super) const ASKED_WITHIN: Duration = Duration::from_secs(5);
 /// Of one address that is no database of the platform's.
-const REACHED_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const REACHED_WITHIN: Duration = Duration::from_secs(2);
 /// Of all databases of an instance that ended: its reason waits for it.
 const LOOKS_WITHIN: Duration = Duration::from_secs(8);
 
-/// A server whose last process is killed is over by then.
-const ENDS_WITHIN: Duration = Duration::from_secs(1);
-const ENDS_LOOKED_AT_EVERY: Duration = Duration::from_millis(50);
-const DOES_NOT_RUN: &str = "its server does not run";
-
 /// SQLSTATEs (PostgreSQL manual, appendix A).
-const NO_SUCH_DATABASE: &str = "3D000";
-const TOO_MANY_CONNECTIONS: &str = "53300";
-const LOGIN_NOT_ALLOWED: &str = "28000";
+pub(super) const NO_SUCH_DATABASE: &str = "3D000";
+pub(super) const TOO_MANY_CONNECTIONS: &str = "53300";
+pub(super) const LOGIN_NOT_ALLOWED: &str = "28000";
 
 /// For whom it is asked, with the variables as the component's instances have them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asker<'a> {
     pub(crate) app: AppId,
+    pub(crate) deployment: DeploymentId,
     pub(crate) component: &'a str,
     pub(crate) kind: ComponentKind,
     pub(crate) variables: &'a BTreeMap<String, String>,
 }
 
-/// Asks the platform's databases that the component was told to use, as it will. The reason why one cannot be used.
+/// A database that the platform knows.
+#[derive(Debug, Clone, Copy)]
+enum Known<'a> {
+    Own(&'a DatabaseRow),
+    Attached(&'a Attached),
+}
+
+/// All that an app can be told to use.
+#[derive(Debug)]
+struct Databases {
+    own: Vec<DatabaseRow>,
+    attached: Vec<Attached>,
+}
+
+impl Databases {
+    async fn of(platform: &Platform, app: AppId, spec: &AppSpec) -> Result<Self, PlatformError> {
+        Ok(Self {
+            own: platform.store.databases_of_app(app).await?,
+            attached: attached::of_spec(platform, spec).await?,
+        })
+    }
+
+    fn find(&self, target: &Target) -> Option<Known<'_>> {
+        let is_own = |row: &&DatabaseRow| row.name == target.host && target.engine == DatabaseEngine::Pg;
+        let own = self.own.iter().find(is_own);
+        let attached = self.attached.iter().find(|attached| attached.is_meant(target));
+        own.map(Known::Own).or(attached.map(Known::Attached))
+    }
+}
+
+/// Asks the databases that the platform knows and that the component was told to use, as it will. The reason why one cannot be used.
 pub(crate) async fn before_rollout(
     platform: &Platform,
     spec: &AppSpec,
     asker: Asker<'_>,
     changes: &[String],
 ) -> Result<Option<Box<Reason>>, PlatformError> {
-    let rows = platform.store.databases_of_app(asker.app).await?;
+    let databases = Databases::of(platform, asker.app, spec).await?;
     for target in targets(asker.variables) {
-        let Some(row) = rows.iter().find(|row| row.name == target.host) else {
+        let Some(known) = databases.find(&target) else {
             continue;
         };
-        let mut facts = ask_patiently(platform, row, &target).await?;
+        let mut facts = ask_patiently(platform, asker.app, known, &target).await?;
         name_place(spec, asker.component, &target, &mut facts);
         let facts = Facts {
             component: asker.component.to_owned(),
@@ -95,15 +116,20 @@ pub(crate) async fn before_rollout(
 pub(crate) async fn used_by(platform: &Platform, asker: Asker<'_>) -> Vec<UsedDatabase> {
     let mut used = Vec::new();
     let all = async {
-        let rows = platform.store.databases_of_app(asker.app).await?;
-        for target in targets(asker.variables) {
-            let row = rows.iter().find(|row| row.name == target.host);
-            let (facts, schema_right) = match row {
-                Some(row) => ask(platform, row, &target, Purpose::AfterEnd).await?,
-                None => (reach(platform, asker.app, &target).await?, None),
+        let targets = targets(asker.variables);
+        let row = platform.store.deployment(asker.deployment).await?;
+        let Some(row) = row.filter(|_| !targets.is_empty()) else {
+            return Ok(());
+        };
+        let databases = Databases::of(platform, asker.app, &row.spec).await?;
+        for target in targets {
+            let known = databases.find(&target);
+            let (facts, schema_right) = match known {
+                Some(known) => ask(platform, asker.app, known, &target, Purpose::AfterEnd).await?,
+                None => (others::reach(platform, asker.app, &target).await?, None),
             };
             used.push(UsedDatabase {
-                is_known: row.is_some(),
+                is_known: known.is_some(),
                 facts,
                 schema_right,
             });
@@ -129,15 +155,29 @@ fn name_place(spec: &AppSpec, component: &str, target: &Target, facts: &mut Data
     }
 }
 
+async fn ask(
+    platform: &Platform,
+    app: AppId,
+    known: Known<'_>,
+    target: &Target,
+    purpose: Purpose,
+) -> Result<(DatabaseFacts, Option<SchemaRight>), PlatformError> {
+    match known {
+        Known::Own(row) => own::ask(platform, row, target, purpose).await,
+        Known::Attached(attached) => others::ask(platform, app, attached, target, purpose).await,
+    }
+}
+
 async fn ask_patiently(
     platform: &Platform,
-    row: &DatabaseRow,
+    app: AppId,
+    known: Known<'_>,
     target: &Target,
 ) -> Result<DatabaseFacts, PlatformError> {
     let deadline = Instant::now() + PASSES_WITHIN;
     let mut attempts = 1;
     loop {
-        let (facts, _) = ask(platform, row, target, Purpose::BeforeRollout).await?;
+        let (facts, _) = ask(platform, app, known, target, Purpose::BeforeRollout).await?;
         if !may_pass(&facts.outcome) || Instant::now() + PAUSE > deadline {
             return Ok(DatabaseFacts { attempts, ..facts });
         }
@@ -159,75 +199,10 @@ fn may_pass(outcome: &DatabaseOutcome) -> bool {
     }
 }
 
-/// One session with the component's own credentials, and what it is asked.
-async fn ask(
-    platform: &Platform,
-    row: &DatabaseRow,
-    target: &Target,
-    purpose: Purpose,
-) -> Result<(DatabaseFacts, Option<SchemaRight>), PlatformError> {
-    let mut schema_right = None;
-    let outcome = match running(platform, row).await? {
-        None => not_available(Trouble::new(DatabaseProblem::Ended, DOES_NOT_RUN)),
-        Some(address) => {
-            let authority = platform.databases.authority.certificate();
-            let login = Login {
-                address: SocketAddr::from((address, target.port)),
-                host: &row.name,
-                ca_certificate: (!target.without_tls).then_some(authority),
-                user: &target.user,
-                password: &target.password,
-                database: &target.database,
-            };
-            match questions::ask(&login, purpose).await {
-                Ok(right) => {
-                    schema_right = right;
-                    DatabaseOutcome::Available
-                }
-                Err(trouble) if ends(platform, row, target, &trouble).await? => not_available(Trouble {
-                    problem: DatabaseProblem::Ended,
-                    ..trouble
-                }),
-                Err(trouble) => explained(platform, row, address, target, trouble).await,
-            }
-        }
-    };
-    Ok((facts(&row.name, target, outcome), schema_right))
-}
-
-/// Whether the server that did not answer at its own port is ending: its socket closes a moment before the engine knows that it is over.
-async fn ends(
-    platform: &Platform,
-    row: &DatabaseRow,
-    target: &Target,
-    trouble: &Trouble,
-) -> Result<bool, PlatformError> {
-    let is_silent = matches!(
-        trouble.problem,
-        DatabaseProblem::Refused | DatabaseProblem::TimedOut | DatabaseProblem::Other
-    );
-    if !is_silent || trouble.server_code.is_some() || target.port != postgres::PORT {
-        return Ok(false);
-    }
-    let deadline = Instant::now() + ENDS_WITHIN;
-    loop {
-        // The keeper may have begun another instance in between.
-        let now = platform.store.database(row.id).await?;
-        let is_same = now.as_ref().is_some_and(|now| now.instance == row.instance);
-        if !is_same || running(platform, row).await?.is_none() {
-            return Ok(true);
-        }
-        if Instant::now() > deadline {
-            return Ok(false);
-        }
-        sleep(ENDS_LOOKED_AT_EVERY).await;
-    }
-}
-
-fn facts(name: &str, target: &Target, outcome: DatabaseOutcome) -> DatabaseFacts {
+pub(super) fn facts(name: &str, engine: &str, target: &Target, outcome: DatabaseOutcome) -> DatabaseFacts {
     DatabaseFacts {
         name: name.to_owned(),
-        engine: "PostgreSQL".to_owned(),
+        engine: engine.to_owned(),
         address: target.address(),
         attempts: 1,
         deadline_passed: true,
@@ -235,96 +210,10 @@ fn facts(name: &str, target: &Target, outcome: DatabaseOutcome) -> DatabaseFacts
     }
 }
 
-/// What the server's SQLSTATE stands for, with what only the server knows.
-async fn explained(
-    platform: &Platform,
-    row: &DatabaseRow,
-    address: std::net::Ipv4Addr,
-    target: &Target,
-    trouble: Trouble,
-) -> DatabaseOutcome {
-    match trouble.server_code.as_deref() {
-        Some(NO_SUCH_DATABASE) => {
-            let names = async {
-                let session = admin_session(platform, row, address).await.ok()?;
-                postgres::database_names(&session).await.ok()
-            };
-            let existing = timeout(ASKED_WITHIN, names)
-                .await
-                .ok()
-                .flatten()
-                .unwrap_or_default();
-            DatabaseOutcome::NotFound {
-                reference: format!("database `{}` on {}", target.database, row.name),
-                place: target.variable.clone(),
-                existing,
-            }
-        }
-        Some(TOO_MANY_CONNECTIONS) => {
-            let counted = timeout(ASKED_WITHIN, usage(platform, row, address)).await;
-            counted.ok().flatten().unwrap_or_else(|| not_available(trouble))
-        }
-        Some(LOGIN_NOT_ALLOWED) if target.without_tls => not_available(Trouble {
-            problem: DatabaseProblem::TlsRequired,
-            ..trouble
-        }),
-        _ => not_available(trouble),
-    }
-}
-
-fn not_available(trouble: Trouble) -> DatabaseOutcome {
+pub(super) fn not_available(trouble: Trouble) -> DatabaseOutcome {
     DatabaseOutcome::NotAvailable {
         problem: trouble.problem,
         server_code: trouble.server_code,
         message: trouble.message,
     }
-}
-
-/// The server's own counters, by component. The platform's role has slots that nobody else can take.
-async fn usage(
-    platform: &Platform,
-    row: &DatabaseRow,
-    address: std::net::Ipv4Addr,
-) -> Option<DatabaseOutcome> {
-    let session = admin_session(platform, row, address).await.ok()?;
-    let Usage { maximum, sessions } = postgres::usage(&session).await.ok()?;
-    let listed = platform.engine.list().await.ok()?;
-    let mut users: BTreeMap<String, u64> = BTreeMap::new();
-    for (from, count) in sessions {
-        let of = listed
-            .iter()
-            .find(|status| status.address.map(IpAddr::from) == Some(from));
-        let name = match of.map(|status| &status.owner) {
-            Some(InstanceOwner::Component { component, .. }) => component.clone(),
-            _ => from.to_string(),
-        };
-        *users.entry(name).or_default() += count;
-    }
-    let mut users: Vec<(String, u64)> = users.into_iter().collect();
-    users.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), name.clone()));
-    Some(DatabaseOutcome::LimitExceeded {
-        limit: DatabaseLimit::Connections,
-        maximum,
-        used: users.iter().map(|(_, count)| count).sum(),
-        asked: None,
-        users,
-    })
-}
-
-/// An address that is no database of the platform's: its name, and whether it takes a connection from where the app is. Nothing else may be told
-/// of it: what the app cannot reach is none of its business.
-async fn reach(platform: &Platform, app: AppId, target: &Target) -> Result<DatabaseFacts, PlatformError> {
-    let reached = platform
-        .engine
-        .reach(app, &target.host, target.port, REACHED_WITHIN)
-        .await?;
-    let outcome = match reached {
-        // What listens on the instance's own loopback is nobody's to ask.
-        Reach::Connected | Reach::Loopback => DatabaseOutcome::Available,
-        Reach::UnknownHost { message } => not_available(Trouble::new(DatabaseProblem::HostNotFound, message)),
-        Reach::Failed { kind, message } => {
-            not_available(Trouble::new(session::unreachable_by(kind), message))
-        }
-    };
-    Ok(facts(&target.host, target, outcome))
 }

@@ -27,7 +27,7 @@ pub(crate) fn unresolved(spec: &AppSpec, changes: &[String]) -> Option<Facts> {
 /// The name that it asks for, if that should be a database and is nothing.
 fn missing<'a>(spec: &AppSpec, reference: &'a str) -> Option<&'a str> {
     let (name, variable) = reference.split_once('.')?;
-    let is_of_databases = DatabaseBinding::VARIABLES.contains(&variable) || variable == "REDIS_URL";
+    let is_of_databases = DatabaseBinding::VARIABLES.contains(&variable);
     (is_of_databases && name != "_self" && spec.component(name).is_none()).then_some(name)
 }
 
@@ -71,4 +71,20 @@ pub(super) fn place(component: ComponentRef<'_>, key: &str) -> String {
     } else {
         format!("envs[{key}]")
     }
+}
+
+/// The first component that refers to the database by name; else the first that could, for every component gets its URL.
+pub(super) fn who_needs<'a>(spec: &'a AppSpec, database: &str) -> Option<ComponentRef<'a>> {
+    let reference = format!("${{{database}.");
+    let refers = |component: &ComponentRef<'_>| {
+        component
+            .variables()
+            .iter()
+            .any(|variable| variable.value.reveal().contains(&reference))
+    };
+    let others = || {
+        spec.components()
+            .filter(|component| !matches!(component, ComponentRef::Database(_)))
+    };
+    others().find(refers).or_else(|| others().next())
 }

@@ -1,41 +1,23 @@
 //! A session with a PostgreSQL server, and what kept one from being had: typed by the layer that failed.
 
-use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 
 use mainstay_diagnosis::facts::DatabaseProblem;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::timeout,
-};
-use tokio_postgres::{
-    Client, Config, NoTls,
-    config::SslMode,
-    error::SqlState,
-    tls::{ChannelBinding, TlsConnect, TlsStream as PostgresTls},
-};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_postgres::{Client, Config, NoTls, config::SslMode, error::SqlState};
+
+use super::tls::{Encryption, Tls};
 
 /// Of everything up to the first query.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where to log in, and as whom.
+#[derive(Clone, Copy)]
 pub(super) struct Login<'a> {
     pub(super) address: SocketAddr,
     /// The name on the server's certificate.
     pub(super) host: &'a str,
-    /// Who vouches for it, PEM. `None`: no TLS.
-    pub(super) ca_certificate: Option<&'a str>,
+    pub(super) encryption: Encryption<'a>,
     pub(super) user: &'a str,
     pub(super) password: &'a str,
     pub(super) database: &'a str,
@@ -95,8 +77,7 @@ impl Session {
             .ssl_mode(SslMode::Disable);
         let failed = |error: tokio_postgres::Error| trouble(&error);
         // A connection's fault ends what the client waits for, and is told there.
-        let (client, connection) = if let Some(authority) = login.ca_certificate {
-            let tls = Tls::new(login.host, authority)?;
+        let (client, connection) = if let Some(tls) = Tls::new(login.host, login.encryption)? {
             config.ssl_mode(SslMode::Require);
             let (client, connection) = config.connect_raw(stream, tls).await.map_err(failed)?;
             (client, tokio::spawn(async move { drop(connection.await) }))
@@ -168,91 +149,6 @@ fn problem_of(code: &SqlState) -> DatabaseProblem {
         DatabaseProblem::StorageFull
     } else {
         DatabaseProblem::Other
-    }
-}
-
-// === TLS ===
-
-/// Makes TLS out of a TCP connection.
-struct Tls {
-    config: Arc<ClientConfig>,
-    host: ServerName<'static>,
-}
-
-/// The connection inside TLS.
-struct Inside<S>(tokio_rustls::client::TlsStream<S>);
-
-impl Tls {
-    fn new(host: &str, authority: &str) -> Result<Self, Trouble> {
-        let unusable = |what: &str| Trouble::new(DatabaseProblem::Other, format!("{what} cannot be used"));
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
-            let certificate = certificate.map_err(|_| unusable("the CA certificate"))?;
-            roots
-                .add(certificate)
-                .map_err(|_| unusable("the CA certificate"))?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|_| unusable("TLS"))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let host = ServerName::try_from(host.to_owned()).map_err(|_| unusable("the host name"))?;
-        Ok(Self {
-            config: Arc::new(config),
-            host,
-        })
-    }
-}
-
-impl<S> TlsConnect<S> for Tls
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    type Stream = Inside<S>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Inside<S>>> + Send>>;
-
-    fn connect(self, stream: S) -> Self::Future {
-        Box::pin(async move {
-            let connector = tokio_rustls::TlsConnector::from(self.config);
-            connector.connect(self.host, stream).await.map(Inside)
-        })
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> PostgresTls for Inside<S> {
-    fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Inside<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inside<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use mainstay_spec::DatabaseEngine;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::postgres;
 
-/// A PostgreSQL database, as a variable of a component names it.
+/// A database, as a variable of a component names it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Target {
     /// The variable.
     pub(super) variable: String,
+    pub(super) engine: DatabaseEngine,
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) user: String,
@@ -19,6 +21,8 @@ pub(super) struct Target {
     pub(super) database: String,
     /// `sslmode=disable`.
     pub(super) without_tls: bool,
+    /// `sslmode=verify-full` or `verify-ca`: the server's certificate has to be vouched for.
+    pub(super) verifies: bool,
 }
 
 /// Never with the password.
@@ -26,6 +30,7 @@ impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Target")
             .field("variable", &self.variable)
+            .field("engine", &self.engine)
             .field("host", &self.host)
             .field("port", &self.port)
             .field("user", &self.user)
@@ -62,23 +67,36 @@ pub(super) fn targets(variables: &BTreeMap<String, String>) -> Vec<Target> {
     found
 }
 
-/// libpq's URL form, also with a driver in the scheme, as SQLAlchemy has it ("postgresql+psycopg").
+/// The engine of a URL, and the port that its clients take when none is given.
+fn engine(scheme: &str) -> Option<(DatabaseEngine, u16)> {
+    Some(match scheme {
+        "postgres" | "postgresql" => (DatabaseEngine::Pg, postgres::PORT),
+        "mysql" | "mysql2" | "mariadb" => (DatabaseEngine::Mysql, 3306),
+        "redis" | "rediss" => (DatabaseEngine::Redis, 6379),
+        "valkey" | "valkeys" => (DatabaseEngine::Valkey, 6379),
+        "mongodb" => (DatabaseEngine::Mongodb, 27017),
+        _ => return None,
+    })
+}
+
+/// libpq's URL form, which other engines' clients share, also with a driver in the scheme, as SQLAlchemy has it ("postgresql+psycopg").
 fn parse(variable: &str, value: &str) -> Option<Target> {
     let url = Url::parse(value).ok()?;
-    let scheme = url.scheme().split('+').next()?;
-    if !matches!(scheme, "postgres" | "postgresql") {
+    // "mongodb+srv" names no address.
+    if url.scheme() == "mongodb+srv" {
         return None;
     }
+    let (engine, port) = engine(url.scheme().split('+').next()?)?;
     let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(String::from);
     let user = decoded(url.username())?;
     let database = decoded(url.path().trim_start_matches('/'))?;
-    let without_tls = url
-        .query_pairs()
-        .any(|(name, value)| name == "sslmode" && value == "disable");
+    let mode = url.query_pairs().find(|(name, _)| name == "sslmode");
+    let mode = mode.map(|(_, value)| value.into_owned()).unwrap_or_default();
     Some(Target {
         variable: variable.to_owned(),
+        engine,
         host: url.host_str().filter(|host| !host.is_empty())?.to_owned(),
-        port: url.port().unwrap_or(postgres::PORT),
+        port: url.port().unwrap_or(port),
         password: decoded(url.password().unwrap_or_default())?,
         // As libpq: the database is called like the user unless it is given.
         database: if database.is_empty() {
@@ -87,7 +105,8 @@ fn parse(variable: &str, value: &str) -> Option<Target> {
             database
         },
         user,
-        without_tls,
+        without_tls: mode == "disable",
+        verifies: mode.starts_with("verify-"),
     })
 }
 
@@ -115,11 +134,30 @@ mod tests {
     }
 
     #[test]
+    fn urls_of_other_engines_have_their_own_ports() {
+        for (url, engine, address) in [
+            ("mysql://a:b@db/shop", DatabaseEngine::Mysql, "db:3306"),
+            ("rediss://:secret@cache", DatabaseEngine::Redis, "cache:6379"),
+            ("mongodb://a:b@db:27018/shop", DatabaseEngine::Mongodb, "db:27018"),
+        ] {
+            let target = read(url).unwrap();
+            assert_eq!((target.engine, target.address().as_str()), (engine, address));
+        }
+    }
+
+    #[test]
+    fn certificates_are_looked_at_where_the_url_asks_for_it() {
+        let verifies = |mode: &str| read(&format!("postgres://a:b@db/c{mode}")).unwrap().verifies;
+        assert!(verifies("?sslmode=verify-full"));
+        assert!(!verifies("?sslmode=require") && !verifies(""));
+    }
+
+    #[test]
     fn other_values_are_no_databases() {
         for value in [
             "",
             "db:5432",
-            "redis://db:6379",
+            "mongodb+srv://user:secret@cluster.example.com/shop",
             "https://example.com/",
             "postgres:///shop",
         ] {

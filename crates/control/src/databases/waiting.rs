@@ -7,14 +7,14 @@ use mainstay_diagnosis::{
     Reason, diagnose,
     facts::{DatabaseFacts, DatabaseOutcome, DatabaseProblem, Facts, Subject},
 };
-use mainstay_spec::{AppSpec, ComponentRef};
+use mainstay_spec::AppSpec;
 use mainstay_store::{DatabaseRow, DeploymentRow};
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
 
-use super::{Condition, Trouble, of_platform, postgres};
+use super::{Condition, Trouble, of_platform, postgres, references::who_needs};
 use crate::platform::{Platform, PlatformError};
 
 /// Making the image for the first time takes a minute or two, starting a server seconds.
@@ -98,20 +98,4 @@ fn not_ready(
         component: component.name().to_owned(),
         reason,
     })
-}
-
-/// The first component that refers to the database by name; else the first that could, for every component gets its URL.
-fn who_needs<'a>(spec: &'a AppSpec, database: &str) -> Option<ComponentRef<'a>> {
-    let reference = format!("${{{database}.");
-    let refers = |component: &ComponentRef<'_>| {
-        component
-            .variables()
-            .iter()
-            .any(|variable| variable.value.reveal().contains(&reference))
-    };
-    let others = || {
-        spec.components()
-            .filter(|component| !matches!(component, ComponentRef::Database(_)))
-    };
-    others().find(refers).or_else(|| others().next())
 }

@@ -5,9 +5,11 @@ mod access;
 mod access_tests;
 mod alerts;
 mod apps;
+mod clusters;
 mod console;
 #[cfg(test)]
 mod contract_tests;
+mod database_routes;
 mod databases;
 mod deployments;
 mod error;

@@ -6,14 +6,14 @@ use axum::{
     routing::{MethodRouter, delete, get, post, put},
 };
 use mainstay_api::{
-    AccountResponse, AlertDestinationsRequest, AlertResponse, AlertsResponse, AppDatabasesResponse,
-    AppHealthResponse, AppResponse, AppsResponse, AuditResponse, BandwidthRequest, BandwidthResponse,
-    CreateAppRequest, CreateDeploymentRequest, CreateTokenRequest, DeleteAppResponse, DeploymentResponse,
-    DeploymentsResponse, EmptyResponse, EventResponse, EventsResponse, ExecResponse, IdResponse,
-    InstanceEventsResponse, InstanceSizeResponse, InstanceSizesResponse, InstancesResponse,
-    JobInvocationResponse, JobInvocationsResponse, LimitsResponse, LogsQuery, LogsResponse, PageQuery,
-    ProposeRequest, ProposeResponse, RegionsResponse, RestartRequest, RollbackRequest,
-    RollbackValidationResponse, TokenResponse,
+    AccountResponse, AlertDestinationsRequest, AlertResponse, AlertsResponse, AppHealthResponse, AppResponse,
+    AppsResponse, AuditResponse, BandwidthRequest, BandwidthResponse, CreateAppRequest,
+    CreateDeploymentRequest, CreateTokenRequest, DeleteAppResponse, DeploymentResponse, DeploymentsResponse,
+    EmptyResponse, EventResponse, EventsResponse, ExecResponse, IdResponse, InstanceEventsResponse,
+    InstanceSizeResponse, InstanceSizesResponse, InstancesResponse, JobInvocationResponse,
+    JobInvocationsResponse, LimitsResponse, LogsQuery, LogsResponse, PageQuery, ProposeRequest,
+    ProposeResponse, RegionsResponse, RestartRequest, RollbackRequest, RollbackValidationResponse,
+    TokenResponse,
     TokenScope::{self, Admin, Read, Write},
     TokensResponse, UpdateAppRequest, UploadResponse,
 };
@@ -23,20 +23,20 @@ use super::{
         Reach::{self, All, Anybody, App, Deployment},
         Route,
     },
-    alerts, apps, console, databases, deployments, events, jobs, logs, metrics,
+    alerts, apps, console, database_routes, deployments, events, jobs, logs, metrics,
     openapi::Operation,
     platform, rollbacks, tokens,
 };
 use crate::app::Application;
 
 pub(crate) fn all() -> Vec<Route> {
-    [of_apps(), of_runs(), of_platform()]
+    [of_apps(), of_runs(), of_platform(), database_routes::all()]
         .into_iter()
         .flatten()
         .collect()
 }
 
-fn route(
+pub(super) fn route(
     method: Method,
     path: &'static str,
     needs: TokenScope,
@@ -353,31 +353,6 @@ fn of_runs() -> Vec<Route> {
         .asks::<PageQuery>()
         .asks::<apps::EventsQuery>()
         .gives::<InstanceEventsResponse>(),
-        route(
-            Method::GET,
-            "/v2/mainstay/apps/{app_id}/databases",
-            Read,
-            App,
-            get(databases::of_app),
-        )
-        .named(
-            "mainstay_list_app_databases",
-            "The databases that the platform runs for an app.",
-        )
-        .gives::<AppDatabasesResponse>(),
-        route(
-            Method::DELETE,
-            "/v2/mainstay/apps/{app_id}/databases/{database_name}",
-            Write,
-            App,
-            delete(databases::delete_of_app),
-        )
-        .named(
-            "mainstay_delete_app_database",
-            "Delete a database that no spec names, with its data.",
-        )
-        .asks::<databases::DeleteQuery>()
-        .gives::<IdResponse>(),
         route(
             Method::GET,
             "/v2/mainstay/deployments/{deployment_id}",

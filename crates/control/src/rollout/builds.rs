@@ -39,7 +39,11 @@ const LOG_TAIL_LINES: usize = 50;
 /// commit for all of them.
 pub(crate) async fn resolve_sources(effects: &Effects) -> Result<Outcome, Obstacle> {
     let spec = &effects.opened_spec()?;
-    if let Some(facts) = databases::unresolved(spec, &effects.changes) {
+    let unknown = match databases::unresolved(spec, &effects.changes) {
+        Some(facts) => Some(facts),
+        None => databases::unregistered(&effects.platform, spec, &effects.changes).await?,
+    };
+    if let Some(facts) = unknown {
         return Err(effects.refused(&facts.component, reason_of(&facts)));
     }
     // First: they get ready while the components are built.
@@ -416,8 +420,8 @@ pub(crate) async fn instance_plans(
     changes: &[String],
 ) -> Result<Vec<InstancePlan>, PlatformError> {
     let builds = builds_of(platform, deployment).await?;
-    let databases = databases::bindings(platform, deployment.app).await?;
     let spec = platform.secrets.opened(deployment.app, &deployment.spec)?;
+    let databases = databases::bindings(platform, deployment.app, &spec).await?;
     let mut plans = Vec::new();
     for component in spec
         .components()

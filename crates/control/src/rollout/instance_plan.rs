@@ -145,6 +145,7 @@ impl InstancePlan {
     pub(crate) fn asker(&self) -> databases::Asker<'_> {
         databases::Asker {
             app: self.app,
+            deployment: self.deployment,
             component: &self.component,
             kind: self.kind,
             variables: &self.template.env,

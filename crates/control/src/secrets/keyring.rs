@@ -10,7 +10,10 @@ use chacha20poly1305::{
     aead::{Aead, Payload},
 };
 use data_encoding::{BASE64, HEXLOWER};
-use mainstay_spec::{Sensitive, ids::AppId};
+use mainstay_spec::{
+    Sensitive,
+    ids::{AppId, ClusterId},
+};
 use mainstay_store::{Store, StoreError};
 use sha2::{Digest, Sha256};
 
@@ -23,6 +26,8 @@ const NONCE_BYTES: usize = 24;
 const NAME_DIGITS: usize = 16;
 /// The store knows by this which key its specs are sealed with.
 const SETTING: &str = "secrets_key";
+/// The same for what is not an app's.
+const CLUSTER_PURPOSE: &[u8] = b"mainstay cluster password 1\0";
 /// Another use of the key, or another form of what is sealed, gets another one.
 const PURPOSE: &[u8] = b"mainstay app secret 1\0";
 
@@ -122,16 +127,35 @@ impl Keyring {
 
     /// The value as it may be stored and shown. Sealing it again gives another text.
     pub(super) fn seal(&self, app: AppId, value: &str) -> Sensitive {
+        self.seal_bound(&bound_to(app), value)
+    }
+
+    pub(super) fn open_value(&self, app: AppId, value: &Sensitive) -> Result<String, CannotOpen> {
+        self.open_bound(&bound_to(app), value)
+    }
+
+    /// The password of a registered cluster, as it may be stored.
+    pub(crate) fn sealed_password(&self, cluster: ClusterId, password: &str) -> String {
+        let sealed = self.seal_bound(&bound_to_cluster(cluster), password);
+        sealed.reveal().to_owned()
+    }
+
+    /// What was sealed for that cluster.
+    pub(crate) fn opened_password(&self, cluster: ClusterId, sealed: &str) -> Result<String, CannotOpen> {
+        self.open_bound(&bound_to_cluster(cluster), &sealed.into())
+    }
+
+    fn seal_bound(&self, aad: &[u8], value: &str) -> Sensitive {
         let nonce: [u8; NONCE_BYTES] = rand::random();
-        let (aad, msg) = (&*bound_to(app), value.as_bytes());
+        let msg = value.as_bytes();
         let sealed = self.cipher.encrypt(&XNonce::from(nonce), Payload { msg, aad });
         let sealed = sealed.expect("a value in memory is shorter than the cipher's limit of 256 GiB");
         format!("EV[1:{}:{}]", BASE64.encode(&nonce), BASE64.encode(&sealed)).into()
     }
 
-    pub(super) fn open_value(&self, app: AppId, value: &Sensitive) -> Result<String, CannotOpen> {
+    fn open_bound(&self, aad: &[u8], value: &Sensitive) -> Result<String, CannotOpen> {
         let (nonce, sealed) = parts(value.reveal()).ok_or(CannotOpen::Malformed)?;
-        let (aad, msg) = (&*bound_to(app), &*sealed);
+        let msg = &*sealed;
         let opened = self.cipher.decrypt(&XNonce::from(nonce), Payload { msg, aad });
         let opened = opened.map_err(|_| CannotOpen::Foreign)?;
         String::from_utf8(opened).map_err(|_| CannotOpen::Foreign)
@@ -140,6 +164,10 @@ impl Keyring {
 
 fn bound_to(app: AppId) -> Vec<u8> {
     [PURPOSE, app.to_string().as_bytes()].concat()
+}
+
+fn bound_to_cluster(cluster: ClusterId) -> Vec<u8> {
+    [CLUSTER_PURPOSE, cluster.to_string().as_bytes()].concat()
 }
 
 fn parts(text: &str) -> Option<([u8; NONCE_BYTES], Vec<u8>)> {
@@ -188,6 +216,27 @@ mod tests {
             keyring.seal(app(1), "hunter2"),
             sealed,
             "nonces are new each time"
+        );
+    }
+
+    #[test]
+    fn a_password_of_a_cluster_opens_for_that_cluster_alone() {
+        let keyring = Keyring::new(&[1; KEY_BYTES]);
+        let cluster = |number| ClusterId::from_uuid(Uuid::from_u128(number));
+        let sealed = keyring.sealed_password(cluster(1), "hunter2");
+        assert!(!sealed.contains("hunter2"));
+        assert_eq!(
+            keyring.opened_password(cluster(1), &sealed).as_deref(),
+            Ok("hunter2")
+        );
+        assert_eq!(
+            keyring.opened_password(cluster(2), &sealed),
+            Err(CannotOpen::Foreign)
+        );
+        // An app of the same number is not the cluster.
+        assert_eq!(
+            keyring.open_value(app(1), &sealed.as_str().into()),
+            Err(CannotOpen::Foreign)
         );
     }
 

@@ -57,6 +57,7 @@ pub enum DatabaseOutcome {
     },
     LimitExceeded {
         limit: DatabaseLimit,
+        /// 0 where the server did not say.
         maximum: u64,
         used: u64,
         asked: Option<u64>,

@@ -226,12 +226,15 @@ fn limit_exceeded(
     } else {
         format!(" (used by {})", words::list(&who, 4))
     };
+    // Who is let in by nobody knows no numbers.
+    let numbers = match maximum {
+        0 => format!("all {what} are in use"),
+        _ => format!("{} of {} {what} are in use", show(used), show(maximum)),
+    };
     let text = format!(
-        "{} met a limit of database `{}`: {} of {} {what} are in use{who}{asked}.",
+        "{} met a limit of database `{}`: {numbers}{who}{asked}.",
         words::component_at_start(facts),
         database.name,
-        show(used),
-        show(maximum),
     );
     Finding::new(Code::DatabaseLimitExceeded, cause, text)
 }

@@ -227,3 +227,20 @@ fn a_role_that_may_only_read_keeps_from_writing_and_from_nothing_else() {
         (Code::ContainerExitNonZero, Cause::ExitedWithError)
     );
 }
+
+#[test]
+fn a_limit_whose_numbers_nobody_told_is_told_without_numbers() {
+    let mut facts = unavailable(DatabaseProblem::Other, true);
+    let Subject::Database(database) = &mut facts.subject else {
+        unreachable!("made above")
+    };
+    database.outcome = DatabaseOutcome::LimitExceeded {
+        limit: DatabaseLimit::Connections,
+        maximum: 0,
+        used: 0,
+        asked: None,
+        users: Vec::new(),
+    };
+    let message = reason(&facts).message;
+    assert!(message.contains("all connections are in use"), "{message}");
+}

@@ -1,0 +1,169 @@
+//! Asks a database that the platform runs, at the address of its instance, up to a query. What the server tells nobody but its operator, the
+//! platform's own role asks.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use mainstay_diagnosis::facts::{
+    DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, SchemaRight,
+};
+use mainstay_engine::InstanceOwner;
+use mainstay_store::DatabaseRow;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    admin_session,
+    postgres::{self, Usage},
+    probe::{ASKED_WITHIN, LOGIN_NOT_ALLOWED, NO_SUCH_DATABASE, TOO_MANY_CONNECTIONS, facts, not_available},
+    questions::{self, Purpose},
+    running,
+    session::{Login, Trouble},
+    target::Target,
+    tls::Encryption,
+};
+use crate::platform::{Platform, PlatformError};
+
+/// A server whose last process is killed is over by then.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
+const ENDS_LOOKED_AT_EVERY: Duration = Duration::from_millis(50);
+const DOES_NOT_RUN: &str = "its server does not run";
+
+/// One session with the component's own credentials, and what it is asked.
+pub(super) async fn ask(
+    platform: &Platform,
+    row: &DatabaseRow,
+    target: &Target,
+    purpose: Purpose,
+) -> Result<(DatabaseFacts, Option<SchemaRight>), PlatformError> {
+    let mut schema_right = None;
+    let outcome = match running(platform, row).await? {
+        None => not_available(Trouble::new(DatabaseProblem::Ended, DOES_NOT_RUN)),
+        Some(address) => {
+            let authority = platform.databases.authority.certificate();
+            let login = Login {
+                address: SocketAddr::from((address, target.port)),
+                host: &row.name,
+                encryption: if target.without_tls {
+                    Encryption::None
+                } else {
+                    Encryption::Verified(authority)
+                },
+                user: &target.user,
+                password: &target.password,
+                database: &target.database,
+            };
+            match questions::ask(&login, purpose).await {
+                Ok(right) => {
+                    schema_right = right;
+                    DatabaseOutcome::Available
+                }
+                Err(trouble) if ends(platform, row, target, &trouble).await? => not_available(Trouble {
+                    problem: DatabaseProblem::Ended,
+                    ..trouble
+                }),
+                Err(trouble) => explained(platform, row, address, target, trouble).await,
+            }
+        }
+    };
+    Ok((facts(&row.name, "PostgreSQL", target, outcome), schema_right))
+}
+
+/// Whether the server that did not answer at its own port is ending: its socket closes a moment before the engine knows that it is over.
+async fn ends(
+    platform: &Platform,
+    row: &DatabaseRow,
+    target: &Target,
+    trouble: &Trouble,
+) -> Result<bool, PlatformError> {
+    let is_silent = matches!(
+        trouble.problem,
+        DatabaseProblem::Refused | DatabaseProblem::TimedOut | DatabaseProblem::Other
+    );
+    if !is_silent || trouble.server_code.is_some() || target.port != postgres::PORT {
+        return Ok(false);
+    }
+    let deadline = Instant::now() + ENDS_WITHIN;
+    loop {
+        // The keeper may have begun another instance in between.
+        let now = platform.store.database(row.id).await?;
+        let is_same = now.as_ref().is_some_and(|now| now.instance == row.instance);
+        if !is_same || running(platform, row).await?.is_none() {
+            return Ok(true);
+        }
+        if Instant::now() > deadline {
+            return Ok(false);
+        }
+        sleep(ENDS_LOOKED_AT_EVERY).await;
+    }
+}
+
+/// What the server's SQLSTATE stands for, with what only the server knows.
+async fn explained(
+    platform: &Platform,
+    row: &DatabaseRow,
+    address: std::net::Ipv4Addr,
+    target: &Target,
+    trouble: Trouble,
+) -> DatabaseOutcome {
+    match trouble.server_code.as_deref() {
+        Some(NO_SUCH_DATABASE) => {
+            let names = async {
+                let session = admin_session(platform, row, address).await.ok()?;
+                postgres::database_names(&session).await.ok()
+            };
+            let existing = timeout(ASKED_WITHIN, names)
+                .await
+                .ok()
+                .flatten()
+                .unwrap_or_default();
+            DatabaseOutcome::NotFound {
+                reference: format!("database `{}` on {}", target.database, row.name),
+                place: target.variable.clone(),
+                existing,
+            }
+        }
+        Some(TOO_MANY_CONNECTIONS) => {
+            let counted = timeout(ASKED_WITHIN, usage(platform, row, address)).await;
+            counted.ok().flatten().unwrap_or_else(|| not_available(trouble))
+        }
+        Some(LOGIN_NOT_ALLOWED) if target.without_tls => not_available(Trouble {
+            problem: DatabaseProblem::TlsRequired,
+            ..trouble
+        }),
+        _ => not_available(trouble),
+    }
+}
+
+/// The server's own counters, by component. The platform's role has slots that nobody else can take.
+async fn usage(
+    platform: &Platform,
+    row: &DatabaseRow,
+    address: std::net::Ipv4Addr,
+) -> Option<DatabaseOutcome> {
+    let session = admin_session(platform, row, address).await.ok()?;
+    let Usage { maximum, sessions } = postgres::usage(&session).await.ok()?;
+    let listed = platform.engine.list().await.ok()?;
+    let mut users: BTreeMap<String, u64> = BTreeMap::new();
+    for (from, count) in sessions {
+        let of = listed
+            .iter()
+            .find(|status| status.address.map(IpAddr::from) == Some(from));
+        let name = match of.map(|status| &status.owner) {
+            Some(InstanceOwner::Component { component, .. }) => component.clone(),
+            _ => from.to_string(),
+        };
+        *users.entry(name).or_default() += count;
+    }
+    let mut users: Vec<(String, u64)> = users.into_iter().collect();
+    users.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), name.clone()));
+    Some(DatabaseOutcome::LimitExceeded {
+        limit: DatabaseLimit::Connections,
+        maximum,
+        used: users.iter().map(|(_, count)| count).sum(),
+        asked: None,
+        users,
+    })
+}

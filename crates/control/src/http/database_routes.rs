@@ -1,0 +1,108 @@
+//! The part of the table of routes that is about databases.
+
+use axum::{
+    http::Method,
+    routing::{delete, get, post},
+};
+use mainstay_api::{
+    AppDatabasesResponse, DatabaseNamesResponse, DatabaseResponse, DatabaseUsersResponse, DatabasesResponse,
+    IdResponse, RegisterDatabaseRequest,
+    TokenScope::{Admin, Read, Write},
+};
+
+use super::{
+    access::{
+        Reach::{All, App},
+        Route,
+    },
+    clusters, databases,
+    routes::route,
+};
+
+pub(super) fn all() -> Vec<Route> {
+    vec![
+        route(
+            Method::GET,
+            "/v2/mainstay/apps/{app_id}/databases",
+            Read,
+            App,
+            get(databases::of_app),
+        )
+        .named(
+            "mainstay_list_app_databases",
+            "The databases that the platform runs for an app.",
+        )
+        .gives::<AppDatabasesResponse>(),
+        route(
+            Method::DELETE,
+            "/v2/mainstay/apps/{app_id}/databases/{database_name}",
+            Write,
+            App,
+            delete(databases::delete_of_app),
+        )
+        .named(
+            "mainstay_delete_app_database",
+            "Delete a database that no spec names, with its data.",
+        )
+        .asks::<databases::DeleteQuery>()
+        .gives::<IdResponse>(),
+        route(Method::GET, "/v2/databases", Read, All, get(clusters::list))
+            .named("databases_list_clusters", "The registered database clusters.")
+            .gives::<DatabasesResponse>(),
+        route(
+            Method::GET,
+            "/v2/databases/{database_cluster_uuid}",
+            Read,
+            All,
+            get(clusters::get),
+        )
+        .named("databases_get_cluster", "A registered cluster, by id or by name.")
+        .gives::<DatabaseResponse>(),
+        route(
+            Method::GET,
+            "/v2/databases/{database_cluster_uuid}/dbs",
+            Read,
+            All,
+            get(clusters::databases),
+        )
+        .named(
+            "databases_list",
+            "The database that a cluster is registered with.",
+        )
+        .gives::<DatabaseNamesResponse>(),
+        route(
+            Method::GET,
+            "/v2/databases/{database_cluster_uuid}/users",
+            Read,
+            All,
+            get(clusters::users),
+        )
+        .named(
+            "databases_list_users",
+            "The user that a cluster is registered with.",
+        )
+        .gives::<DatabaseUsersResponse>(),
+        route(
+            Method::POST,
+            "/v2/mainstay/databases",
+            Admin,
+            All,
+            post(clusters::register),
+        )
+        .named(
+            "mainstay_register_database",
+            "Register a database cluster that specs can attach to.",
+        )
+        .takes::<RegisterDatabaseRequest>()
+        .gives::<DatabaseResponse>(),
+        route(
+            Method::DELETE,
+            "/v2/mainstay/databases/{database_cluster_uuid}",
+            Admin,
+            All,
+            delete(clusters::remove),
+        )
+        .named("mainstay_remove_database", "Forget a cluster that no spec names.")
+        .gives::<IdResponse>(),
+    ]
+}

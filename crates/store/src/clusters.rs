@@ -1,0 +1,174 @@
+//! Database servers that the platform does not run, registered so that apps can attach to them.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use mainstay_spec::ids::ClusterId;
+use sqlx::{Row, sqlite::SqliteRow};
+
+use crate::{Store, StoreError};
+
+/// A cluster as it was registered: where it is, and one login.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClusterRow {
+    pub id: ClusterId,
+    /// What specs call it in `cluster_name`.
+    pub name: String,
+    /// As a spec writes it: "PG".
+    pub engine: String,
+    /// Empty where nobody said it.
+    pub version: String,
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    /// Sealed.
+    pub password: String,
+    /// The database that apps get unless their spec names another one; empty for engines without.
+    pub database: String,
+    /// PEM; empty where nobody said who vouches for it.
+    pub ca_certificate: String,
+    /// Whether it is spoken to over TLS.
+    pub tls: bool,
+    pub created_at: Timestamp,
+}
+
+impl fmt::Debug for ClusterRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterRow")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("engine", &self.engine)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// False where one of that name is registered already; nothing is changed then.
+    pub async fn insert_cluster(&self, row: &ClusterRow) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "INSERT INTO clusters (id, name, engine, version, host, port, user, password, database, ca_certificate, tls, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(row.id.to_string())
+        .bind(&row.name)
+        .bind(&row.engine)
+        .bind(&row.version)
+        .bind(&row.host)
+        .bind(row.port)
+        .bind(&row.user)
+        .bind(&row.password)
+        .bind(&row.database)
+        .bind(&row.ca_certificate)
+        .bind(row.tls)
+        .bind(row.created_at.to_string())
+        .execute(&self.writer)
+        .await
+        .map_err(StoreError::during(format!("store cluster {}", row.name)))?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Everything of the cluster but its id, name and beginning.
+    pub async fn update_cluster(&self, row: &ClusterRow) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE clusters SET engine = ?, version = ?, host = ?, port = ?, user = ?, password = ?, database = ?,
+             ca_certificate = ?, tls = ? WHERE id = ?",
+        )
+        .bind(&row.engine)
+        .bind(&row.version)
+        .bind(&row.host)
+        .bind(row.port)
+        .bind(&row.user)
+        .bind(&row.password)
+        .bind(&row.database)
+        .bind(&row.ca_certificate)
+        .bind(row.tls)
+        .bind(row.id.to_string())
+        .execute(&self.writer)
+        .await
+        .map_err(StoreError::during(format!("update cluster {}", row.name)))?;
+        Ok(())
+    }
+
+    /// All of them, by name.
+    pub async fn clusters(&self) -> Result<Vec<ClusterRow>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM clusters ORDER BY name")
+            .fetch_all(&self.readers)
+            .await
+            .map_err(StoreError::during("list the clusters"))?;
+        rows.iter().map(read).collect()
+    }
+
+    pub async fn delete_cluster(&self, id: ClusterId) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM clusters WHERE id = ?")
+            .bind(id.to_string())
+            .execute(&self.writer)
+            .await
+            .map_err(StoreError::during(format!("delete cluster {id}")))?;
+        Ok(())
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<ClusterRow, StoreError> {
+    let id: String = row.get("id");
+    Ok(ClusterRow {
+        id: id.parse().map_err(StoreError::damaged("id", &id))?,
+        name: row.get("name"),
+        engine: row.get("engine"),
+        version: row.get("version"),
+        host: row.get("host"),
+        port: row.get("port"),
+        user: row.get("user"),
+        password: row.get("password"),
+        database: row.get("database"),
+        ca_certificate: row.get("ca_certificate"),
+        tls: row.get("tls"),
+        created_at: row
+            .get::<&str, _>("created_at")
+            .parse()
+            .map_err(StoreError::damaged("time", &id))?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str) -> ClusterRow {
+        ClusterRow {
+            id: ClusterId::from_uuid(uuid::Uuid::new_v4()),
+            name: name.into(),
+            engine: "PG".into(),
+            version: "15".into(),
+            host: "db.example.com".into(),
+            port: 25060,
+            user: "shop".into(),
+            password: "EV[sealed]".into(),
+            database: "shop".into(),
+            ca_certificate: String::new(),
+            tls: true,
+            created_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cluster_comes_back_as_it_was_stored_and_its_name_is_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("test.db")).await.unwrap();
+        let (main, other) = (row("main"), row("archive"));
+        assert!(store.insert_cluster(&main).await.unwrap());
+        assert!(store.insert_cluster(&other).await.unwrap());
+        assert!(!store.insert_cluster(&row("main")).await.unwrap());
+        assert_eq!(store.clusters().await.unwrap(), [other.clone(), main.clone()]);
+        let moved = ClusterRow {
+            host: "elsewhere".into(),
+            tls: false,
+            ..main
+        };
+        store.update_cluster(&moved).await.unwrap();
+        store.delete_cluster(other.id).await.unwrap();
+        assert_eq!(store.clusters().await.unwrap(), std::slice::from_ref(&moved));
+        assert!(!format!("{moved:?}").contains("sealed"));
+    }
+}
