@@ -21,6 +21,8 @@ const FIRST_NETWORK: u8 = 64;
 /// Below the ports that the kernel gives to outgoing connections (`ip_local_port_range`, 32768 and up).
 const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 16;
+/// One /24 for each place, of 198.18.0.0/15: that is for tests of networks (RFC 2544). A link takes four addresses of it.
+const LINKS: u8 = 64;
 
 /// A claimed place. Nobody else has it until the value is dropped or its process ended, however it ended.
 #[derive(Debug)]
@@ -70,6 +72,21 @@ impl Place {
         self.network(1)
     }
 
+    /// The two ends of a link to what is on no platform: the host's, and that of whoever is at the other end. Links are told apart by number.
+    ///
+    /// # Panics
+    ///
+    /// If the place has fewer.
+    pub fn link(&self, number: u8) -> (Ipv4Addr, Ipv4Addr) {
+        assert!(number < LINKS, "a place has {LINKS} links");
+        let first = Ipv4Addr::new(198, 18, self.number, number * 4 + 1);
+        (first, Ipv4Addr::new(198, 18, self.number, number * 4 + 2))
+    }
+
+    fn links(&self) -> Ipv4Net {
+        Ipv4Net::new(Ipv4Addr::new(198, 18, self.number, 0), 24).expect("24 is a prefix length")
+    }
+
     fn network(&self, index: u8) -> Ipv4Net {
         let address = Ipv4Addr::new(10, FIRST_NETWORK + self.number * 2 + index, 0, 0);
         Ipv4Net::new(address, 16).expect("16 is a prefix length")
@@ -90,7 +107,7 @@ impl Place {
     fn is_unused(&self, routed: &[Ipv4Net]) -> bool {
         let ports_are_free = (0..PORTS).all(|index| TcpListener::bind(self.address(index)).is_ok());
         let touches = |mine: &Ipv4Net, other: &Ipv4Net| mine.contains(other) || other.contains(mine);
-        let networks = [self.pool(), self.service_pool()];
+        let networks = [self.pool(), self.service_pool(), self.links()];
         let networks_are_free = !networks
             .iter()
             .any(|mine| routed.iter().any(|other| touches(mine, other)));
@@ -130,6 +147,8 @@ mod tests {
         assert_eq!((first.number, second.number), (0, 1));
         assert_ne!(first.pool(), second.pool());
         assert_ne!(first.address(0), second.address(0));
+        assert_ne!(first.link(0), second.link(0));
+        assert_ne!(first.link(0), first.link(1));
         drop(first);
         assert_eq!(claim().number, 0);
     }

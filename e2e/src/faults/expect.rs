@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use mainstay_diagnosis::{Cause, Code};
 use serde::Deserialize;
 
+use crate::Nature;
+
 /// See `e2e/faults/README.md`, which explains every field.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +63,9 @@ pub struct Expect {
     /// Runs on a platform whose builds have small limits: 256 MiB of memory and of disk, 64 processes, 20 s.
     #[serde(default)]
     pub tight: bool,
+    /// Servers outside of the platform, registered as clusters by these names.
+    #[serde(default)]
+    pub clusters: Vec<Nature>,
     /// What files in a repository cannot express, by path.
     #[serde(default)]
     pub files: BTreeMap<String, Oddity>,

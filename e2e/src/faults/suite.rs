@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, PoisonError},
     thread,
@@ -16,7 +16,7 @@ use super::{
     check::{self, Got},
     told::{self, Delay},
 };
-use crate::{Deployment, Folder, Platform, Visiting, wait_until};
+use crate::{Deployment, Folder, Nature, OutsideServer, PASSWORD, Platform, Visiting, wait_until};
 
 /// Faults wait more than they work: probes have periods, restarts have pauses.
 const LANES: usize = 6;
@@ -80,6 +80,16 @@ fn run_on(
     registry.push_busybox("library/alpine:latest", &[], "sh");
     let pages = [("pages/index.html", GREETING)];
     registry.push_busybox("library/hello:latest", &pages, SERVE_PAGES);
+    let wanted: BTreeSet<Nature> = together
+        .iter()
+        .chain(&alone)
+        .flat_map(|fault| fault.expect.clusters.clone())
+        .collect();
+    let _servers: Vec<OutsideServer> = wanted
+        .into_iter()
+        .zip(0..)
+        .map(|(nature, link)| outside(platform, nature, link))
+        .collect();
     let lanes = lanes.min(together.len());
     let queue = Mutex::new(VecDeque::from(together));
     let outcomes = Mutex::new(Vec::new());
@@ -99,6 +109,15 @@ fn run_on(
         all.extend(work_off(platform, "lane-alone", &queue, tell));
     }
     all
+}
+
+/// A server that is not the platform's, registered by the name of its nature.
+fn outside(platform: &Platform, nature: Nature, link: u8) -> OutsideServer {
+    let server = platform.start_outside_server(link, nature);
+    // Not all of them let anybody in.
+    let registered = platform.register(nature.name(), &server, PASSWORD, &["--unchecked", "--replace"]);
+    let _ = registered.expect_success("mainstay databases register");
+    server
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -19,11 +19,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 pub use programs::Programs;
+pub(crate) use stack::ServerImage;
 pub use user::User;
 
 use self::setup::Setup;
 use crate::{
-    Deployment, Folder, Registry,
+    Deployment, Folder, Nature, OutsideServer, Registry, outside,
     registry::{Refusal, RefusingRegistry},
     run::{Answer, run},
     visit::{self, Page, Visiting, Waiting},
@@ -349,6 +350,45 @@ impl Platform {
             RefusingRegistry::start(self.setup.refused, Refusal::Unauthorized),
             RefusingRegistry::start(self.setup.busy, Refusal::TooManyRequests),
         ]
+    }
+
+    /// Starts a PostgreSQL server that is not the platform's, at the other end of the link of this number.
+    pub fn start_outside_server(&self, link: u8, nature: Nature) -> OutsideServer {
+        let image = stack::server_image();
+        OutsideServer::start(&image, &self.setup.tag(), self.setup.link(link), link, nature)
+    }
+
+    /// `mainstay databases register`, with more arguments.
+    pub fn register(&self, name: &str, server: &OutsideServer, password: &str, more: &[&str]) -> Answer {
+        let file = tempfile::NamedTempFile::new().expect("the temporary directory is writable");
+        fs::write(file.path(), format!("{password}\n")).expect("our own file");
+        let (host, port) = (
+            server.address().ip().to_string(),
+            server.address().port().to_string(),
+        );
+        let (authority, password) = (
+            server.authority().display().to_string(),
+            file.path().display().to_string(),
+        );
+        let place = [
+            "--engine",
+            "pg",
+            "--host",
+            &host,
+            "--port",
+            &port,
+            "--database",
+            outside::DATABASE,
+        ];
+        let login = [
+            "--user",
+            outside::USER,
+            "--password-file",
+            &password,
+            "--server-ca-file",
+            &authority,
+        ];
+        self.text(&[&["databases", "register", name][..], &place, &login, more].concat())
     }
 
     /// Another platform beside this one, with tables added to its configuration.

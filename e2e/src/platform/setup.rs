@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -87,6 +87,16 @@ impl Setup {
             // Where tests make their folders.
             repositories = std::env::temp_dir().display(),
         )
+    }
+
+    /// Two digits that nobody else on the machine has.
+    pub(super) fn tag(&self) -> String {
+        self.place.tag()
+    }
+
+    /// Both ends of a link to what is not on the platform.
+    pub(super) fn link(&self, number: u8) -> (Ipv4Addr, Ipv4Addr) {
+        self.place.link(number)
     }
 
     pub(super) fn root(&self) -> &Path {

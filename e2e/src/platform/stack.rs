@@ -24,7 +24,7 @@ const COPIES_WITHIN: Duration = Duration::from_mins(2);
 pub(super) fn provide(images: &Path) {
     // Several test processes may come here at once: one makes it, and none takes it away while another links it.
     let _lock = cache::lock("lock");
-    let cached = cached();
+    let (cached, _) = cached();
     let mut command = Command::new("cp");
     // Files of layers and records are never changed in place, so that links will do.
     command
@@ -36,8 +36,25 @@ pub(super) fn provide(images: &Path) {
     fs::remove_file(images.join("lock")).expect("an image store has a lock");
 }
 
+/// What a PostgreSQL server runs from, as the platform's own do.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerImage {
+    /// "15".
+    pub(crate) version: String,
+    /// The lowest first. They are shared: nothing may be written there.
+    pub(crate) layers: Vec<PathBuf>,
+}
+
+/// The kept stack with PostgreSQL over it.
+pub(super) fn server_image() -> ServerImage {
+    let _lock = cache::lock("lock");
+    cached()
+        .1
+        .expect("it is known which PostgreSQL the stack's Debian has")
+}
+
 /// A store with nothing but those two, made by the code under test.
-fn cached() -> PathBuf {
+fn cached() -> (PathBuf, Option<ServerImage>) {
     let name = format!("images-{}", fingerprint());
     // Stores of earlier sources, which nobody used for long; another checkout may still be at them.
     cache::forget_others("images-", &name);
@@ -48,15 +65,21 @@ fn cached() -> PathBuf {
     let made = runtime.block_on(async {
         let stack = stack::ensure(&store, &settings, |line| eprintln!("{line}")).await?;
         // As the server asks for it.
-        if let Some(version) = postgresql_version(&stack.suite) {
-            let package = format!("postgresql-{version}");
-            packages_layer(&store, &settings, &stack, &[&package]).await?;
-        }
-        Ok::<_, DebianError>(())
+        let Some(version) = postgresql_version(&stack.suite) else {
+            return Ok(None);
+        };
+        let package = format!("postgresql-{version}");
+        let server = packages_layer(&store, &settings, &stack, &[&package]).await?;
+        let layers = stack.run.layers.iter().chain([&server]);
+        let paths = layers.map(|layer| store.layer_path(layer).expect("it was made"));
+        Ok::<_, DebianError>(Some(ServerImage {
+            version: version.to_owned(),
+            layers: paths.collect(),
+        }))
     });
-    made.unwrap_or_else(|error| panic!("the stack image cannot be made: {error:?}"));
+    let image = made.unwrap_or_else(|error| panic!("the stack image cannot be made: {error:?}"));
     cache::note_use(&store_path);
-    store_path
+    (store_path, image)
 }
 
 /// Of the sources that decide how a store looks and what a stack has.

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a test says on standard error how far it is")]
 
 mod apps;
+mod attached;
 mod broken;
 mod commands;
 mod databases;
@@ -94,6 +95,10 @@ const SCENARIOS: &[Scenario] = &[
     (
         "a_database_killed_in_mid_deploy_is_what_the_failure_is_put_to",
         databases::a_database_killed_in_mid_deploy_is_what_the_failure_is_put_to,
+    ),
+    (
+        "a_database_of_ones_own_is_attached",
+        attached::a_database_of_ones_own_is_attached,
     ),
     ("redeploys_lose_no_request", load::redeploys_lose_no_request),
     (
