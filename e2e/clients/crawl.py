@@ -2,16 +2,22 @@
 
 Ends with a list of what was wrong: an answer of 500 and above, a status, a content type or a body that the description does not have, an answer
 without a token that is no 401. Answers to the original's operations are checked against the original's description as well.
+
+Most of the time goes into generating requests, so several processes do it, each with seeds of its own, against one app; they go round until they
+have sent what was asked for.
 """
 
 import argparse
 import collections
 import copy
-import json
+import itertools
+import multiprocessing
+import pathlib
 import random
 import sys
 import time
 
+import hypothesis.configuration
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -37,6 +43,10 @@ CHECKS = [
 ANSWERS_WITHIN = 20
 SETTLES_WITHIN = 120
 SHOWN = 40
+# Between the first seeds of two processes: more rounds than anybody makes.
+SEEDS_EACH = 1_000_000
+# The server lets so many be, see `FEW_APPS` in ../tests/clients/main.rs.
+APPS_MOST = 6
 # The original has 38.
 OPERATIONS_LEAST = 38
 # Their bodies are whole specs, which take long to generate: fewer of those, and more that are made of one that is good.
@@ -46,18 +56,17 @@ DELETES = ("apps_delete",)
 JUNK = (None, "", "\0", "☃", "a" * 5000, 0, -1, 1 << 70, 1.5, True, [], {}, [[]], {"a": {}}, "EV[1:x:y]", "${web.PORT}", "../..")
 
 
-class Crawl:
+# Of the tokens that requests are sent with: most should get further than to be refused.
+KINDS = ("admin",) * 6 + ("write",) * 2 + ("read",) * 2 + ("nobody", "stranger", "malformed")
+
+
+class World:
+    """What is there before anybody crawls: an app that serves, with an id for each kind of place, and one token of each kind."""
+
     def __init__(self, arguments):
         self.endpoint = arguments.endpoint
         self.session = requests.Session()
-        with open(arguments.token_file, encoding="utf-8") as file:
-            self.admin = file.read().strip()
-        self.random = random.Random(arguments.seed)
-        self.seed = arguments.seed
-        self.examples = arguments.examples
-        self.contract = Contract(arguments.contract)
-        self.statuses = collections.Counter()
-        self.wrong = collections.Counter()
+        self.admin = pathlib.Path(arguments.token_file).read_text(encoding="utf-8").strip()
         self.good = {
             "name": "crawled",
             "services": [
@@ -71,30 +80,24 @@ class Crawl:
             "alerts": [{"rule": "DEPLOYMENT_FAILED"}],
         }
 
-    def ask(self, method, path, token, **more):
-        return self.session.request(
-            method,
-            self.endpoint + path,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=ANSWERS_WITHIN,
-            **more,
-        )
+    def ask(self, method, path, **more):
+        headers = {"Authorization": f"Bearer {self.admin}"}
+        return self.session.request(method, self.endpoint + path, headers=headers, timeout=ANSWERS_WITHIN, **more)
 
     def prepare(self):
-        """An app that serves, with an id for each kind of place, and one token of each kind."""
-        created = self.ask("POST", "/v2/apps", self.admin, json={"spec": self.good}).json()
+        created = self.ask("POST", "/v2/apps", json={"spec": self.good}).json()
         self.app = created["app"]["id"]
         deployment = created["deployment_id"]
         deadline = time.monotonic() + SETTLES_WITHIN
         while True:
             path = f"/v2/apps/{self.app}/deployments/{deployment}"
-            phase = self.ask("GET", path, self.admin).json()["deployment"]["phase"]
+            phase = self.ask("GET", path).json()["deployment"]["phase"]
             if phase in ("ACTIVE", "ERROR"):
                 break
             assert time.monotonic() < deadline, f"the first deployment does not end: {phase}"
             time.sleep(0.3)
         assert phase == "ACTIVE", phase
-        alert = self.ask("GET", f"/v2/apps/{self.app}/alerts", self.admin).json()["alerts"][0]["id"]
+        alert = self.ask("GET", f"/v2/apps/{self.app}/alerts").json()["alerts"][0]["id"]
         self.places = {
             "id": self.app,
             "app_id": self.app,
@@ -106,22 +109,46 @@ class Crawl:
         }
         self.tokens = {"admin": self.admin, "nobody": None, "stranger": "mst_0000", "malformed": "\u00e9 \u00e9"}
         for scope in ("read", "write"):
-            made = self.ask("POST", "/v2/mainstay/tokens", self.admin, json={"name": scope, "scope": scope})
+            made = self.ask("POST", "/v2/mainstay/tokens", json={"name": scope, "scope": scope})
             self.tokens[scope] = made.json()["token"]["token"]
 
-    def who(self):
-        kinds = ("admin", "admin", "admin", "write", "read", "nobody", "stranger", "malformed")
-        return self.random.choice(kinds)
+    def end(self):
+        assert self.ask("GET", f"/v2/apps/{self.app}").status_code == 200, "the server does not answer any more"
+        assert self.ask("DELETE", f"/v2/apps/{self.app}").status_code == 200
 
-    def send(self, case, operation):
+
+class Crawl:
+    """One process's share of the requests."""
+
+    def __init__(self, arguments, world, number):
+        self.world = world
+        self.endpoint = world.endpoint
+        self.session = requests.Session()
+        self.seed = arguments.seed + number * SEEDS_EACH
+        self.random = random.Random(self.seed)
+        self.examples = arguments.examples
+        self.share = -(-arguments.requests // arguments.workers)
+        self.deadline = time.monotonic() + arguments.minutes * 60
+        self.contract = Contract(arguments.contract)
+        self.statuses = collections.Counter()
+        self.wrong = collections.Counter()
+
+    def who(self):
+        return self.random.choice(KINDS)
+
+    def is_done(self):
+        return self.share and (sum(self.statuses.values()) >= self.share or time.monotonic() > self.deadline)
+
+    def send(self, case, operation, who=None):
         name = operation.definition.raw["operationId"]
         parameters = dict(case.path_parameters or {})
         for place in parameters:
-            if place in self.places and name not in DELETES and self.random.random() < 0.6:
-                parameters[place] = self.places[place]
+            if place in self.world.places and name not in DELETES and self.random.random() < 0.6:
+                parameters[place] = self.world.places[place]
         case.path_parameters = parameters
-        who = self.who()
-        headers = {} if self.tokens[who] is None else {"Authorization": b"Bearer " + self.tokens[who].encode()}
+        who = who or self.who()
+        token = self.world.tokens[who]
+        headers = {} if token is None else {"Authorization": b"Bearer " + token.encode()}
         response = case.call(base_url=self.endpoint, session=self.session, headers=headers, timeout=ANSWERS_WITHIN)
         self.statuses[response.status_code] += 1
         self.judge(case, response, name, who)
@@ -134,7 +161,7 @@ class Crawl:
                 self.note(f"{name}: {response.status_code}: {failure.title}: {str(failure)[:300]}")
         except schemathesis.errors.SchemathesisError as error:
             self.note(f"{name}: {response.status_code}: {error}")
-        if who in ("nobody", "stranger", "malformed") and response.status_code != 401:
+        if (who in ("nobody", "stranger", "malformed")) != (response.status_code == 401):
             self.note(f"{name}: {response.status_code} for {who}")
         url = response.request.path_url.split("?")[0]
         content_type = (response.headers.get("content-type") or [""])[0]
@@ -144,13 +171,13 @@ class Crawl:
     def note(self, wrong):
         self.wrong[wrong] += 1
 
-    def generate(self, operation):
+    def generate(self, operation, number):
         name = operation.definition.raw["operationId"]
         count = max(self.examples // 10, 2) if name in SPECS else self.examples
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             strategy = operation.as_strategy(generation_mode=mode)
 
-            @seed(self.seed)
+            @seed(self.seed + number)
             @settings(
                 max_examples=count,
                 deadline=None,
@@ -172,7 +199,7 @@ class Crawl:
         """A good spec with one or two of its values replaced by junk."""
         by_name = {operation.definition.raw["operationId"]: operation for operation in operations}
         for _ in range(self.examples * 4):
-            spec = copy.deepcopy(self.good)
+            spec = copy.deepcopy(self.world.good)
             for _ in range(self.random.choice((1, 1, 2))):
                 bend(spec, self.random)
             name = self.random.choice(SPECS)
@@ -181,27 +208,80 @@ class Crawl:
             if self.random.random() < 0.1:
                 body = self.random.choice(JUNK)
             elif name == "apps_validate_appSpec" and self.random.random() < 0.5:
-                body["app_id"] = self.app
+                body["app_id"] = self.world.app
             elif name == "apps_update":
                 body["refuse_losses"] = True
-            case = operation.Case(path_parameters={"id": self.app} if name == "apps_update" else {}, body=body, media_type="application/json")
+            case = operation.Case(path_parameters={"id": self.world.app} if name == "apps_update" else {}, body=body, media_type="application/json")
             self.send(case, operation)
 
+    def ask_too_much(self, operations):
+        """What is well-formed and cannot be done: 422."""
+        by_name = {operation.definition.raw["operationId"]: operation for operation in operations}
+        for name in ("wob", "web-0", "☃"):
+            places = {"app_id": self.world.app}
+            case = by_name["apps_restart"].Case(path_parameters=places, body={"components": [name]}, media_type="application/json")
+            self.send(case, by_name["apps_restart"], "admin")
+        for number in range(APPS_MOST + 1):
+            spec = {**copy.deepcopy(self.world.good), "name": f"more-{number}"}
+            case = by_name["apps_create"].Case(body={"spec": spec}, media_type="application/json")
+            self.send(case, by_name["apps_create"], "admin")
+
+    def operations(self):
+        """All that are described. Whose token is sent is decided here: without it, half of what is to be wrong would be that it lacks one."""
+        document = self.session.get(f"{self.endpoint}/openapi.json", timeout=ANSWERS_WITHIN).json()
+        document.pop("security", None)
+        document.get("components", {}).pop("securitySchemes", None)
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                if isinstance(operation, dict):
+                    operation.pop("security", None)
+        return [result.ok() for result in schemathesis.openapi.from_dict(document).get_all_operations()]
+
     def run(self):
-        self.prepare()
-        schema = schemathesis.openapi.from_url(f"{self.endpoint}/openapi.json")
-        operations = [result.ok() for result in schema.get_all_operations()]
+        """Once over all operations, or until the share is sent."""
+        operations = self.operations()
         assert len(operations) >= OPERATIONS_LEAST, f"only {len(operations)} operations are described"
-        for operation in operations:
-            self.generate(operation)
-        self.bend_specs(operations)
-        assert sum(self.statuses.values()) >= len(operations) * self.examples, f"too little was asked: {self.statuses}"
-        assert self.ask("GET", f"/v2/apps/{self.app}", self.admin).status_code == 200, "the server does not answer any more"
-        assert self.ask("DELETE", f"/v2/apps/{self.app}", self.admin).status_code == 200
-        print(f"{sum(self.statuses.values())} requests to {len(operations)} operations: {dict(sorted(self.statuses.items()))}")
-        for wrong, times in self.wrong.most_common(SHOWN):
-            print(f"WRONG {times} x {wrong}")
-        return len(self.wrong)
+        for number in itertools.count():
+            self.random.shuffle(operations)
+            for operation in operations:
+                self.generate(operation, number)
+                if self.is_done():
+                    break
+            self.bend_specs(operations)
+            self.ask_too_much(operations)
+            if not self.share or self.is_done():
+                break
+        if not self.share:
+            assert sum(self.statuses.values()) >= len(operations) * self.examples, f"too little was asked: {self.statuses}"
+        return self.statuses, self.wrong
+
+
+def crawl(share):
+    return Crawl(*share).run()
+
+
+def run(arguments):
+    # What Hypothesis knows of Unicode takes seconds to find out.
+    hypothesis.configuration.set_hypothesis_home_dir(pathlib.Path(sys.prefix) / "hypothesis")
+    world = World(arguments)
+    world.prepare()
+    began = time.monotonic()
+    shares = [(arguments, world, number) for number in range(arguments.workers)]
+    with multiprocessing.Pool(arguments.workers) as pool:
+        results = pool.map(crawl, shares, chunksize=1)
+    statuses = sum((statuses for statuses, _ in results), collections.Counter())
+    wrong = sum((wrong for _, wrong in results), collections.Counter())
+    took = time.monotonic() - began
+    world.end()
+    total = sum(statuses.values())
+    print(f"{total} requests in {took:.0f} s by {arguments.workers} processes: {dict(sorted(statuses.items()))}")
+    if total < arguments.requests:
+        wrong[f"only {total} of {arguments.requests} requests were sent in {arguments.minutes} minutes"] += 1
+    if not statuses[422]:
+        wrong["no answer was 422"] += 1
+    for what, times in wrong.most_common(SHOWN):
+        print(f"WRONG {times} x {what}")
+    return len(wrong)
 
 
 def bend(value, random):
@@ -225,9 +305,13 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ("--endpoint", "--token-file", "--contract", "--source"):
         parser.add_argument(name, required=True)
-    parser.add_argument("--examples", type=int, required=True)
+    parser.add_argument("--examples", type=int, required=True, help="for each operation and mode, in each round")
+    parser.add_argument("--requests", type=int, default=0, help="go round until so many were sent; 0: one round")
+    parser.add_argument("--minutes", type=int, default=60, help="the longest that it may go round")
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
-    sys.exit(1 if Crawl(parser.parse_args()).run() else 0)
+    sys.exit(1 if run(parser.parse_args()) else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

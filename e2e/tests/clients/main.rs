@@ -26,7 +26,7 @@ fn pydo_runs_the_life_of_an_app() {
         &clients,
         "lifecycle.py",
         (&platform, source.path()),
-        ["--ca", &authority],
+        &["--ca", &authority],
         LIVES_WITHIN,
     );
     eprintln!("{}{}", life.stdout, life.stderr);
@@ -42,7 +42,7 @@ fn run(
     clients: &PythonClients,
     script: &str,
     (platform, repository): (&Platform, &Path),
-    more: [&str; 2],
+    more: &[&str],
     within: Duration,
 ) -> Answer {
     let (token, contract) = (platform.token_file(), PythonClients::contract());
@@ -57,15 +57,16 @@ fn run(
         "--source",
         &source,
     ];
-    clients.run_script(script, &[&common, &more[..]].concat(), within)
+    clients.run_script(script, &[&common, more].concat(), within)
 }
 
-/// Generated requests for each operation and mode; with the default, some two thousand in all, in about a minute.
+/// Generated requests for each operation and mode in a round: some two thousand in all, in about a minute.
 const EXAMPLES: &str = "25";
+const CRAWLERS: &str = "2";
 /// Each app that is accepted is worked on.
 const FEW_APPS: &str = "[limits]\napps = 6\n";
 
-/// `MAINSTAY_CRAWL_EXAMPLES` asks for more of them.
+/// `MAINSTAY_CRAWL_REQUESTS` asks for more rounds, until that many were sent.
 #[test]
 fn generated_requests_are_answered_as_described() {
     let Some(programs) = Programs::find() else { return };
@@ -74,12 +75,19 @@ fn generated_requests_are_answered_as_described() {
     };
     let platform = Platform::start_with(programs, FEW_APPS);
     let source = python_hello("crawled", "hello").in_git();
-    let examples = std::env::var("MAINSTAY_CRAWL_EXAMPLES").unwrap_or_else(|_| EXAMPLES.into());
+    let requests = std::env::var("MAINSTAY_CRAWL_REQUESTS").unwrap_or_else(|_| "0".into());
     let crawl = run(
         &clients,
         "crawl.py",
         (&platform, source.path()),
-        ["--examples", &examples],
+        &[
+            "--examples",
+            EXAMPLES,
+            "--workers",
+            CRAWLERS,
+            "--requests",
+            &requests,
+        ],
         CRAWLS_WITHIN,
     );
     eprintln!("{}{}", crawl.stdout, crawl.stderr);

@@ -2,8 +2,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use mainstay_e2e::{Platform, User, python_hello};
-use serde_json::Value;
+use mainstay_e2e::{Folder, Platform, User, python_hello};
+use serde_json::{Value, json};
 
 const APP: &str = "typed";
 
@@ -20,7 +20,7 @@ pub(crate) fn apps_answer_to_doctls_commands(platform: &mut Platform) {
     assert_eq!(again["phase"], "ACTIVE", "{again:#}");
     let deployments = ask(platform, &["apps", "list-deployments", APP]);
     assert_eq!(deployments.as_array().map(Vec::len), Some(2), "{deployments:#}");
-    components_are_restarted_by_name(platform);
+    components_are_restarted_by_name(platform, folder);
     platform.delete(APP);
 }
 
@@ -106,18 +106,49 @@ fn specs_are_written_as_asked_for(platform: &Platform, deployment: &str) {
     assert_eq!(proposed[0]["spec"]["name"], APP, "{proposed:#}");
 }
 
-fn components_are_restarted_by_name(platform: &Platform) {
-    let before = platform.instances(APP);
+fn components_are_restarted_by_name(platform: &mut Platform, mut folder: Folder) {
+    let work = "echo began; exec sleep infinity";
+    folder.spec["workers"] = json!([{ "name": "work", "run_command": work }]);
+    platform.deploy_active(&folder);
+    let (web, worker) = (instances(platform, "web"), instances(platform, "work"));
     let restart =
         |names: &str| platform.long_json(&["apps", "restart", APP, "--components", names, "--wait"]);
     let refused = restart("web,wob");
     assert_eq!(refused.status, Some(1), "{refused:?}");
     assert!(refused.stdout.contains("there is no \\\"wob\\\""), "{refused:?}");
-    assert_eq!(platform.instances(APP), before);
+    assert_eq!(instances(platform, "web"), web);
+
+    let visitors = platform.visitors(APP, 20.0);
     let restarted = restart("web").expect_success("mainstay apps restart").json();
+    visitors.stop_unharmed(1);
     assert_eq!(restarted["phase"], "ACTIVE", "{restarted:#}");
-    let after = platform.instances(APP);
-    assert!(after.len() == 1 && after != before, "{before:?} {after:?}");
+    let renewed = instances(platform, "web");
+    assert!(renewed.len() == 1 && renewed != web, "{web:?} {renewed:?}");
+    assert_eq!(instances(platform, "work"), worker);
+
+    // Another server finds both where they are.
+    platform.kill_server();
+    platform.start_server();
+    assert_eq!(
+        (instances(platform, "web"), instances(platform, "work")),
+        (renewed, worker)
+    );
+    let log = platform
+        .text(&["logs", APP, "work"])
+        .expect_success("the worker's log");
+    assert!(log.stdout.contains("began"), "{log:?}");
+    platform.expect_page(APP, "/", "Hello to doctl");
+}
+
+/// The ids of the component's instances.
+fn instances(platform: &Platform, component: &str) -> Vec<Value> {
+    let list = ask(platform, &["apps", "instances", APP]);
+    let all = list.as_array().cloned().unwrap_or_default();
+    let of_component = |instance: &&Value| instance["component_name"] == component;
+    all.iter()
+        .filter(of_component)
+        .map(|instance| instance["instance_id"].clone())
+        .collect()
 }
 
 /// A port on which nobody listens.

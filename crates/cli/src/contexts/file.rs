@@ -164,11 +164,11 @@ mod tests {
         let file = ContextFile { path: path.clone() };
         assert_eq!(file.read().unwrap(), Contexts::default());
         file.write(&known()).unwrap();
-        assert_eq!(mode(&path), FILE_MODE);
-        assert_eq!(mode(path.parent().unwrap()), DIRECTORY_MODE);
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         assert_eq!(file.read().unwrap(), known());
-        assert_eq!(mode(&path), FILE_MODE);
+        assert_eq!(mode(&path), 0o600);
         let entries = fs::read_dir(path.parent().unwrap()).unwrap().count();
         assert_eq!(entries, 1, "no draft is left");
     }
