@@ -66,6 +66,8 @@ pub struct Expect {
     /// Servers outside of the platform, registered as clusters by these names.
     #[serde(default)]
     pub clusters: Vec<Nature>,
+    /// A program of the platform that is taken away before the fault is deployed, on a platform of its own.
+    pub broken: Option<String>,
     /// What files in a repository cannot express, by path.
     #[serde(default)]
     pub files: BTreeMap<String, Oddity>,

@@ -55,14 +55,22 @@ struct Lane<'a> {
     past: Vec<(Fault, String)>,
 }
 
-/// Deploys all faults; `tell` hears of each as it ends. Those that reach the limits of a build have a platform of their own, with small ones.
+/// Deploys all faults; `tell` hears of each as it ends. Those that reach the limits of a build have a platform of their own, with small ones;
+/// what breaks the platform itself has one each, after all others: they share its programs.
 pub fn run(platform: &Platform, faults: &[Fault], tell: &(dyn Fn(&Outcome) + Sync)) -> Vec<Outcome> {
-    let (tight, usual): (Vec<Fault>, Vec<Fault>) =
-        faults.iter().cloned().partition(|fault| fault.expect.tight);
+    let (breaking, others): (Vec<Fault>, Vec<Fault>) = faults
+        .iter()
+        .cloned()
+        .partition(|fault| fault.expect.broken.is_some());
+    let (tight, usual): (Vec<Fault>, Vec<Fault>) = others.into_iter().partition(|fault| fault.expect.tight);
     let mut outcomes = run_on(platform, usual, LANES, tell);
     if !tight.is_empty() {
         let platform = platform.beside(TIGHT);
         outcomes.extend(run_on(&platform, tight, LANES_TIGHT, tell));
+    }
+    for fault in breaking {
+        let platform = platform.beside("");
+        outcomes.extend(run_on(&platform, vec![fault], 1, tell));
     }
     outcomes
 }
@@ -224,7 +232,13 @@ impl Lane<'_> {
             assert_eq!(deployment.phase(), "ACTIVE", "the version before: {deployment}");
         }
         match &outcome.fault.expect {
-            expect if expect.fails() => drop(self.fail(outcome, &app, None)),
+            expect if expect.fails() => {
+                let _back = expect
+                    .broken
+                    .as_deref()
+                    .map(|name| self.platform.take_program_away(name));
+                drop(self.fail(outcome, &app, None));
+            }
             expect if expect.passes => self.pass(outcome, &app),
             _ => self.serve(outcome, &app),
         }

@@ -69,8 +69,38 @@ impl Programs {
         self.directory.path().join(name)
     }
 
+    /// The program is gone until the value is dropped; what runs of it goes on.
+    pub(super) fn take_away(&self, name: &str) -> Away {
+        let away = Away {
+            place: self.path(name),
+        };
+        fs::rename(&away.place, away.kept_at()).expect("our own directory");
+        away
+    }
+
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
+    }
+}
+
+/// A program that is not in its place. Dropped, it is again.
+#[derive(Debug)]
+pub(crate) struct Away {
+    place: PathBuf,
+}
+
+impl Away {
+    fn kept_at(&self) -> PathBuf {
+        self.place.with_extension("away")
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        // A directory that is gone has no place either.
+        if let Err(error) = fs::rename(self.kept_at(), &self.place) {
+            eprintln!("{} could not be put back: {error}", self.place.display());
+        }
     }
 }
 
