@@ -1,6 +1,6 @@
 //! Database servers that the platform does not run, registered so that apps can attach to them.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use mainstay_spec::ids::ClusterId;
@@ -100,6 +100,32 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// Cluster → the apps whose specs name it, by name: their own, and those of what serves, goes on or waits. Apps that are being deleted do not
+    /// count.
+    pub async fn users_of_clusters(&self) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT json_extract(named.value, '$.cluster_name') AS cluster, apps.name AS app
+             FROM (
+               SELECT id AS app, spec FROM apps
+               UNION ALL SELECT app, spec FROM deployments WHERE settled = 0
+               UNION ALL SELECT deployments.app, deployments.spec FROM apps JOIN deployments ON deployments.id = apps.active_deployment
+             ) AS specs
+             JOIN apps ON apps.id = specs.app
+             JOIN json_each(specs.spec, '$.databases') AS named
+             WHERE apps.deleting = 0 AND json_extract(named.value, '$.production')
+               AND json_extract(named.value, '$.cluster_name') IS NOT NULL
+             ORDER BY app",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(StoreError::during("list the apps of the clusters"))?;
+        let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for row in rows {
+            users.entry(row.get("cluster")).or_default().push(row.get("app"));
+        }
+        Ok(users)
+    }
+
     pub async fn delete_cluster(&self, id: ClusterId) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM clusters WHERE id = ?")
             .bind(id.to_string())
@@ -133,11 +159,15 @@ fn read(row: &SqliteRow) -> Result<ClusterRow, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use mainstay_spec::ids::{AppId, DeploymentId};
+    use uuid::Uuid;
+
     use super::*;
+    use crate::{AppChange, NewDeployment};
 
     fn row(name: &str) -> ClusterRow {
         ClusterRow {
-            id: ClusterId::from_uuid(uuid::Uuid::new_v4()),
+            id: ClusterId::from_uuid(Uuid::new_v4()),
             name: name.into(),
             engine: "PG".into(),
             version: "15".into(),
@@ -170,5 +200,47 @@ mod tests {
         store.delete_cluster(other.id).await.unwrap();
         assert_eq!(store.clusters().await.unwrap(), std::slice::from_ref(&moved));
         assert!(!format!("{moved:?}").contains("sealed"));
+    }
+
+    fn deployment(app: AppId, number: u128, spec: serde_json::Value) -> NewDeployment {
+        NewDeployment {
+            id: DeploymentId::from_uuid(Uuid::from_u128(number)),
+            app,
+            spec: serde_json::from_value(spec).unwrap(),
+            cause: String::new(),
+            cause_kind: String::new(),
+            previous: None,
+            force_build: false,
+            pinned_sources: BTreeMap::new(),
+            cloned_from: None,
+            restarts: None,
+            created_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_apps_of_a_cluster_are_those_whose_specs_attach_to_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("test.db")).await.unwrap();
+        let databases = [
+            serde_json::json!([{ "name": "db", "production": true, "cluster_name": "main" }]),
+            serde_json::json!([{ "name": "db", "cluster_name": "main" }]),
+            serde_json::json!([]),
+        ];
+        for (number, databases) in (1_u128..).zip(databases) {
+            let app = AppId::from_uuid(Uuid::from_u128(number));
+            let spec = serde_json::json!({ "name": format!("app-{number}"), "databases": databases });
+            store.create_app(&deployment(app, number, spec)).await.unwrap();
+        }
+        let users = || async { store.users_of_clusters().await.unwrap() };
+        let main = BTreeMap::from([("main".to_owned(), vec!["app-1".to_owned()])]);
+        assert_eq!(users().await, main);
+        // What was deployed before and has not ended still names it.
+        let first = AppId::from_uuid(Uuid::from_u128(1));
+        let without = deployment(first, 11, serde_json::json!({ "name": "app-1" }));
+        store.accept(&without, AppChange::Spec).await.unwrap();
+        assert_eq!(users().await, main);
+        store.mark_app_deleting(first).await.unwrap();
+        assert_eq!(users().await, BTreeMap::new());
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use mainstay_api::RegisterDatabaseRequest;
-use mainstay_spec::{AppSpec, DatabaseEngine, database_binding::DatabaseBinding, ids::ClusterId};
+use mainstay_spec::{DatabaseEngine, database_binding::DatabaseBinding, ids::ClusterId};
 use mainstay_store::ClusterRow;
 
 use super::{Application, Refusal};
@@ -22,16 +22,23 @@ pub(crate) struct ClusterView {
 impl Application {
     /// By name.
     pub(crate) async fn clusters(&self) -> Result<Vec<ClusterView>, Refusal> {
-        let specs = self.specs_that_count().await?;
-        let rows = self.platform.store.clusters().await?;
-        Ok(rows.into_iter().map(|row| view(row, &specs)).collect())
+        let mut users = self.platform.store.users_of_clusters().await?;
+        let rows = self.platform.store.clusters().await?.into_iter();
+        let view = |row: ClusterRow| ClusterView {
+            apps: users.remove(&row.name).unwrap_or_default(),
+            row,
+        };
+        Ok(rows.map(view).collect())
     }
 
     /// By id or name.
     pub(crate) async fn cluster(&self, wanted: &str) -> Result<ClusterView, Refusal> {
-        let specs = self.specs_that_count().await?;
         let row = self.cluster_row(wanted).await?;
-        Ok(view(row, &specs))
+        let mut users = self.platform.store.users_of_clusters().await?;
+        Ok(ClusterView {
+            apps: users.remove(&row.name).unwrap_or_default(),
+            row,
+        })
     }
 
     async fn cluster_row(&self, wanted: &str) -> Result<ClusterRow, Refusal> {
@@ -106,33 +113,6 @@ impl Application {
         self.platform.store.delete_cluster(row.id).await?;
         Ok(row.id)
     }
-
-    /// Each app's name with its own spec, and with those of what serves, goes on or waits.
-    async fn specs_that_count(&self) -> Result<Vec<(String, AppSpec)>, Refusal> {
-        let store = &self.platform.store;
-        let mut specs = Vec::new();
-        let apps = store.all_apps().await?.into_iter();
-        for app in apps.filter(|app| !app.deleting) {
-            let active = match app.active_deployment {
-                Some(id) => store.deployment(id).await?,
-                None => None,
-            };
-            let unsettled = store.unsettled_deployments(app.id).await?;
-            let deployed = active.into_iter().chain(unsettled).map(|row| row.spec);
-            let name = app.name.clone();
-            specs.extend(deployed.chain([app.spec]).map(|spec| (name.clone(), spec)));
-        }
-        Ok(specs)
-    }
-}
-
-fn view(row: ClusterRow, specs: &[(String, AppSpec)]) -> ClusterView {
-    let names_it = |spec: &AppSpec| databases::named(spec).any(|(_, cluster)| cluster == row.name);
-    let using = specs.iter().filter(|(_, spec)| names_it(spec));
-    let mut apps: Vec<String> = using.map(|(name, _)| name.clone()).collect();
-    apps.sort_unstable();
-    apps.dedup();
-    ClusterView { row, apps }
 }
 
 /// How the cluster is reached, as the request says it.

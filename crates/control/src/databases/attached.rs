@@ -52,7 +52,7 @@ pub(super) async fn of_spec(platform: &Platform, spec: &AppSpec) -> Result<Vec<A
 }
 
 /// The attached databases of a spec, with what they call their cluster.
-pub(crate) fn named(spec: &AppSpec) -> impl Iterator<Item = (&Database, &str)> {
+fn named(spec: &AppSpec) -> impl Iterator<Item = (&Database, &str)> {
     let attached = spec.databases.iter().filter(|database| database.production);
     attached.filter_map(|database| Some((database, database.cluster_name.as_deref()?)))
 }

@@ -50,7 +50,7 @@ use mainstay_store::{DatabaseRow, Store};
 use tokio::sync::{Notify, watch};
 
 pub(crate) use self::{
-    attached::{engine, named, unregistered},
+    attached::{engine, unregistered},
     check::check,
     inventory::{DatabaseView, NotDeleted, delete_unused, of_app},
     others::try_login,
