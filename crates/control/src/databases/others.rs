@@ -20,7 +20,7 @@ use super::{
         not_available,
     },
     questions::{self, Purpose},
-    session::{self, Login, Session, Trouble},
+    session::{self, CONNECT_WITHIN, Login, Session, Trouble},
     target::Target,
     tls::Encryption,
 };
@@ -122,9 +122,9 @@ pub(crate) async fn try_login(binding: &DatabaseBinding) -> Result<(), Trouble> 
 
 async fn resolved(host: &str, port: u16) -> Result<SocketAddr, Trouble> {
     let unknown = |message: String| Trouble::new(DatabaseProblem::HostNotFound, message);
-    let mut found = lookup_host((host, port))
-        .await
-        .map_err(|error| unknown(error.to_string()))?;
+    let found = timeout(CONNECT_WITHIN, lookup_host((host, port))).await;
+    let found = found.map_err(|_| unknown("no nameserver answers".to_owned()))?;
+    let mut found = found.map_err(|error| unknown(error.to_string()))?;
     found
         .next()
         .ok_or_else(|| unknown("no address is known for this name".to_owned()))

@@ -24,7 +24,7 @@ use super::{
     questions::Purpose,
     references::place,
     session::Trouble,
-    target::{Target, targets},
+    target::{Target, in_parts, targets},
 };
 use crate::platform::{Platform, PlatformError};
 
@@ -65,13 +65,19 @@ enum Known<'a> {
 struct Databases {
     own: Vec<DatabaseRow>,
     attached: Vec<Attached>,
+    /// What the asker was told to use.
+    targets: Vec<Target>,
 }
 
 impl Databases {
-    async fn of(platform: &Platform, app: AppId, spec: &AppSpec) -> Result<Self, PlatformError> {
+    async fn of(platform: &Platform, asker: Asker<'_>, spec: &AppSpec) -> Result<Self, PlatformError> {
+        let mut targets = targets(asker.variables);
+        let bindings = super::bindings(platform, asker.app, spec).await?;
+        targets.extend(in_parts(spec, asker.component, &bindings, &targets));
         Ok(Self {
-            own: platform.store.databases_of_app(app).await?,
+            own: platform.store.databases_of_app(asker.app).await?,
             attached: attached::of_spec(platform, spec).await?,
+            targets,
         })
     }
 
@@ -90,13 +96,13 @@ pub(crate) async fn before_rollout(
     asker: Asker<'_>,
     changes: &[String],
 ) -> Result<Option<Box<Reason>>, PlatformError> {
-    let databases = Databases::of(platform, asker.app, spec).await?;
-    for target in targets(asker.variables) {
-        let Some(known) = databases.find(&target) else {
+    let databases = Databases::of(platform, asker, spec).await?;
+    for target in &databases.targets {
+        let Some(known) = databases.find(target) else {
             continue;
         };
-        let mut facts = ask_patiently(platform, asker.app, known, &target).await?;
-        name_place(spec, asker.component, &target, &mut facts);
+        let mut facts = ask_patiently(platform, asker.app, known, target).await?;
+        name_place(spec, asker.component, target, &mut facts);
         let facts = Facts {
             component: asker.component.to_owned(),
             kind: asker.kind,
@@ -116,17 +122,15 @@ pub(crate) async fn before_rollout(
 pub(crate) async fn used_by(platform: &Platform, asker: Asker<'_>) -> Vec<UsedDatabase> {
     let mut used = Vec::new();
     let all = async {
-        let targets = targets(asker.variables);
-        let row = platform.store.deployment(asker.deployment).await?;
-        let Some(row) = row.filter(|_| !targets.is_empty()) else {
+        let Some(row) = platform.store.deployment(asker.deployment).await? else {
             return Ok(());
         };
-        let databases = Databases::of(platform, asker.app, &row.spec).await?;
-        for target in targets {
-            let known = databases.find(&target);
+        let databases = Databases::of(platform, asker, &row.spec).await?;
+        for target in &databases.targets {
+            let known = databases.find(target);
             let (facts, schema_right) = match known {
-                Some(known) => ask(platform, asker.app, known, &target, Purpose::AfterEnd).await?,
-                None => (others::reach(platform, asker.app, &target).await?, None),
+                Some(known) => ask(platform, asker.app, known, target, Purpose::AfterEnd).await?,
+                None => (others::reach(platform, asker.app, target).await?, None),
             };
             used.push(UsedDatabase {
                 is_known: known.is_some(),

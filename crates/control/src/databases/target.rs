@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mainstay_spec::DatabaseEngine;
+use mainstay_spec::{AppSpec, DatabaseEngine, database_binding::DatabaseBinding, environment};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -65,6 +65,44 @@ pub(super) fn targets(variables: &BTreeMap<String, String>) -> Vec<Target> {
         }
     }
     found
+}
+
+/// Databases that the component is told of in parts instead of by a URL: host and password of one of its app's, in variables of their own.
+pub(super) fn in_parts(
+    spec: &AppSpec,
+    component: &str,
+    bindings: &BTreeMap<String, DatabaseBinding>,
+    by_url: &[Target],
+) -> Vec<Target> {
+    let Some(component) = spec.component(component) else {
+        return Vec::new();
+    };
+    let variables = || {
+        let all = component.variables().iter().chain(&spec.envs);
+        all.filter(|variable| variable.scope().at_run())
+    };
+    let naming = |reference: String| {
+        variables()
+            .find(|variable| environment::references(variable.value.reveal()).any(|named| named == reference))
+    };
+    let told = bindings.iter().filter_map(|(name, binding)| {
+        let host = naming(format!("{name}.HOSTNAME"))?;
+        naming(format!("{name}.PASSWORD"))?;
+        let variable = naming(format!("{name}.DATABASE")).unwrap_or(host);
+        Some(Target {
+            variable: variable.key.clone(),
+            engine: binding.engine,
+            host: binding.hostname.clone(),
+            port: binding.port,
+            user: binding.username.clone(),
+            password: binding.password.clone(),
+            database: binding.database.clone(),
+            without_tls: !binding.tls,
+            verifies: false,
+        })
+    });
+    let is_new = |target: &Target| by_url.iter().all(|other| other.address() != target.address());
+    told.filter(is_new).collect()
 }
 
 /// The engine of a URL, and the port that its clients take when none is given.
@@ -150,6 +188,43 @@ mod tests {
         let verifies = |mode: &str| read(&format!("postgres://a:b@db/c{mode}")).unwrap().verifies;
         assert!(verifies("?sslmode=verify-full"));
         assert!(!verifies("?sslmode=require") && !verifies(""));
+    }
+
+    #[test]
+    fn a_database_may_be_told_of_in_parts() {
+        let spec = |envs: &str| {
+            let text = format!(
+                "name: shop\nworkers: [{{name: work, git: {{repo_clone_url: 'https://h/a'}}, envs: [{envs}]}}]\n\
+                 databases: [{{name: db, production: true, cluster_name: main}}]"
+            );
+            let parsed = mainstay_spec::parse(&text, mainstay_spec::Format::Yaml);
+            parsed.unwrap_or_else(|errors| panic!("{errors}")).spec
+        };
+        let binding = DatabaseBinding {
+            engine: DatabaseEngine::Pg,
+            hostname: "db.example.com".into(),
+            port: 25060,
+            username: "shop".into(),
+            password: "hunter2".into(),
+            database: "orders".into(),
+            ca_certificate: String::new(),
+            tls: true,
+        };
+        let bindings = BTreeMap::from([("db".to_owned(), binding)]);
+        let parts = "{key: H, value: '${db.HOSTNAME}'}, {key: P, value: '${db.PASSWORD}'}, {key: D, value: '${db.DATABASE}'}";
+        let told = in_parts(&spec(parts), "work", &bindings, &[]);
+        assert_eq!(told.len(), 1);
+        let seen = (
+            told[0].address(),
+            told[0].database.as_str(),
+            told[0].variable.as_str(),
+        );
+        assert_eq!(seen, ("db.example.com:25060".to_owned(), "orders", "D"));
+        // The URL says it already; and whoever has no password of it logs in otherwise.
+        let url = read("postgres://shop:hunter2@db.example.com:25060/orders").unwrap();
+        assert_eq!(in_parts(&spec(parts), "work", &bindings, &[url]), []);
+        let host = "{key: H, value: '${db.HOSTNAME}'}";
+        assert_eq!(in_parts(&spec(host), "work", &bindings, &[]), []);
     }
 
     #[test]
