@@ -29,15 +29,17 @@ pub(crate) fn give_back(spec: &ShimSpec) -> Vec<String> {
     faults
 }
 
-/// The faults, in words.
+/// The faults, in words. What the runtime made are cgroups, mounts of this namespace and its state below the run directory: they go without
+/// it, for to start it takes longer than all the rest.
 pub(crate) fn clean_up(spec: &ShimSpec, places: &Places) -> Vec<String> {
     let mut faults = Vec::new();
     let cgroup = Cgroup::new(&spec.cgroup_root, &spec.cgroup_path);
     if let Err(error) = cgroup.kill_all(KILL_DEADLINE) {
         faults.push(chain(&error));
-    }
-    if let Err(error) = Runtime::new(spec, &places.run_dir).delete() {
-        faults.push(chain(&error));
+        // It may have frozen them, and knows how to thaw.
+        if let Err(error) = Runtime::new(spec, &places.run_dir).delete() {
+            faults.push(chain(&error));
+        }
     }
     if let Err(error) = cgroup.remove() {
         faults.push(chain(&error));
