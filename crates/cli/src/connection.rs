@@ -1,11 +1,14 @@
 //! Which server is asked, and with which token: what is given on the command line or in the environment, else what the context says.
 //!
-//! A context's token and authority are for its own address: with another one given, they are not used.
+//! A context's token and authority are for its own address: with another one given, they are not used. The token that a server left on this
+//! machine goes to this machine alone.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+use url::{Host, Url};
 
 use crate::{
     args::Arguments,
@@ -88,7 +91,8 @@ impl Given {
             (Some(token), ..) => Token::Known(token.clone()),
             (None, Some(file), _) => Token::InFile(file.clone()),
             (None, None, Some(context)) => Token::Known(context.token.clone()),
-            (None, None, None) => Token::InFile(TOKEN_FILE_DEFAULT.into()),
+            (None, None, None) if is_this_machine(&url) => Token::InFile(TOKEN_FILE_DEFAULT.into()),
+            (None, None, None) => return Err(CliError::NoTokenGiven { url }),
         };
         let authority = self.authority.clone();
         Ok(Chosen {
@@ -101,6 +105,16 @@ impl Given {
 
 pub(crate) fn without_slash(url: &str) -> &str {
     url.trim_end_matches('/')
+}
+
+fn is_this_machine(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 fn read_token(file: &Path, url: &str) -> Result<String, CliError> {
@@ -180,9 +194,34 @@ mod tests {
             url: Some(url.into()),
             ..Given::default()
         };
-        let elsewhere = ("https://q".into(), Token::InFile(TOKEN_FILE_DEFAULT.into()), None);
-        assert_eq!(chosen(&to("https://q"), &contexts()), elsewhere);
+        let elsewhere = to("https://q").choose(&contexts()).unwrap_err();
+        assert!(matches!(elsewhere, CliError::NoTokenGiven { url } if url == "https://q"));
         assert_eq!(chosen(&to("https://p"), &contexts()).1, known("of prod"));
+    }
+
+    #[test]
+    fn the_machines_own_token_stays_on_the_machine() {
+        let token = |url: &str| {
+            let given = Given {
+                url: Some(url.into()),
+                ..Given::default()
+            };
+            given.choose(&Contexts::default()).map(|chosen| chosen.token)
+        };
+        for url in ["http://127.0.0.1:4400/", "https://localhost", "http://[::1]:4400"] {
+            assert_eq!(
+                token(url).unwrap(),
+                Token::InFile(TOKEN_FILE_DEFAULT.into()),
+                "{url}"
+            );
+        }
+        for url in [
+            "http://127.0.0.1.example",
+            "https://localhost.example",
+            "http://10.0.0.1",
+        ] {
+            assert!(token(url).is_err(), "{url}");
+        }
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub(crate) enum CliError {
     },
     #[error("no API token for {url}: {} cannot be read; `mainstay login` keeps one, MAINSTAY_TOKEN gives one", .file.display())]
     NoToken { url: String, file: PathBuf },
+    /// The machine's own token is for no other machine.
+    #[error("no API token for {url}: `mainstay login` keeps one, MAINSTAY_TOKEN or --token-file gives one")]
+    NoTokenGiven { url: String },
     /// The file of contexts.
     #[error("{}{}: {problem}", .file.display(), at_line(*.line))]
     Contexts {
