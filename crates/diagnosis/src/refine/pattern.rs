@@ -71,7 +71,7 @@ fn hits(lines: &[String], tables: &[&[Pattern]], weak: bool, depth: usize) -> im
 }
 
 fn matched(pattern: &Pattern, lines: &[String], index: usize, lower: &str) -> Option<Hit> {
-    if !pattern.all.iter().all(|word| lower.contains(word)) {
+    if !pattern.all.iter().all(|word| occurs(word, lower)) {
         return None;
     }
     let line = &lines[index];
@@ -85,6 +85,15 @@ fn matched(pattern: &Pattern, lines: &[String], index: usize, lower: &str) -> Op
         line: line.trim().to_owned(),
         subject,
     })
+}
+
+/// The name of a runtime's own error stands alone; with a package before it, it is a library's, and means something else: `psycopg.errors`
+/// has a `SyntaxError` for SQL.
+fn occurs(word: &str, lower: &str) -> bool {
+    let is_error = word.ends_with("error:");
+    lower
+        .match_indices(word)
+        .any(|(at, _)| !(is_error && lower[..at].ends_with('.')))
 }
 
 /// Lower case keeps byte positions (ASCII only), so positions found in `lower` hold in the line.
@@ -224,6 +233,19 @@ mod tests {
         ];
         let hit = find(&lines.map(str::to_owned), &[&table]).unwrap();
         assert_eq!(hit.subject.as_deref(), Some("127.0.0.1:9999"));
+    }
+
+    #[test]
+    fn an_error_of_a_library_is_not_the_runtimes_own() {
+        assert!(occurs("syntaxerror:", "  syntaxerror: invalid syntax"));
+        assert!(!occurs(
+            "syntaxerror:",
+            r#"psycopg.errors.syntaxerror: syntax error at or near "selec""#
+        ));
+        assert!(occurs(
+            "java.lang.outofmemoryerror:",
+            "java.lang.outofmemoryerror: heap"
+        ));
     }
 
     #[test]
