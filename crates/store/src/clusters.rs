@@ -104,15 +104,17 @@ impl Store {
     /// count.
     pub async fn users_of_clusters(&self) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
         let rows = sqlx::query(
-            "SELECT DISTINCT json_extract(named.value, '$.cluster_name') AS cluster, apps.name AS app
+            "SELECT DISTINCT json_extract(named.value, '$.cluster_name') AS cluster, specs.app AS app
              FROM (
-               SELECT id AS app, spec FROM apps
-               UNION ALL SELECT app, spec FROM deployments WHERE settled = 0
-               UNION ALL SELECT deployments.app, deployments.spec FROM apps JOIN deployments ON deployments.id = apps.active_deployment
+               SELECT name AS app, spec FROM apps
+               WHERE instr(spec, 'cluster_name') > 0 AND deleting = 0
+               UNION ALL SELECT apps.name, deployments.spec
+               FROM deployments CROSS JOIN apps ON apps.id = deployments.app
+               WHERE instr(deployments.spec, 'cluster_name') > 0 AND apps.deleting = 0
+                 AND (deployments.settled = 0 OR deployments.id = apps.active_deployment)
              ) AS specs
-             JOIN apps ON apps.id = specs.app
-             JOIN json_each(specs.spec, '$.databases') AS named
-             WHERE apps.deleting = 0 AND json_extract(named.value, '$.production')
+             CROSS JOIN json_each(specs.spec, '$.databases') AS named
+             WHERE json_extract(named.value, '$.production')
                AND json_extract(named.value, '$.cluster_name') IS NOT NULL
              ORDER BY app",
         )

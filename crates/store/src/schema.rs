@@ -249,6 +249,11 @@ const MIGRATIONS: &[&str] = &[
         created_at TEXT NOT NULL
     ) STRICT;
     ",
+    // Who may be attached to one, without looking at all there is.
+    "
+    CREATE INDEX apps_with_clusters ON apps (id) WHERE instr(spec, 'cluster_name') > 0;
+    CREATE INDEX deployments_with_clusters ON deployments (app) WHERE instr(spec, 'cluster_name') > 0;
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.
