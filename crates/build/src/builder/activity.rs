@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -27,18 +27,18 @@ struct Running {
     since: SystemTime,
 }
 
-/// A build that goes on. Dropped without [`Self::end`], it was cut off.
-pub(super) struct Going<'a> {
-    activity: &'a Activity,
+/// A build that goes on until this is dropped.
+pub(super) struct Going {
+    activity: Arc<Activity>,
     build: BuildId,
 }
 
 impl Activity {
-    pub(super) fn begin(&self, build: BuildId, app: AppId) -> Going<'_> {
+    pub(super) fn begin(self: &Arc<Self>, build: BuildId, app: AppId) -> Going {
         let since = SystemTime::now();
         self.builds().running.insert(build, Running { app, since });
         Going {
-            activity: self,
+            activity: Arc::clone(self),
             build,
         }
     }
@@ -85,16 +85,14 @@ impl Builds {
     }
 }
 
-impl Going<'_> {
-    /// The build ended; its result waits to be taken. From then on at least one of running and ended knows it.
-    pub(super) fn end(self, image: Option<ImageId>) {
-        if let Some(image) = image {
-            self.activity.builds().ended.insert(self.build, image);
-        }
+impl Going {
+    /// Its result waits to be taken, also when nothing goes on any more.
+    pub(super) fn made(&self, image: ImageId) {
+        self.activity.builds().ended.insert(self.build, image);
     }
 }
 
-impl Drop for Going<'_> {
+impl Drop for Going {
     fn drop(&mut self) {
         self.activity.builds().running.remove(&self.build);
     }
@@ -108,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_result_is_held_until_it_is_released() {
-        let activity = Activity::default();
+        let activity = Arc::new(Activity::default());
         let (build, app) = (
             BuildId::from_uuid(Uuid::from_u128(1)),
             AppId::from_uuid(Uuid::from_u128(2)),
@@ -117,7 +115,8 @@ mod tests {
         assert!(activity.builds().builds_for(app) && activity.builds().builds_for_short(&app.short()));
         assert!(activity.builds().oldest_since().is_some());
         let image = ImageId("1".to_owned());
-        going.end(Some(image.clone()));
+        going.made(image.clone());
+        drop(going);
         assert!(activity.builds().is_idle());
         assert_eq!(activity.builds().results().images, [image]);
         activity.release(build);
@@ -126,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_build_that_is_cut_off_holds_nothing() {
-        let activity = Activity::default();
+        let activity = Arc::new(Activity::default());
         let build = BuildId::from_uuid(Uuid::from_u128(1));
         drop(activity.begin(build, AppId::from_uuid(Uuid::from_u128(2))));
         assert!(activity.builds().is_idle());

@@ -10,8 +10,8 @@ use crate::{
     assemble::{self, KnownDirectories},
     buildpacks::Buildpack,
     execute::{
-        APP_ROOT, BUILD_USER, BuildEnd, ContainerTemplate, Dependencies, DiskWatch, Removal, Snapshot,
-        StepRunner, Workspace,
+        APP_ROOT, BUILD_USER, BuildEnd, ContainerTemplate, Dependencies, DiskWatch, Snapshot, StepRunner,
+        Workspace,
     },
     findings::FindingContext,
     keys::{self, BuildKey},
@@ -49,19 +49,13 @@ impl Run<'_> {
             .map(|_| KnownDirectories::of(&workspace.app()));
         let outside = self.watch_outside(&workspace);
         let mut site = self.prepare(plan, workspace, stack, &tools)?;
-        let removal = site.runner.removal.clone();
-        let made = async {
-            self.run_steps(&mut site).await?;
-            let reads_outside = outside.is_some_and(|outside| outside.was_read());
-            let artifact = self.assemble(site, stack, &tools, before, key).await?;
-            Ok(Made {
-                artifact,
-                reads_outside,
-            })
-        };
-        let made = made.await;
-        removal.done().await;
-        made
+        self.run_steps(&mut site).await?;
+        let reads_outside = outside.is_some_and(|outside| outside.was_read());
+        let artifact = self.assemble(site, stack, &tools, before, key).await?;
+        Ok(Made {
+            artifact,
+            reads_outside,
+        })
     }
 
     fn plan(&self, buildpack: &dyn Buildpack, workspace: &Workspace) -> Result<BuildPlan, BuildEnd> {
@@ -162,7 +156,7 @@ impl Run<'_> {
             clock: self.clock.clone(),
             disk: DiskWatch::new(vec![workspace.draft_directory()], self.request.limits.disk_bytes),
             transcript: self.transcript.clone(),
-            removal: Removal::default(),
+            removal: self.removal.clone(),
         };
         Ok(Site {
             plan,

@@ -6,8 +6,9 @@
 //!                                                                        └─▶ Dockerfile engine ─▶ the same
 //! ```
 //!
-//! Invariants: every outcome carries all facts that were observed until then; what a build started or mounted is gone when it returns;
-//! no log line holds a secret.
+//! Invariants: every outcome carries all facts that were observed until then; what a build started is over when it returns, and what it
+//! mounted is gone, but that a build that went well leaves the mounts of its last step to be removed in the next moment, and counts as
+//! going on until then; no log line holds a secret.
 
 mod activity;
 mod buildpack;
@@ -76,7 +77,7 @@ pub(crate) struct Inner {
     pub(crate) index: BuildIndex,
     pub(crate) dockerfile: Option<Arc<DockerfileEngine>>,
     pub(crate) state_dir: PathBuf,
-    activity: Activity,
+    activity: Arc<Activity>,
     /// One build per key at a time: the second one finds the first one's result.
     keys: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -131,7 +132,7 @@ impl LocalBuilder {
                 dockerfile,
                 settings: config.settings,
                 state_dir: config.state_dir,
-                activity: Activity::default(),
+                activity: Arc::default(),
                 keys: Mutex::default(),
             }),
         })
@@ -246,13 +247,14 @@ impl Builder for LocalBuilder {
         cancel: watch::Receiver<bool>,
     ) -> BuildReport {
         let going = self.inner.activity.begin(request.build, request.app);
-        let report = run::run(&self.inner, request, log, cancel).await;
-        going.end(
-            report
-                .output
-                .as_ref()
-                .map(|output| output.artifact.image().clone()),
-        );
+        let (report, removal) = run::run(&self.inner, request, log, cancel).await;
+        if let Some(output) = &report.output {
+            going.made(output.artifact.image().clone());
+        }
+        tokio::spawn(async move {
+            removal.done().await;
+            drop(going);
+        });
         report
     }
 

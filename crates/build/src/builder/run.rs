@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::{Inner, describe, files, record::Record};
 use crate::{
     Artifact, BuildLog, BuildOutput, BuildReport, BuildRequest, Source,
-    execute::{BuildEnd, Clock, Interruption, Workspace},
+    execute::{BuildEnd, Clock, Interruption, Removal, Workspace},
     index::IndexEntry,
     keys::BuildKey,
     plan::{self, Chosen, PlanInputs, Strategy},
@@ -30,6 +30,8 @@ pub(super) struct Run<'a> {
     pub(super) transcript: Transcript,
     pub(super) clock: Clock,
     pub(super) record: Record,
+    /// Of its last container.
+    pub(super) removal: Removal,
 }
 
 /// What a builder made, before it is recorded.
@@ -45,12 +47,13 @@ enum Success {
     Reused(Box<IndexEntry>),
 }
 
+/// The report, and what of the build may still be on its way out.
 pub(super) async fn run(
     inner: &Inner,
     request: BuildRequest,
     log: Arc<dyn BuildLog>,
     cancel: watch::Receiver<bool>,
-) -> BuildReport {
+) -> (BuildReport, Removal) {
     let clock = Clock::start(request.limits.time_seconds, cancel);
     let transcript = Transcript::new(log, Mask::new(secrets(&request)));
     let record = Record::begin(&request, &clock);
@@ -61,9 +64,14 @@ pub(super) async fn run(
         clock,
         record,
         request,
+        removal: Removal::default(),
     };
+    let removal = run.removal.clone();
     let result = run.build().await;
-    run.finish(result)
+    if result.is_err() {
+        removal.done().await;
+    }
+    (run.finish(result), removal)
 }
 
 /// Secret variables, and what stands in a clone URL.

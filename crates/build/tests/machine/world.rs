@@ -30,6 +30,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub(crate) const PROGRAMS: [&str; 6] = ["runc", "mkfs.ext4", "mmdebstrap", "nft", "git", "buildah"];
+/// A container whose build went well is removed behind its report.
+const GOES_WITHIN: Duration = Duration::from_secs(5);
 /// Making the stack and fetching toolchains for the first time takes minutes on a busy machine.
 const STORE_DEADLINE: Duration = Duration::from_mins(20);
 
@@ -226,8 +228,19 @@ impl World {
         lines.join("\n")
     }
 
-    /// What builds left: instances, and drafts of layers.
+    /// What builds left, once the last container had time to go: instances, and drafts of layers.
     pub(crate) async fn remains(&self) -> Vec<String> {
+        let deadline = Instant::now() + GOES_WITHIN;
+        loop {
+            let remains = self.present().await;
+            if remains.is_empty() || Instant::now() > deadline {
+                return remains;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn present(&self) -> Vec<String> {
         let mut remains: Vec<String> = self
             .engine
             .list()
