@@ -58,11 +58,9 @@ impl Application {
             Err(other) => return Err(other),
         };
         if let Some(known) = known.as_ref().filter(|_| !request.replace) {
-            return Err(Refusal::Conflict(format!(
-                "a cluster named `{}` is registered already; set replace=true (`--replace`) to change it",
-                known.name
-            )));
+            return Err(is_registered(&known.name));
         }
+        let replaces = known.is_some();
         let binding = binding(&request)?;
         if !request.unchecked {
             databases::try_login(&binding).await.map_err(|trouble| {
@@ -94,8 +92,11 @@ impl Application {
             created_at: known.map_or_else(Timestamp::now, |known| known.created_at),
         };
         let store = &self.platform.store;
-        if !store.insert_cluster(&row).await? {
+        if replaces {
             store.update_cluster(&row).await?;
+        } else if !store.insert_cluster(&row).await? {
+            // Somebody was faster, and this one's password is sealed for another id.
+            return Err(is_registered(&row.name));
         }
         self.cluster(&row.name).await
     }
@@ -113,6 +114,12 @@ impl Application {
         self.platform.store.delete_cluster(row.id).await?;
         Ok(row.id)
     }
+}
+
+fn is_registered(name: &str) -> Refusal {
+    Refusal::Conflict(format!(
+        "a cluster named `{name}` is registered already; set replace=true (`--replace`) to change it"
+    ))
 }
 
 /// How the cluster is reached, as the request says it.
