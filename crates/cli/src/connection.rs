@@ -91,7 +91,9 @@ impl Given {
             (Some(token), ..) => Token::Known(token.clone()),
             (None, Some(file), _) => Token::InFile(file.clone()),
             (None, None, Some(context)) => Token::Known(context.token.clone()),
-            (None, None, None) if is_this_machine(&url) => Token::InFile(TOKEN_FILE_DEFAULT.into()),
+            (None, None, None) if Url::parse(&url).is_ok_and(|url| is_this_machine(&url)) => {
+                Token::InFile(TOKEN_FILE_DEFAULT.into())
+            }
             (None, None, None) => return Err(CliError::NoTokenGiven { url }),
         };
         let authority = self.authority.clone();
@@ -107,8 +109,8 @@ pub(crate) fn without_slash(url: &str) -> &str {
     url.trim_end_matches('/')
 }
 
-fn is_this_machine(url: &str) -> bool {
-    let Ok(url) = Url::parse(url) else { return false };
+/// Whether what is sent there leaves this machine for nowhere. Names below `localhost` do not count: a nameserver may have them.
+pub(crate) fn is_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -197,6 +199,13 @@ mod tests {
         let elsewhere = to("https://q").choose(&contexts()).unwrap_err();
         assert!(matches!(elsewhere, CliError::NoTokenGiven { url } if url == "https://q"));
         assert_eq!(chosen(&to("https://p"), &contexts()).1, known("of prod"));
+    }
+
+    #[test]
+    fn only_loopback_is_this_machine() {
+        let is = |text: &str| is_this_machine(&Url::parse(text).unwrap());
+        assert!(is("http://localhost:1") && is("http://[::1]:1") && is("http://127.9.9.9"));
+        assert!(!is("http://localhost.example") && !is("http://10.0.0.1") && !is("http://a.localhost"));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::{fs, path::PathBuf, process::ExitCode};
 
 use serde::Serialize;
-use url::{Host, Url};
+use url::Url;
 
 use crate::{
     args::{Auth, Login, Named},
     client::Client,
-    connection::{Given, URL_DEFAULT, without_slash},
+    connection::{Given, URL_DEFAULT, is_this_machine, without_slash},
     contexts::{Context, ContextFile, Contexts, DEFAULT_NAME},
     error::CliError,
     output::{Column, Output},
@@ -115,15 +115,6 @@ fn checked_url(text: &str) -> Result<String, CliError> {
     Ok(without_slash(text).to_owned())
 }
 
-fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 fn checked_token(token: String) -> Result<String, CliError> {
     if token.is_empty() {
         return Err(CliError::Usage("no token was given on standard input".into()));
@@ -187,13 +178,6 @@ mod tests {
         for wrong in ["p:4400", "ftp://p", "https://", "https://u:p@h", "https://h/?a=b"] {
             assert!(checked_url(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn only_loopback_is_this_machine() {
-        let is = |text: &str| is_this_machine(&Url::parse(text).unwrap());
-        assert!(is("http://localhost:1") && is("http://[::1]:1") && is("http://127.9.9.9"));
-        assert!(!is("http://localhost.example") && !is("http://10.0.0.1"));
     }
 
     #[test]
