@@ -58,7 +58,7 @@ impl Nature {
 #[derive(Debug)]
 pub struct OutsideServer {
     address: Ipv4Addr,
-    namespace: String,
+    namespace: Namespace,
     process: Child,
     directory: TempDir,
 }
@@ -81,13 +81,13 @@ impl OutsideServer {
             .prefix("mainstay-e2e-server-")
             .tempdir()
             .expect("the temporary directory is writable");
-        let namespace = format!("out{tag}n{link}");
         prepare(directory.path(), address, nature);
-        make_link(&namespace, &format!("o{tag}n{link}"), host, address);
+        let namespace = Namespace::add(format!("out{tag}n{link}"));
+        make_link(&namespace.0, &format!("o{tag}n{link}"), host, address);
         let log = File::create(directory.path().join("server.log")).expect("our own directory");
         let mut command = Command::new("ip");
         command
-            .args(["netns", "exec", &namespace])
+            .args(["netns", "exec", &namespace.0])
             .args([
                 "unshare",
                 "--mount",
@@ -128,7 +128,7 @@ impl OutsideServer {
             "add table ip silent; add chain ip silent everything {{ type filter hook input priority 0; }}; \
              add rule ip silent everything tcp dport {PORT} drop"
         );
-        tool("ip", &["netns", "exec", &self.namespace, "nft", &rules]);
+        tool("ip", &["netns", "exec", &self.namespace.0, "nft", &rules]);
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -155,9 +155,24 @@ impl OutsideServer {
 impl Drop for OutsideServer {
     fn drop(&mut self) {
         self.kill();
-        // The link goes with the namespace.
+    }
+}
+
+/// A network namespace. Dropped, it is gone, and the link into it too.
+#[derive(Debug)]
+struct Namespace(String);
+
+impl Namespace {
+    fn add(name: String) -> Self {
+        tool("ip", &["netns", "add", &name]);
+        Self(name)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
         let mut command = Command::new("ip");
-        let answer = run(command.args(["netns", "delete", &self.namespace]), TOOL_WITHIN);
+        let answer = run(command.args(["netns", "delete", &self.0]), TOOL_WITHIN);
         if !answer.is_success() {
             eprintln!("a namespace is left: {}", answer.stderr);
         }
@@ -170,7 +185,6 @@ fn tool(program: &str, arguments: &[&str]) {
 }
 
 fn make_link(namespace: &str, device: &str, host: Ipv4Addr, server: Ipv4Addr) {
-    tool("ip", &["netns", "add", namespace]);
     let (host, server) = (format!("{host}/30"), format!("{server}/30"));
     let peer = ["peer", "name", "eth0", "netns", namespace];
     tool(
