@@ -9,7 +9,7 @@ use crate::{
     facts::{
         BuildFault, BuilderChoice, CommandFacts, DatabaseFacts, DetectionVerdict, ExecFault, ListeningSocket,
         MemoryKill, OutboundFailure, ProbeFacts, QueuePosition, QuotaFacts, ReusedBuild, SourceFacts,
-        StepFacts, ToolFinding,
+        StepFacts, ToolFinding, UnknownName,
     },
 };
 
@@ -59,6 +59,10 @@ pub enum Evidence {
     /// Connects of the app that failed or hang.
     OutboundFailures {
         failures: Vec<OutboundFailure>,
+    },
+    /// Names that the app looked up and that do not exist.
+    UnknownNames {
+        names: Vec<UnknownName>,
     },
     /// The line of the log that made the cause finer than the facts alone.
     LogHint(LogHint),

@@ -150,6 +150,7 @@ impl Evidence<'_> {
     /// What was seen while it lived, `now` being the last reading of its CPU counters.
     fn lived(&self, subject: &mut InstanceFacts, course: &Course, now: Option<CpuReading>) {
         subject.outbound_failures.clone_from(&course.outbound_failures);
+        subject.unknown_names.clone_from(&course.unknown_names);
         subject.memory_course.clone_from(&course.memory);
         // A young instance has no earlier reading than its start.
         let at_start = subject.started_at.map(|at| CpuReading {
@@ -176,6 +177,7 @@ impl Evidence<'_> {
             first_listen_at: self.history.first_listen_at,
             sockets: None,
             outbound_failures: Vec::new(),
+            unknown_names: Vec::new(),
             memory: MemoryRecord::default(),
             memory_course: Vec::new(),
             cpu_share: None,

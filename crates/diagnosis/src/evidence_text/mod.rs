@@ -38,6 +38,7 @@ impl Evidence {
             Self::ReusedBuild(_) => "reused_build",
             Self::Queue(_) => "queue",
             Self::OutboundFailures { .. } => "outbound_failures",
+            Self::UnknownNames { .. } => "unknown_names",
             Self::LogHint(_) => "log_hint",
             Self::Variables { .. } => "variables",
             Self::Changes { .. } => "changes",
@@ -70,6 +71,7 @@ impl Evidence {
             Self::ReusedBuild(_) => "reused",
             Self::Queue(_) => "queue",
             Self::OutboundFailures { .. } => "connects",
+            Self::UnknownNames { .. } => "unknown names",
             Self::LogHint(_) => "log line",
             Self::Variables { .. } => "variables",
             Self::Changes { .. } => "changed",
@@ -116,6 +118,10 @@ impl Evidence {
                     let to = std::net::SocketAddr::new(failure.address, failure.port);
                     format!("{}  {to} {}", clock(failure.at), failure.result.words())
                 })
+                .collect(),
+            Self::UnknownNames { names } => names
+                .iter()
+                .map(|unknown| format!("{}  {}", clock(unknown.at), unknown.name))
                 .collect(),
             Self::LogHint(hint) => vec![hint.line.clone()],
             Self::Variables { names } => vec![names.join(", ")],

@@ -28,6 +28,9 @@ pub struct InstanceFacts {
     /// `None`: not looked at, or not to be seen any more. An empty list: looked, and nothing listens.
     pub sockets: Option<Vec<ListeningSocket>>,
     pub outbound_failures: Vec<OutboundFailure>,
+    /// Names that it looked up and that do not exist.
+    #[serde(default)]
+    pub unknown_names: Vec<UnknownName>,
     pub memory: MemoryRecord,
     /// Memory over its life, oldest first.
     #[serde(default)]
@@ -114,13 +117,32 @@ pub struct OutboundFailure {
     pub at: Timestamp,
 }
 
-/// A connect explains an end, or a port that is not opened, when it failed at most this long before.
+/// A host name of which a name server said that it does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownName {
+    pub name: String,
+    pub at: Timestamp,
+}
+
+impl UnknownName {
+    /// Close enough to have to do with what happened then.
+    pub fn is_shortly_before(&self, moment: Timestamp) -> bool {
+        explains(self.at, moment)
+    }
+}
+
+/// A connect or a look-up explains an end, or a port that is not opened, when it failed at most this long before.
 const FAILURE_EXPLAINS_FOR: SignedDuration = SignedDuration::from_secs(30);
 
+/// Clocks of two readings may differ a little.
+fn explains(failed_at: Timestamp, moment: Timestamp) -> bool {
+    moment.duration_since(failed_at).abs() <= FAILURE_EXPLAINS_FOR
+}
+
 impl OutboundFailure {
-    /// Close enough to have to do with what happened then. Clocks of two readings may differ a little.
+    /// Close enough to have to do with what happened then.
     pub fn is_shortly_before(&self, moment: Timestamp) -> bool {
-        moment.duration_since(self.at).abs() <= FAILURE_EXPLAINS_FOR
+        explains(self.at, moment)
     }
 }
 

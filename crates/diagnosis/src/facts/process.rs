@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::OutboundFailure;
+use super::{OutboundFailure, UnknownName};
 
 /// How a process ended, from the raw wait status: `exit 137` and a SIGKILL stay different things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,9 @@ pub struct Course {
     pub memory: Vec<MemorySample>,
     /// Connects of the app that were refused or not answered, each destination once, the latest last.
     pub outbound_failures: Vec<OutboundFailure>,
+    /// Names that the app looked up and that do not exist, each once, the latest last.
+    #[serde(default)]
+    pub unknown_names: Vec<UnknownName>,
     /// A reading of a few seconds ago: what came since is "lately".
     pub cpu_before: Option<CpuReading>,
 }

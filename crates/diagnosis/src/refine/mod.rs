@@ -5,9 +5,12 @@ mod build_words;
 mod configuration;
 mod connections;
 mod exec_line;
+mod names;
 mod pattern;
 mod tables;
 mod wording;
+
+pub(crate) use names::last_asked_for;
 
 use crate::{
     Cause, LogHint, NextStep,
@@ -44,9 +47,13 @@ pub(crate) fn exit(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -
                 hit.cause,
                 Cause::ConnectionRefused | Cause::ConnectionTimedOut | Cause::HostUnreachable
             );
-            let to = connects.then(|| connections::destination(instance, exit, &hit.line));
+            let heard = match hit.cause {
+                Cause::HostNotFound => names::looked_up(instance, exit, &hit.line),
+                _ if connects => connections::destination(instance, exit, &hit.line),
+                _ => None,
+            };
             let mut refinement = from_hit(facts, instance, &settle(facts, instance, hit));
-            refinement.wording.extend(to.flatten());
+            refinement.wording.extend(heard);
             Some(refinement)
         }
         None => process_limit(exit)

@@ -1,6 +1,8 @@
 //! Ends of a process that should have gone on (or, for a job, should have ended well).
 
-use super::{Finding, command, database, decisive_exit, internal, memory, outbound_failures, variables};
+use super::{
+    Finding, command, database, decisive_exit, internal, memory, outbound_failures, unknown_names, variables,
+};
 use crate::{
     Cause, Code, Evidence, ExitEvidence, NextStep, Retry,
     exit_codes::{self, EndedBy, signal_name},
@@ -39,6 +41,7 @@ pub(super) fn time_limit(facts: &Facts, instance: &InstanceFacts) -> Option<Find
         .evidence(evidence(instance, exit))
         .evidence_if(command(instance))
         .evidence_if(outbound_failures(instance))
+        .evidence_if(unknown_names(instance))
         .retry(Retry::No);
     Some(finding)
 }
@@ -183,6 +186,7 @@ fn ended(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -> Finding 
         .evidence_if(database.map(|used| Evidence::Database(used.facts.clone())))
         .next_all(lacking.map(|(used, right)| database::grant(used, right)))
         .evidence_if(outbound_failures(instance))
+        .evidence_if(unknown_names(instance))
         .evidence_if(command(instance))
         .evidence_if(instance.builder.clone().map(Evidence::Builder))
         .evidence_if(variables(&instance.variables))
@@ -207,6 +211,7 @@ fn kept_from_database(
         .evidence(evidence(instance, exit))
         .retry(retry(instance))
         .evidence_if(outbound_failures(instance))
+        .evidence_if(unknown_names(instance))
         .evidence_if(command(instance))
         .evidence_if(variables(&instance.variables))
 }

@@ -222,6 +222,12 @@ fn outbound_failures(instance: &InstanceFacts) -> Option<Evidence> {
     })
 }
 
+fn unknown_names(instance: &InstanceFacts) -> Option<Evidence> {
+    (!instance.unknown_names.is_empty()).then(|| Evidence::UnknownNames {
+        names: instance.unknown_names.clone(),
+    })
+}
+
 fn command(instance: &InstanceFacts) -> Option<Evidence> {
     (!instance.command.argv.is_empty()).then(|| Evidence::Command(instance.command.clone()))
 }

@@ -5,9 +5,9 @@ use crate::{
     Cause, NextStep,
     facts::{
         Facts, InstanceFacts, ListeningSocket, OutboundFailure, OutboundResult, ProbeAttempt, ProbeFacts,
-        ProbeOutcome,
+        ProbeOutcome, UnknownName,
     },
-    words,
+    refine, words,
 };
 
 /// Nothing answered on the probed port: what listens instead?
@@ -202,6 +202,17 @@ fn silent(facts: &Facts, instance: &InstanceFacts, probe: &ProbeFacts) -> Sympto
         return Symptom {
             cause: Cause::StillStarting,
             wording,
+            next_steps: patience_steps(facts, probe),
+        };
+    }
+    let recent = instance.unknown_names.iter();
+    let recent: Vec<&UnknownName> = recent
+        .filter(|unknown| unknown.is_shortly_before(facts.observed_at))
+        .collect();
+    if let Some(name) = refine::last_asked_for(&recent) {
+        return Symptom {
+            cause: Cause::StillStarting,
+            wording: format!("it opened no port {ran}; the name {name}, which it looks up, does not exist"),
             next_steps: patience_steps(facts, probe),
         };
     }

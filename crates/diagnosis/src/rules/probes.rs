@@ -1,6 +1,9 @@
 //! Alive, but no probe succeeded: the socket table and the transcript say why.
 
-use super::{Finding, command, outbound_failures, present_trouble, probe_sockets, probe_status, variables};
+use super::{
+    Finding, command, outbound_failures, present_trouble, probe_sockets, probe_status, unknown_names,
+    variables,
+};
 use crate::{
     Cause, Code, CpuEvidence, Evidence, NextStep, Retry, SocketEvidence, Verdict,
     exit_codes::{self, EndedBy},
@@ -63,6 +66,7 @@ fn finding(
         .evidence_if(killed.map(|exit| exit::evidence(instance, exit)))
         .evidence_if(cpu(instance))
         .evidence_if(outbound_failures(instance))
+        .evidence_if(unknown_names(instance))
         .evidence_if(command(instance))
         .evidence_if(variables(&instance.variables))
         .warn_all(killed.map(memory::survived).unwrap_or_default())

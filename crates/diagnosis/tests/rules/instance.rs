@@ -494,6 +494,48 @@ fn a_connect_that_failed_long_before_the_end_explains_nothing() {
     );
 }
 
+/// Glibc's sentence does not say which name it was.
+#[test]
+fn a_name_that_does_not_exist_is_named_although_the_log_does_not_say_it() {
+    let unknown = |second| UnknownName {
+        name: "cache.internal.example".to_owned(),
+        at: at(second),
+    };
+    let mut exit = exited(1);
+    exit.ended_at = at(300);
+    exit.course.unknown_names = vec![unknown(299)];
+    let told = |exit: &ExitRecord, line: &str| {
+        let mut facts = instance_facts(with_exit(exit.clone()));
+        facts.log_tail = vec![line.to_owned()];
+        reason(&facts)
+    };
+    let silent = "socket.gaierror: [Errno -2] Name or service not known";
+    let named = told(&exit, silent);
+    assert_eq!(named.cause, Cause::HostNotFound);
+    assert!(
+        named.message.contains("does not exist: cache.internal.example"),
+        "{}",
+        named.message
+    );
+    let said = told(&exit, "Error: getaddrinfo ENOTFOUND cache.internal.example");
+    assert_eq!(
+        said.message.matches("cache.internal.example").count(),
+        1,
+        "{}",
+        said.message
+    );
+    exit.course.unknown_names = vec![unknown(1)];
+    let long_ago = told(&exit, silent);
+    assert!(
+        !long_ago.message.contains("cache.internal.example"),
+        "{}",
+        long_ago.message
+    );
+    // A look-up alone is no cause: many libraries ask for names that are not everywhere.
+    exit.course.unknown_names = vec![unknown(299)];
+    assert_eq!(told(&exit, "Traceback").cause, Cause::ExitedWithError);
+}
+
 #[test]
 fn a_memory_kill_tells_how_it_grew_and_what_would_have_fit() {
     let mut exit = signaled(9);

@@ -31,12 +31,14 @@ proptest! {
         changes in any_facts::changes(),
         variables in any_facts::variables(),
         outbound in any_facts::outbound_failures(),
+        unknown_names in any_facts::unknown_names(),
     ) {
         let mut other = Facts { log_tail, changes, ..facts.clone() };
         match &mut other.subject {
             Subject::Instance(instance) => {
                 instance.variables = variables;
                 instance.outbound_failures = outbound;
+                instance.unknown_names = unknown_names;
             }
             Subject::Build(build) => {
                 build.variables = variables;

@@ -65,6 +65,7 @@ pub(crate) fn instance() -> InstanceFacts {
         first_listen_at: Some(at(1)),
         sockets: Some(vec![socket("0.0.0.0", 8080)]),
         outbound_failures: Vec::new(),
+        unknown_names: Vec::new(),
         memory: MemoryRecord {
             limit_bytes: Some(512 * MIB),
             peak_bytes: Some(60 * MIB),

@@ -1,9 +1,10 @@
 //! What an instance listens on and connects to, as seen from outside.
 
-use std::time::Duration;
+use std::{net::UdpSocket, os::fd::AsFd, time::Duration};
 
 use mainstay_diagnosis::facts::{OutboundResult, Termination};
 use mainstay_engine::Engine;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::world::{DEADLINE, PROGRAMS, World, until};
 
@@ -79,4 +80,45 @@ async fn a_refused_connect_is_known_after_the_end() {
     );
     assert_eq!(failure.result, OutboundResult::Refused);
     assert!(!record.course.memory.is_empty());
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_exist_is_known_after_the_end() {
+    if !mainstay_testkit::can_run(&PROGRAMS) {
+        return;
+    }
+    let world = World::new().await;
+    // 0035 is port 53: the name server is there.
+    let spec = world.shell(
+        "echo up; until grep -q ':0035 ' /proc/net/udp; do sleep 0.05; done; \
+         nslookup cache.internal.example 127.0.0.1; exit 3",
+    );
+    let id = spec.id;
+    world.engine.start(spec).await.unwrap();
+    world.printed(id, "up").await;
+    let pid = *world.cgroup(id).pids().first().expect("it runs");
+    let server = std::thread::spawn(move || know_no_name(pid));
+    let record = world.wait(id).await;
+    assert_eq!(record.termination, Some(Termination::Exited { code: 3 }));
+    server.join().expect("the name server was asked");
+    let names = record.course.unknown_names;
+    let [unknown] = names.as_slice() else {
+        panic!("one name was looked up, not {names:?}")
+    };
+    assert_eq!(unknown.name, "cache.internal.example");
+}
+
+/// Is the name server of a process's network namespace for one question of each family, and says that there is no such name.
+fn know_no_name(pid: i32) {
+    let namespace = std::fs::File::open(format!("/proc/{pid}/ns/net")).unwrap();
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:53").unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    for _ in 0..2 {
+        let mut message = [0; 512];
+        let (length, asker) = socket.recv_from(&mut message).unwrap();
+        // An answer, and the code for "no such name" (RFC 1035, section 4.1.1).
+        (message[2], message[3]) = (0x81, 0x83);
+        socket.send_to(&message[..length], asker).unwrap();
+    }
 }

@@ -12,7 +12,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{Course, CpuReading, MemorySample, OutboundFailure, OutboundResult};
+use mainstay_diagnosis::facts::{
+    Course, CpuReading, MemorySample, OutboundFailure, OutboundResult, UnknownName,
+};
 use mainstay_shim::{cgroup::Cgroup, socket_table};
 
 use super::taps::Refusal;
@@ -24,7 +26,7 @@ const YOUNG: Duration = Duration::from_mins(1);
 const SAMPLES_MAX: usize = 40;
 /// The last ones, all of them.
 const RECENT_MAX: usize = 12;
-/// Destinations that are remembered.
+/// Destinations that are remembered, and names.
 const FAILURES_MAX: usize = 16;
 /// "Lately" is at least so long.
 const LATELY: usize = 5;
@@ -41,6 +43,7 @@ pub(super) struct CourseWatch {
     cpu: VecDeque<CpuReading>,
     repeated_connects: u64,
     failures: Vec<OutboundFailure>,
+    unknown_names: Vec<UnknownName>,
 }
 
 impl CourseWatch {
@@ -55,6 +58,7 @@ impl CourseWatch {
             cpu: VecDeque::new(),
             repeated_connects: 0,
             failures: Vec::new(),
+            unknown_names: Vec::new(),
         }
     }
 
@@ -140,12 +144,22 @@ impl CourseWatch {
         });
     }
 
+    /// Each name once, the latest last.
+    pub(super) fn note_unknown_name(&mut self, at: Timestamp, name: String) {
+        self.unknown_names.retain(|known| known.name != name);
+        if self.unknown_names.len() == FAILURES_MAX {
+            self.unknown_names.remove(0);
+        }
+        self.unknown_names.push(UnknownName { name, at });
+    }
+
     pub(super) fn course(&self) -> Course {
         let recent_from = self.recent.front().map_or(Timestamp::MAX, |sample| sample.at);
         let before = self.whole.iter().filter(|sample| sample.at < recent_from);
         Course {
             memory: before.chain(&self.recent).copied().collect(),
             outbound_failures: self.failures.clone(),
+            unknown_names: self.unknown_names.clone(),
             cpu_before: self.cpu.front().copied(),
         }
     }

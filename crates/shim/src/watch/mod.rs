@@ -8,6 +8,7 @@ mod connection;
 mod course;
 mod exec;
 mod memory;
+mod names;
 mod record;
 mod stopping;
 mod streams;
@@ -49,6 +50,7 @@ use self::{
     memory::MemoryWatch,
     stopping::Stopping,
     streams::AppStream,
+    taps::Heard,
 };
 
 pub(crate) use cleanup::{clean_up, give_back};
@@ -259,8 +261,11 @@ impl Instance {
 
     fn read_taps(&mut self) {
         let at = Timestamp::now();
-        for refusal in self.taps.read() {
-            self.course.note_failure(at, refusal);
+        for heard in self.taps.read() {
+            match heard {
+                Heard::Refusal(refusal) => self.course.note_failure(at, refusal),
+                Heard::UnknownName(name) => self.course.note_unknown_name(at, name),
+            }
         }
     }
 

@@ -1,9 +1,9 @@
-//! Connects of the app that are refused, told by the kernel in the moment of the refusal.
+//! Connects of the app that are refused, and names that do not exist, told by the packets that say so in that moment.
 //!
 //! A connect to a port where nobody listens is answered by a packet that nothing else looks like: RST and ACK, sequence number 0
 //! (RFC 9293, section 3.10.7.1). A router on the way that gives up answers by ICMP, type 3. A packet socket in the instance's network
 //! namespace with a filter in the kernel hears exactly those, on the loopback device and on the app's network, and costs nothing else
-//! more than the filter. Only the destination is kept.
+//! more than the filter. Only the destination is kept. Another one hears the answers of name servers that know no such name ([`names`]).
 
 use std::{
     io,
@@ -18,6 +18,7 @@ use rustix::{
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 
+use super::names;
 use crate::system::{self, FilterStep};
 
 /// Ethernet's numbers of the two families (`linux/if_ether.h`).
@@ -29,10 +30,10 @@ const ICMP_UNREACHABLE: u8 = 3;
 /// FIN, SYN, RST, ACK of the TCP flags, and the two that a refusal has.
 const FLAGS: u8 = 0x17;
 const REFUSAL: u8 = 0x14;
-/// Longer than any headers that are looked at.
-const PACKET_BYTES: u16 = 256;
+/// Longer than any headers that are looked at, and than a name.
+pub(super) const PACKET_BYTES: u16 = 512;
 
-/// One for each family; none where the kernel has no packet sockets.
+/// One for each family and one for names; none where the kernel has no packet sockets.
 #[derive(Debug)]
 pub(crate) struct Taps {
     sockets: Vec<OwnedFd>,
@@ -40,6 +41,14 @@ pub(crate) struct Taps {
 
 /// Where a connect went, and what came of it.
 pub(super) type Refusal = (IpAddr, u16, OutboundResult);
+
+/// What a packet told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Refusal(Refusal),
+    /// A name that was looked up and does not exist.
+    UnknownName(String),
+}
 
 impl Taps {
     /// In the network namespace of this process. Without them refusals are not seen, and all else goes on.
@@ -56,15 +65,17 @@ impl Taps {
     }
 
     /// Everything that waits.
-    pub(super) fn read(&self) -> Vec<Refusal> {
-        let mut refusals = Vec::new();
+    pub(super) fn read(&self) -> Vec<Heard> {
+        let mut heard = Vec::new();
         let mut packet = [0; PACKET_BYTES as usize];
         for socket in &self.sockets {
             while let Ok(length) = rustix::io::read(socket, &mut packet) {
-                refusals.extend(refusal(&packet[..length.min(packet.len())]));
+                let packet = &packet[..length.min(packet.len())];
+                heard.extend(refusal(packet).map(Heard::Refusal));
+                heard.extend(names::unknown(packet).map(Heard::UnknownName));
             }
         }
-        refusals
+        heard
     }
 }
 
@@ -74,10 +85,14 @@ fn open_inside(pid: i32) -> io::Result<Vec<OwnedFd>> {
     let inside = std::fs::File::open(format!("/proc/{pid}/ns/net"))?;
     let network = Some(LinkNameSpaceType::Network);
     move_into_link_name_space(inside.as_fd(), network)?;
-    let opened = [(ETH_P_IP, V4_FILTER), (ETH_P_IPV6, V6_FILTER)]
-        .into_iter()
-        .map(|(family, filter)| tap(family, filter))
-        .collect();
+    let opened = [
+        (ETH_P_IP, V4_FILTER),
+        (ETH_P_IPV6, V6_FILTER),
+        (ETH_P_IP, names::FILTER),
+    ]
+    .into_iter()
+    .map(|(family, filter)| tap(family, filter))
+    .collect();
     move_into_link_name_space(own.as_fd(), network)?;
     opened
 }
@@ -167,7 +182,7 @@ fn refusal_v6(packet: &[u8]) -> Option<Refusal> {
     Some((from.into(), port(segment, 0)?, OutboundResult::Refused))
 }
 
-fn header_bytes(packet: &[u8]) -> Option<usize> {
+pub(super) fn header_bytes(packet: &[u8]) -> Option<usize> {
     Some(usize::from(packet.first()? & 0xf) * 4)
 }
 

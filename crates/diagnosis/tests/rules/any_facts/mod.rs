@@ -87,6 +87,11 @@ pub(crate) fn outbound_failures() -> impl Strategy<Value = Vec<OutboundFailure>>
     vec(failure, 0..3)
 }
 
+pub(crate) fn unknown_names() -> impl Strategy<Value = Vec<UnknownName>> {
+    let name = ("[a-z.]{1,20}", time()).prop_map(|(name, at)| UnknownName { name, at });
+    vec(name, 0..3)
+}
+
 fn kind() -> impl Strategy<Value = ComponentKind> {
     prop_oneof![
         Just(ComponentKind::Service),
@@ -365,7 +370,7 @@ fn instance() -> impl Strategy<Value = InstanceFacts> {
         option::of(time()),
         option::of(time()),
         option::of(sockets()),
-        outbound_failures(),
+        (outbound_failures(), unknown_names()),
         memory(),
     );
     let rest = (
@@ -389,7 +394,8 @@ fn instance() -> impl Strategy<Value = InstanceFacts> {
         started_at: life.0,
         first_listen_at: life.1,
         sockets: life.2,
-        outbound_failures: life.3,
+        outbound_failures: life.3.0,
+        unknown_names: life.3.1,
         memory: life.4,
         memory_course: Vec::new(),
         cpu_share: rest.0,
