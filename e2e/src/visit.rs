@@ -38,13 +38,19 @@ pub(crate) fn get_with(address: SocketAddr, host: &str, path: &str, headers: &st
     read_page(stream)
 }
 
-/// Sends a form.
-pub(crate) fn post(address: SocketAddr, host: &str, path: &str, form: &str) -> io::Result<Page> {
+/// Sends a form, with header lines added.
+pub(crate) fn post_with(
+    address: SocketAddr,
+    host: &str,
+    path: &str,
+    form: &str,
+    headers: &str,
+) -> io::Result<Page> {
     let mut stream = TcpStream::connect_timeout(&address, CONNECT_WITHIN)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     write!(
         stream,
-        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Type: application/x-www-form-urlencoded\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{form}",
         form.len()
     )?;

@@ -63,16 +63,16 @@ pub(super) fn of_app(setup: &Setup, app: &str, running: &[String]) -> Vec<String
 
 /// Removes what is left, so that one failure is not the next one's cause.
 pub(super) fn scrub(setup: &Setup) {
-    for (pid, _) in processes(setup) {
-        let _ = kill_process(pid, Signal::KILL);
-    }
-    wait_until(SETTLES_WITHIN, || processes(setup).is_empty());
+    kill_all(setup);
     for path in mounts(setup).iter().rev() {
         tool("umount", &["--lazy", path]);
     }
-    for cgroup in cgroups(setup).iter().rev() {
-        drop(fs::remove_dir(cgroup));
-    }
+    // The kernel takes a moment to count the dead out.
+    wait_until(SETTLES_WITHIN, || {
+        let left = cgroups(setup);
+        left.iter().rev().for_each(|cgroup| drop(fs::remove_dir(cgroup)));
+        left.is_empty()
+    });
     for device in devices(setup) {
         tool("ip", &["link", "delete", &device]);
     }
@@ -80,6 +80,31 @@ pub(super) fn scrub(setup: &Setup) {
         let words: Vec<&str> = table.split_whitespace().collect();
         tool("nft", &[&["delete"], words.as_slice()].concat());
     }
+}
+
+/// `kill -9` until no process is left, for one may be starting another; whether that was so in time.
+pub(super) fn kill_all(setup: &Setup) -> bool {
+    wait_until(SETTLES_WITHIN, || {
+        let running = processes(setup);
+        for (pid, _) in &running {
+            // It may have ended by itself.
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+        running.is_empty()
+    })
+}
+
+/// What the networks have on the host without a device of theirs.
+pub(super) fn remove_routes(setup: &Setup) {
+    for pool in setup.pools() {
+        tool("ip", &["route", "flush", "root", &pool.to_string()]);
+    }
+    let [instances, _] = setup.pools();
+    let gateway = std::net::Ipv4Addr::from_bits(instances.network().to_bits() + 1);
+    tool(
+        "ip",
+        &["address", "delete", &format!("{gateway}/32"), "dev", "lo"],
+    );
 }
 
 /// Processes in one of the platform's cgroups, or with one of its paths in their arguments.

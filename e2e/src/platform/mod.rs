@@ -112,6 +112,26 @@ impl Platform {
         }
     }
 
+    /// `kill -9` of all that runs of the platform: server, router, shims, apps, databases. What the kernel keeps without them stays.
+    pub fn kill_everything(&mut self) {
+        self.kill_server();
+        assert!(leftovers::kill_all(&self.setup), "something does not die");
+    }
+
+    /// Takes from the platform what a machine loses that is switched off: processes, mounts, cgroups, networks, and all of `/run`. Its disk
+    /// is left.
+    pub fn switch_off(&mut self) {
+        self.kill_everything();
+        leftovers::scrub(&self.setup);
+        leftovers::remove_routes(&self.setup);
+        self.setup.empty_run_dir();
+        assert_eq!(
+            leftovers::of(&self.setup),
+            Vec::<String>::new(),
+            "the machine is not off"
+        );
+    }
+
     /// Ends the server as an upgrade does.
     pub fn stop_server(&mut self) {
         let Some(mut server) = self.server.take() else {
@@ -306,7 +326,12 @@ impl Platform {
 
     /// Sends a form to an app through the router.
     pub fn post(&self, app: &str, path: &str, form: &str) -> io::Result<Page> {
-        visit::post(self.setup.router, &self.host(app), path, form)
+        self.post_with(app, path, form, "")
+    }
+
+    /// The same with header lines added.
+    pub fn post_with(&self, app: &str, path: &str, form: &str, headers: &str) -> io::Result<Page> {
+        visit::post_with(self.setup.router, &self.host(app), path, form, headers)
     }
 
     /// Asks an app through the router until it answers 200 with what is wanted; within the time that a deployment may take.

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ipnet::Ipv4Net;
 use mainstay_testkit::Place;
 use tempfile::TempDir;
 
@@ -97,6 +98,24 @@ impl Setup {
     /// Both ends of a link to what is not on the platform.
     pub(super) fn link(&self, number: u8) -> (Ipv4Addr, Ipv4Addr) {
         self.place.link(number)
+    }
+
+    /// Of instances, and of component names.
+    pub(super) fn pools(&self) -> [Ipv4Net; 2] {
+        [self.place.pool(), self.place.service_pool()]
+    }
+
+    /// As a machine finds it when it starts.
+    pub(super) fn empty_run_dir(&self) {
+        let entries = fs::read_dir(self.run_dir()).expect("our own directory");
+        for entry in entries.map(|entry| entry.expect("our own directory").path()) {
+            let removed = if entry.is_dir() {
+                fs::remove_dir_all(&entry)
+            } else {
+                fs::remove_file(&entry)
+            };
+            removed.unwrap_or_else(|error| panic!("{}: {error}", entry.display()));
+        }
     }
 
     pub(super) fn root(&self) -> &Path {

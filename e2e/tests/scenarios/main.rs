@@ -8,6 +8,7 @@ mod attached;
 mod broken;
 mod commands;
 mod databases;
+mod django;
 mod images;
 mod jobs;
 mod killed;
@@ -84,6 +85,10 @@ const SCENARIOS: &[Scenario] = &[
     ),
     ("jobs_run_by_the_clock", jobs::jobs_run_by_the_clock),
     ("a_database_keeps_its_data", databases::a_database_keeps_its_data),
+    (
+        "a_django_app_outlives_its_machine",
+        django::a_django_app_outlives_its_machine,
+    ),
     (
         "a_lost_volume_is_not_replaced_by_an_empty_one",
         databases::a_lost_volume_is_not_replaced_by_an_empty_one,

@@ -28,7 +28,9 @@ pub(super) async fn settle(inner: &Inner, identity: &Identity, state: Option<&In
         return exit;
     }
     let cgroup = inner.cgroup(identity);
-    let started_at = state.map(|state| state.started_at);
+    // Nobody is left to say when exactly. That it ran for long has to be known: its end is then no part of an older trouble, and what
+    // a machine that went off took down is back at once.
+    let started_at = Some(state.map_or(identity.asked_at, |state| state.started_at));
     let exit = tokio::task::spawn_blocking(move || {
         // Before the removal, for then the counters are gone.
         let exit = record(&cgroup, started_at);

@@ -101,7 +101,9 @@ async fn a_shim_killed_while_no_server_ran_is_noticed_by_the_next_one() {
     world.engine = LocalEngine::open(world.config.clone()).await.unwrap();
     let status = world.engine.status(id).await.unwrap().unwrap();
     assert_eq!(status.state, InstanceState::Exited);
-    assert_eq!(status.exit.unwrap().termination, None);
+    let exit = status.exit.unwrap();
+    assert_eq!(exit.termination, None);
+    assert!(exit.started_at.is_some(), "how long it ran is not known any more");
     world.engine.remove(id).await.unwrap();
     assert_eq!(world.remains(id), Vec::<String>::new());
 }

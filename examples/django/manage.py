@@ -1,0 +1,9 @@
+"""Django's commands, with the project's settings."""
+
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notebook.settings")
+execute_from_command_line(sys.argv)

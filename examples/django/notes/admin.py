@@ -1,0 +1,7 @@
+"""What administrators see."""
+
+from django.contrib import admin
+
+from .models import Note
+
+admin.site.register(Note)
