@@ -16,6 +16,7 @@ mod interrupt;
 mod many;
 mod measure;
 mod memory;
+mod neighbours;
 mod redeploy;
 mod router;
 mod shop;
@@ -49,7 +50,7 @@ struct Section {
 }
 
 /// The last one wants the machine for itself.
-const SECTIONS: [Section; 6] = [
+const SECTIONS: [Section; 7] = [
     Section {
         name: "start",
         title: "An instance, from start to exit",
@@ -74,6 +75,11 @@ const SECTIONS: [Section; 6] = [
         name: "many",
         title: "Many apps against few",
         run: many::run_section,
+    },
+    Section {
+        name: "neighbours",
+        title: "An app beside builds that misbehave",
+        run: neighbours::run_section,
     },
     Section {
         name: "router",

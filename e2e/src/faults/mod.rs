@@ -22,6 +22,6 @@ pub use self::{
     expect::{Expect, Oddity},
     fault::{Fault, chosen},
     report::{heading, line, summary, too_slow},
-    suite::{Outcome, run},
+    suite::{Outcome, TIGHT_LIMITS, run},
     told::{Delay, Since},
 };

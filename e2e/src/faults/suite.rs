@@ -24,7 +24,7 @@ const LANES: usize = 6;
 const LANES_TIGHT: usize = 2;
 /// Limits of a build that a fault reaches within seconds, and of all apps together. Room to build for all lanes and one more, so that only an
 /// app's own builds wait for each other.
-const TIGHT: &str = "[build]\nmemory_bytes = 268435456\npids = 64\ndisk_bytes = 268435456\ntime_seconds = 20\nat_once = 3\nat_once_per_app = 1\n\
+pub const TIGHT_LIMITS: &str = "[build]\nmemory_bytes = 268435456\npids = 64\ndisk_bytes = 268435456\ntime_seconds = 20\nat_once = 3\nat_once_per_app = 1\n\
      [databases]\ndisk_bytes = 536870912\n[limits]\ninstances = 20\n[capacity]\nmemory_bytes = 8589934592\nwait_seconds = 2\n";
 const GREETING: &str = "the version before";
 const SERVE_PAGES: &str = r#"["httpd", "-f", "-p", "8080", "-h", "/pages"]"#;
@@ -65,7 +65,7 @@ pub fn run(platform: &Platform, faults: &[Fault], tell: &(dyn Fn(&Outcome) + Syn
     let (tight, usual): (Vec<Fault>, Vec<Fault>) = others.into_iter().partition(|fault| fault.expect.tight);
     let mut outcomes = run_on(platform, usual, LANES, tell);
     if !tight.is_empty() {
-        let platform = platform.beside(TIGHT);
+        let platform = platform.beside(TIGHT_LIMITS);
         outcomes.extend(run_on(&platform, tight, LANES_TIGHT, tell));
     }
     for fault in breaking {
