@@ -67,6 +67,8 @@ pub struct Chosen {
 pub struct Tries {
     unreachable: Vec<Arc<Endpoint>>,
     pooled_dead: usize,
+    /// The instance at which it was lost after it had been sent.
+    lost_at: Option<Arc<Endpoint>>,
     resent: usize,
     failure: Option<Refusal>,
 }
@@ -93,6 +95,7 @@ pub fn choose(core: &Core, service: &Service, tries: &Tries) -> Result<Option<Ch
     let chosen = balance::choose(
         &service.endpoints,
         &tries.unreachable,
+        tries.lost_at.as_ref(),
         || shared.now_ms(),
         core.turn(),
     );
@@ -150,6 +153,7 @@ impl Forwarding {
                 Outcome::Lost(_) if self.tries.resent >= RESENT_MAX => return Err(Refusal::UpstreamClosed),
                 Outcome::Lost(copy) => {
                     self.tries.resent += 1;
+                    self.tries.lost_at = Some(Arc::clone(chosen.in_flight.endpoint()));
                     self.request = Some(copy);
                 }
                 Outcome::Untouched(same) => self.request = Some(same),

@@ -346,6 +346,35 @@ impl OddApp {
     }
 }
 
+/// An app that answers one request, and is killed with the next one: that is read and never answered, as is whatever still gets into its
+/// listener's queue.
+#[derive(Debug)]
+pub(crate) struct DyingApp {
+    pub(crate) address: SocketAddr,
+}
+
+impl DyingApp {
+    pub(crate) fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            use std::io::{Read, Write};
+            let mut answers = [&b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\ndying"[..]].into_iter();
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                stream.set_read_timeout(Some(super::raw::PATIENCE)).unwrap();
+                let mut piece = vec![0; 64 << 10];
+                while stream.read(&mut piece).is_ok_and(|length| length > 0)
+                    && let Some(answer) = answers.next()
+                {
+                    stream.write_all(answer).unwrap();
+                }
+            }
+        });
+        Self { address }
+    }
+}
+
 /// An address where nothing listens, nor will: it is held for as long as this process runs.
 pub(crate) fn dead_address() -> SocketAddr {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();

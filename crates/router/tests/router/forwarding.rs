@@ -5,7 +5,7 @@ use std::time::Instant;
 use mainstay_router::snapshot::{Protocol, Target};
 
 use super::{
-    app::{App, OddApp, dead_address},
+    app::{App, DyingApp, OddApp, dead_address},
     harness::{HOST, Router, endpoint, route, served_by, service, snapshot},
 };
 
@@ -204,6 +204,29 @@ fn a_dead_instance_costs_no_request_while_another_lives() {
         dead.failures_total >= 1 && dead.failures_total < 20,
         "it is avoided after a failure: {dead:?}"
     );
+}
+
+/// It has the fewest requests, and its listener takes connections for a moment more: still, a GET that it lost goes to the other one.
+#[test]
+fn what_a_dying_instance_lost_is_asked_of_another() {
+    let (dying, app) = (DyingApp::start(), App::start("web-2"));
+    let mut router = Router::start_with(served_by(&[&app]), &["--threads", "1"]);
+    let mut busy = router.connect();
+    busy.request("GET", HOST, "/gated", &[]);
+    app.wait_until_arrived(1);
+    router.route(snapshot(vec![route(
+        "/",
+        service(vec![
+            endpoint("web-1", dying.address),
+            endpoint("web-2", app.address),
+        ]),
+    )]));
+    let mut visitor = router.connect();
+    assert_eq!(visitor.get(HOST, "/").text(), "dying");
+    let answer = visitor.get(HOST, "/");
+    assert_eq!((answer.status, answer.text()), (200, "web-2 /".to_owned()));
+    app.open_gate(1);
+    assert_eq!(busy.answer().status, 200);
 }
 
 #[test]
