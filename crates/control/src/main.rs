@@ -5,6 +5,7 @@
 //!                      └── store (before anything is done)
 //! ```
 
+mod alerts;
 mod app;
 mod authority;
 mod bindings;

@@ -9,6 +9,7 @@ use mainstay_spec::ids::AppId;
 use mainstay_store::{Store, StoreError};
 
 use crate::{
+    alerts::Alerts,
     authority::AuthorityError,
     capacity::Capacity,
     clock::Clock,
@@ -41,6 +42,7 @@ pub(crate) struct Platform {
     pub tasks: Tasks,
     /// Tells the collector that something ended.
     pub nudge: Nudge,
+    pub alerts: Alerts,
 }
 
 /// A fault of the platform's own; shown to users as `InternalError` only.
@@ -65,6 +67,8 @@ pub(crate) enum PlatformError {
     Images(#[from] mainstay_images::store::StoreError),
     #[error(transparent)]
     Debian(#[from] mainstay_images::debian::DebianError),
+    #[error(transparent)]
+    Http(#[from] mainstay_images::http::HttpError),
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     #[error(transparent)]

@@ -20,6 +20,7 @@ use tokio::{
 use walkdir::WalkDir;
 
 use crate::{
+    alerts::{Alerts, send_alerts},
     app::Application,
     authority::Authority,
     capacity::Capacity,
@@ -98,6 +99,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServerError> {
     application.wake_up().await?;
     platform.tasks.spawn(look_after(router));
     platform.tasks.spawn(keep_house(Arc::clone(&platform)));
+    platform.tasks.spawn(send_alerts(application.clone()));
     let served = serve(&platform, application, told_to_end()).await;
     end(&platform).await;
     served
@@ -286,6 +288,7 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
         logs: Logs::new(config.data_dir.join("logs")),
         tasks: Tasks::default(),
         nudge: Nudge::default(),
+        alerts: Alerts::new(&config)?,
         store,
         engine: parts.engine,
         builder: parts.builder,

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, sync::OnceLock, time::Duration};
 
-use reqwest::{Certificate, Client, NoProxy, Proxy, Response, StatusCode, header::HeaderMap};
+use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, Response, StatusCode, header::HeaderMap};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use url::Url;
 
@@ -81,6 +81,14 @@ pub(crate) fn certificates(settings: &OperatorSettings) -> Result<Vec<Vec<u8>>, 
 
 /// A client by the operator's settings. Variables of the process are not looked at again.
 pub(crate) fn client(settings: &OperatorSettings) -> Result<Client, HttpError> {
+    client_builder(settings)?.build().map_err(HttpError::Client)
+}
+
+/// The same for who wants more of it: the operator's CA bundle and proxies, deadlines.
+///
+/// # Errors
+/// A CA bundle that cannot be read, or a proxy that is no URL.
+pub fn client_builder(settings: &OperatorSettings) -> Result<ClientBuilder, HttpError> {
     install_tls_provider();
     let mut builder = Client::builder()
         .user_agent(USER_AGENT)
@@ -100,7 +108,7 @@ pub(crate) fn client(settings: &OperatorSettings) -> Result<Client, HttpError> {
             builder = builder.proxy(proxy(variable, url)?.no_proxy(except.clone()));
         }
     }
-    builder.build().map_err(HttpError::Client)
+    Ok(builder)
 }
 
 fn proxy(variable: &'static str, url: &str) -> Result<Proxy, HttpError> {

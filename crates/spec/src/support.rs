@@ -5,7 +5,7 @@ use crate::{
     environment,
     error::{Problem, SpecError},
     ingress::{self, HostMatch},
-    model::{AppSpec, ComponentRef, Database, DatabaseEngine, EgressType, Variable},
+    model::{Alert, AlertRule, AppSpec, ComponentRef, Database, DatabaseEngine, EgressType, Variable},
 };
 
 /// Everything in the spec that this version cannot run, by path. An app with any of it must be refused.
@@ -177,11 +177,7 @@ fn without_effect(spec: &AppSpec) -> Vec<SpecError> {
             "features",
             "features of the original platform are not known here",
         ),
-        (
-            !spec.alerts.is_empty(),
-            "alerts",
-            "no alerts are sent by this version yet",
-        ),
+        (has_unwatched(&spec.alerts), "alerts", UNWATCHED),
         (
             maintenance.enabled || maintenance.archive,
             "maintenance",
@@ -237,6 +233,14 @@ fn without_effect(spec: &AppSpec) -> Vec<SpecError> {
         .collect()
 }
 
+/// Told of deployments and failed jobs alone.
+const UNWATCHED: &str = "of alerts, only those about deployments and failed jobs are sent by this version";
+
+fn has_unwatched(alerts: &[Alert]) -> bool {
+    let unwatched = |rule: AlertRule| !rule.is_watched();
+    alerts.iter().any(|alert| alert.rule.is_some_and(unwatched))
+}
+
 fn component_without_effect(component: ComponentRef<'_>, at: &str) -> Vec<(String, &'static str)> {
     let prebuilt = component
         .source()
@@ -248,11 +252,7 @@ fn component_without_effect(component: ComponentRef<'_>, at: &str) -> Vec<(Strin
             source_field(component),
             "pushes are not watched; deploy again to take up new commits",
         ),
-        (
-            !component.alerts().is_empty(),
-            "alerts",
-            "no alerts are sent by this version yet",
-        ),
+        (has_unwatched(component.alerts()), "alerts", UNWATCHED),
         (
             prebuilt && component.dockerfile_path().is_some(),
             "dockerfile_path",

@@ -44,6 +44,7 @@ use sqlx::{
 };
 
 pub use accepting::AppChange;
+pub use alerts::{AlertDestinations, Delivery, Occurrence};
 pub use apps::AppRow;
 pub use audit::{AuditRow, NewAuditEntry};
 pub use builds::BuildRow;

@@ -254,6 +254,52 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX apps_with_clusters ON apps (id) WHERE instr(spec, 'cluster_name') > 0;
     CREATE INDEX deployments_with_clusters ON deployments (app) WHERE instr(spec, 'cluster_name') > 0;
     ",
+    // What somebody wants to hear of is noted in the moment in which it happens; what is still to be sent, and how the last sending went.
+    "
+    ALTER TABLE alert_destinations ADD COLUMN outcome TEXT;
+
+    CREATE TABLE alert_occurrences (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+        deployment TEXT NOT NULL,
+        component TEXT NOT NULL,
+        invocation TEXT,
+        rule TEXT NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX alert_occurrences_of_app ON alert_occurrences (app);
+    CREATE TRIGGER deployment_started AFTER INSERT ON deployments
+    WHEN EXISTS (SELECT 1 FROM alert_destinations WHERE app = new.app) BEGIN
+        INSERT INTO alert_occurrences (app, deployment, component, rule, at)
+        VALUES (new.app, new.id, '', 'DEPLOYMENT_STARTED', new.created_at);
+    END;
+    CREATE TRIGGER deployment_ended AFTER UPDATE OF phase ON deployments
+    WHEN new.phase <> old.phase AND new.phase IN ('active', 'failed', 'canceled')
+        AND EXISTS (SELECT 1 FROM alert_destinations WHERE app = new.app) BEGIN
+        INSERT INTO alert_occurrences (app, deployment, component, rule, at)
+        VALUES (new.app, new.id, '', CASE new.phase
+            WHEN 'active' THEN 'DEPLOYMENT_LIVE' WHEN 'failed' THEN 'DEPLOYMENT_FAILED' ELSE 'DEPLOYMENT_CANCELED' END, new.updated_at);
+    END;
+    CREATE TRIGGER invocation_failed AFTER UPDATE OF phase ON job_invocations
+    WHEN new.phase <> old.phase AND new.phase = 'failed'
+        AND EXISTS (SELECT 1 FROM alert_destinations WHERE app = new.app) BEGIN
+        INSERT INTO alert_occurrences (app, deployment, component, invocation, rule, at)
+        VALUES (new.app, new.deployment, new.job, new.id, 'JOB_INVOCATION_FAILED', coalesce(new.completed_at, new.created_at));
+    END;
+
+    CREATE TABLE alert_deliveries (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+        alert TEXT NOT NULL,
+        target TEXT NOT NULL,
+        message TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        due_at_ms INTEGER NOT NULL,
+        created_at TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX alert_deliveries_of_app ON alert_deliveries (app);
+    CREATE INDEX alert_deliveries_due ON alert_deliveries (due_at_ms);
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

@@ -1,28 +1,35 @@
 //! The alerts of an app's spec, and where each would go.
 
 use mainstay_api::{Alert, AlertDestinationsRequest, AlertPhase, AlertProgress, Reason, Step, StepStatus};
-use mainstay_spec::{AppSpec, ids::AppId};
+use mainstay_spec::{AlertRule, AppSpec, ids::AppId};
 use sha2::{Digest, Sha256};
 
 use super::{Application, Refusal};
+use crate::alerts::{self, Outcome};
 
 const DESTINATIONS_MAX: usize = 100;
 const TEXT_MAX: usize = 2048;
 
 impl Application {
+    /// With where each goes, and how the last message went.
     pub(crate) async fn alerts(&self, app: AppId) -> Result<Vec<Alert>, Refusal> {
         let spec = self.app(app).await?.app.spec;
-        let mut destinations = self
-            .platform
-            .store
-            .alert_destinations::<AlertDestinationsRequest>(app)
-            .await?;
-        let mut alerts = alerts_of(app, &spec);
-        for alert in &mut alerts {
-            let to = destinations.remove(&alert.id).unwrap_or_default();
+        let mut destinations = self.platform.store.alert_destinations(app).await?;
+        let mut of_app = alerts_of(app, &spec);
+        for alert in &mut of_app {
+            let Some(stored) = destinations.remove(&alert.id) else {
+                continue;
+            };
+            let to = alerts::opened(&self.platform, app, &stored.destinations).unwrap_or_default();
             (alert.emails, alert.slack_webhooks) = (to.emails, to.slack_webhooks);
+            let outcome = stored.outcome.as_deref().map(serde_json::from_str::<Outcome>);
+            show_outcome(
+                alert,
+                outcome.and_then(Result::ok),
+                self.platform.alerts.sends_mail(),
+            );
         }
-        Ok(alerts)
+        Ok(of_app)
     }
 
     /// Replaces where an alert goes.
@@ -36,14 +43,16 @@ impl Application {
         if !self.alerts(app).await?.iter().any(is_one) {
             return Err(Refusal::NotFound);
         }
-        check(to)?;
-        self.platform.store.put_alert_destinations(app, alert, to).await?;
+        check(to, self.platform.config.alerts.local_webhooks)?;
+        let stored = alerts::sealed(&self.platform, app, to);
+        let store = &self.platform.store;
+        store.put_alert_destinations(app, alert, &stored).await?;
         let mut alerts = self.alerts(app).await?.into_iter();
         alerts.find(is_one).ok_or(Refusal::NotFound)
     }
 }
 
-fn check(to: &AlertDestinationsRequest) -> Result<(), Refusal> {
+fn check(to: &AlertDestinationsRequest, allows_local: bool) -> Result<(), Refusal> {
     if to.emails.len() + to.slack_webhooks.len() > DESTINATIONS_MAX {
         return Err(Refusal::BadRequest(format!(
             "an alert goes to {DESTINATIONS_MAX} places at most"
@@ -62,7 +71,13 @@ fn check(to: &AlertDestinationsRequest) -> Result<(), Refusal> {
     }
     for (index, webhook) in to.slack_webhooks.iter().enumerate() {
         // Its address is a secret: it is not repeated.
-        let is_url = url::Url::parse(&webhook.url).is_ok_and(|url| url.scheme() == "https");
+        let url = url::Url::parse(&webhook.url).ok();
+        if !allows_local && url.as_ref().is_some_and(alerts::is_local) {
+            return Err(Refusal::BadRequest(format!(
+                "slack_webhooks[{index}].url leads to this machine itself, which its operator has to allow (`[alerts] local_webhooks`)"
+            )));
+        }
+        let is_url = url.is_some_and(|url| url.scheme() == "https");
         if !is_url || webhook.url.len() > TEXT_MAX || webhook.channel.len() > TEXT_MAX {
             return Err(Refusal::BadRequest(format!(
                 "slack_webhooks[{index}].url is no https address"
@@ -87,23 +102,55 @@ fn alerts_of(app: AppId, spec: &AppSpec) -> Vec<Alert> {
             id: id(app, component, alert),
             component_name: component.to_owned(),
             spec: alert.clone(),
-            // The spec's reader warns of it as well.
-            phase: AlertPhase::Pending,
-            progress: Some(AlertProgress {
-                steps: vec![Step {
-                    name: "alert-configure-insight-alert".into(),
-                    status: StepStatus::Pending,
-                    reason: Some(Reason {
-                        code: "NotSent".into(),
-                        message: "no alerts are sent by this version yet".into(),
-                        ..Reason::default()
-                    }),
-                    ..Step::default()
-                }],
-            }),
-            ..Alert::default()
+            ..standing(alert.rule)
         })
         .collect()
+}
+
+/// Whether anything will ever be sent.
+fn standing(rule: Option<AlertRule>) -> Alert {
+    if rule.is_some_and(AlertRule::is_watched) {
+        with_step(AlertPhase::Active, StepStatus::Success, None)
+    } else {
+        // The spec's reader warns of it as well.
+        let message = "this version does not watch for what the rule is about";
+        with_step(AlertPhase::Pending, StepStatus::Pending, Some(message.to_owned()))
+    }
+}
+
+/// How the last message went, and whether mails can be sent at all.
+fn show_outcome(alert: &mut Alert, outcome: Option<Outcome>, sends_mail: bool) {
+    if alert.phase != AlertPhase::Active {
+        return;
+    }
+    let unsent = outcome.and_then(|outcome| outcome.error.map(|error| (outcome.at, error)));
+    let trouble = match unsent {
+        Some((at, error)) => format!("the last message was not sent ({at}): {error}"),
+        None if !alert.emails.is_empty() && !sends_mail => {
+            "no mail is sent: no mail server is configured (`[alerts] smtp_url`)".to_owned()
+        }
+        None => return,
+    };
+    let shown = with_step(AlertPhase::Error, StepStatus::Error, Some(trouble));
+    (alert.phase, alert.progress) = (shown.phase, shown.progress);
+}
+
+fn with_step(phase: AlertPhase, status: StepStatus, message: Option<String>) -> Alert {
+    let reason = message.map(|message| Reason {
+        message,
+        ..Reason::default()
+    });
+    let step = Step {
+        name: "alert-configure-insight-alert".into(),
+        status,
+        reason,
+        ..Step::default()
+    };
+    Alert {
+        phase,
+        progress: Some(AlertProgress { steps: vec![step] }),
+        ..Alert::default()
+    }
 }
 
 /// The same as long as app, component and rule are.

@@ -1,5 +1,6 @@
 //! The operator's configuration: one TOML file, every field with a default.
 
+mod alerts;
 mod api;
 mod keep;
 mod room;
@@ -17,6 +18,7 @@ use mainstay_spec::AppSpec;
 use serde::Deserialize;
 
 pub(crate) use self::{
+    alerts::AlertsConfig,
     api::ApiConfig,
     keep::KeepConfig,
     room::{CapacityConfig, LimitsConfig},
@@ -47,6 +49,7 @@ pub(crate) struct Config {
     pub limits: LimitsConfig,
     pub capacity: CapacityConfig,
     pub keep: KeepConfig,
+    pub alerts: AlertsConfig,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -135,6 +138,11 @@ pub(crate) enum ConfigError {
     UnusedCertificate,
     #[error("router.listen is empty: apps could not be reached")]
     NoRouterAddress,
+    /// It is not repeated: it may have a password.
+    #[error("alerts.smtp_url is no address of a mail server, such as smtps://user:password@mail.example.com")]
+    MailServer,
+    #[error("alerts.from is {value:?}: it must be a mail address, such as Mainstay <mainstay@example.com>")]
+    MailFrom { value: String },
     #[error("{field} is {value}: it must be at least {least}")]
     TooSmall {
         field: &'static str,
@@ -161,6 +169,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             capacity: CapacityConfig::default(),
             keep: KeepConfig::default(),
+            alerts: AlertsConfig::default(),
         }
     }
 }
@@ -263,6 +272,7 @@ impl Config {
         debug_assert!(self.build.memory_bytes >= MIB);
         self.keep.check()?;
         self.databases.check()?;
+        self.alerts.check()?;
         Ok(self)
     }
 

@@ -28,6 +28,8 @@ const NAME_DIGITS: usize = 16;
 const SETTING: &str = "secrets_key";
 /// The same for what is not an app's.
 const CLUSTER_PURPOSE: &[u8] = b"mainstay cluster password 1\0";
+/// The same for where alerts of an app go.
+const ALERT_PURPOSE: &[u8] = b"mainstay alert destination 1\0";
 /// Another use of the key, or another form of what is sealed, gets another one.
 const PURPOSE: &[u8] = b"mainstay app secret 1\0";
 
@@ -145,6 +147,17 @@ impl Keyring {
         self.open_bound(&bound_to_cluster(cluster), &sealed.into())
     }
 
+    /// Where an alert of an app goes, as it may be stored: addresses of webhooks are passwords.
+    pub(crate) fn sealed_destination(&self, app: AppId, destination: &str) -> String {
+        let sealed = self.seal_bound(&bound_to_alerts(app), destination);
+        sealed.reveal().to_owned()
+    }
+
+    /// What was sealed for the alerts of that app.
+    pub(crate) fn opened_destination(&self, app: AppId, sealed: &str) -> Result<String, CannotOpen> {
+        self.open_bound(&bound_to_alerts(app), &sealed.into())
+    }
+
     fn seal_bound(&self, aad: &[u8], value: &str) -> Sensitive {
         let nonce: [u8; NONCE_BYTES] = rand::random();
         let msg = value.as_bytes();
@@ -168,6 +181,10 @@ fn bound_to(app: AppId) -> Vec<u8> {
 
 fn bound_to_cluster(cluster: ClusterId) -> Vec<u8> {
     [CLUSTER_PURPOSE, cluster.to_string().as_bytes()].concat()
+}
+
+fn bound_to_alerts(app: AppId) -> Vec<u8> {
+    [ALERT_PURPOSE, app.to_string().as_bytes()].concat()
 }
 
 fn parts(text: &str) -> Option<([u8; NONCE_BYTES], Vec<u8>)> {

@@ -13,6 +13,7 @@
 //!
 //! By default each test takes a share of its accidents and histories; with `MAINSTAY_SYSTEM_LONG` set it takes all, and minutes.
 
+mod alerts;
 mod builder;
 mod calls;
 mod commits;

@@ -27,11 +27,12 @@ use super::{
     router::Router,
 };
 use crate::{
+    alerts::Alerts,
     app::{Application, Refusal},
     authority::Authority,
     capacity::Capacity,
     clock::Clock,
-    config::Config,
+    config::{AlertsConfig, Config},
     databases::{self, Databases},
     keep::{Nudge, keep_house},
     logs::Logs,
@@ -142,6 +143,13 @@ impl World {
         self
     }
 
+    /// Its alerts may go to this machine, whose certificates are vouched for by the one in the file.
+    pub(super) fn with_alerts(mut self, ca_bundle: PathBuf, alerts: AlertsConfig) -> Self {
+        self.config.build.ca_bundle = Some(ca_bundle);
+        self.config.alerts = alerts;
+        self
+    }
+
     pub(super) fn with_api(mut self, listen: std::net::SocketAddr) -> Self {
         self.config.api.listen = listen;
         self
@@ -191,6 +199,7 @@ impl World {
             logs: Logs::new(self.config.data_dir.join("logs")),
             tasks: Tasks::default(),
             nudge: Nudge::default(),
+            alerts: Alerts::new(&self.config)?,
             clock: self.clock.clone(),
             capacity: Capacity::new(self.config.capacity.clone()),
             store,
@@ -212,7 +221,7 @@ impl World {
         Ok(application)
     }
 
-    fn database(&self) -> PathBuf {
+    pub(super) fn database(&self) -> PathBuf {
         self.config.data_dir.join("mainstay.db")
     }
 

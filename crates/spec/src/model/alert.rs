@@ -57,6 +57,18 @@ choice! {
 }
 
 impl AlertRule {
+    /// Whether this version tells when it applies.
+    pub fn is_watched(self) -> bool {
+        matches!(
+            self,
+            Self::DeploymentFailed
+                | Self::DeploymentLive
+                | Self::DeploymentStarted
+                | Self::DeploymentCanceled
+                | Self::JobInvocationFailed
+        )
+    }
+
     /// True for rules about the app as a whole, which have no threshold.
     pub fn is_about_app(self) -> bool {
         matches!(

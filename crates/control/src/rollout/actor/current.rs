@@ -402,6 +402,7 @@ impl Actor {
             self.retire_the_rest(StopReason::DeploymentEnded).await;
         }
         self.platform.nudge.nudge();
+        self.platform.alerts.nudge();
     }
 }
 

@@ -215,6 +215,7 @@ impl Actor {
     pub(super) async fn hear_job(&mut self, deployment: DeploymentId, report: JobReport) {
         let running = self.running.remove(&report.invocation);
         self.platform.nudge.nudge();
+        self.platform.alerts.nudge();
         self.clear_away(report.invocation);
         let awaited = running.is_some_and(|running| running.deployment.is_some());
         if !awaited {
