@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::wire::{wire_object, wire_words};
+use crate::{
+    DatabaseBackup,
+    wire::{wire_object, wire_words},
+};
 
 wire_words! {
     /// How a database that the platform runs is.
@@ -36,6 +39,8 @@ wire_object! {
         /// The size of its volume.
         pub disk_bytes: u64,
         pub created_at: Option<Timestamp>,
+        /// The newest that is over, good or not; without its tables.
+        pub last_backup: Option<DatabaseBackup>,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The API, call by call.
 
+mod backups;
+
 use std::{path::Path, time::Duration};
 
 use mainstay_api::{

@@ -58,6 +58,8 @@ ids! {
     InvocationId,
     /// A database of an app, with its volume.
     DatabaseId,
+    /// A backup of such a database.
+    BackupId,
     /// A database cluster that is registered, not run.
     ClusterId,
 }

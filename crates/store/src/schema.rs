@@ -300,6 +300,23 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX alert_deliveries_of_app ON alert_deliveries (app);
     CREATE INDEX alert_deliveries_due ON alert_deliveries (due_at_ms);
     ",
+    // Backups of the databases that the platform runs; their files are beside.
+    "
+    CREATE TABLE backups (
+        id TEXT PRIMARY KEY,
+        database TEXT NOT NULL REFERENCES databases (id) ON DELETE CASCADE,
+        cause TEXT NOT NULL,
+        state TEXT NOT NULL,
+        failure TEXT,
+        message TEXT NOT NULL DEFAULT '',
+        bytes INTEGER,
+        sha256 TEXT,
+        tables TEXT NOT NULL DEFAULT '[]',
+        created_at TEXT NOT NULL,
+        finished_at TEXT
+    ) STRICT;
+    CREATE INDEX backups_of_database ON backups (database, created_at);
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

@@ -5,6 +5,7 @@
 
 mod apps;
 mod attached;
+mod backups;
 mod broken;
 mod commands;
 mod databases;
@@ -100,6 +101,10 @@ const SCENARIOS: &[Scenario] = &[
     (
         "a_database_killed_in_mid_deploy_is_what_the_failure_is_put_to",
         databases::a_database_killed_in_mid_deploy_is_what_the_failure_is_put_to,
+    ),
+    (
+        "a_backup_is_tried_before_it_is_called_good",
+        backups::a_backup_is_tried_before_it_is_called_good,
     ),
     (
         "a_database_of_ones_own_is_attached",

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::Backups;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Databases {
     /// List the registered clusters; with `--app` the databases that the platform runs for an app.
@@ -20,12 +22,24 @@ pub(crate) enum Databases {
     /// Forget a cluster that no spec names; nothing at the cluster itself is changed.
     #[command(visible_alias = "rm")]
     Remove { name: String },
+    /// Make a backup of an app's database; it is restored aside and counted before it is called good.
+    Backup {
+        name: String,
+        #[arg(long)]
+        app: String,
+        /// Return once it is begun.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Backups that there are.
+    #[command(subcommand)]
+    Backups(Backups),
     /// Delete a database of an app that no spec names any more.
     Delete {
         name: String,
         #[arg(long)]
         app: String,
-        /// Its data is deleted for good. Without this nothing is.
+        /// Its data and its backups are deleted for good. Without this nothing is.
         #[arg(long)]
         delete_data: bool,
     },

@@ -2,6 +2,7 @@
 
 mod as_doctl;
 mod auth;
+mod backups;
 mod databases;
 mod manual;
 
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use self::{
     as_doctl::{AsDoctl, InstanceSizes, Question, Tier},
     auth::{Auth, Login, Named},
+    backups::Backups,
     databases::{Databases, Register},
     manual::{Manual, Shell},
 };

@@ -5,12 +5,15 @@ use std::{io::IsTerminal, process::ExitCode};
 use mainstay_api::{AppDatabase, DatabaseCluster, RegisterDatabaseRequest};
 use serde_json::json;
 
-use super::logs::{self, Reading};
+use super::{
+    backups,
+    logs::{self, Reading},
+};
 use crate::{
     args::{Databases, Register},
     client::Client,
     error::CliError,
-    output::{Column, Output},
+    output::{Column, Output, time},
     secret_input,
 };
 
@@ -36,6 +39,10 @@ pub(super) async fn run(client: &Client, output: &Output, command: Databases) ->
             let app = client.app(&app).await?;
             output.list(&client.app_databases(&app.id).await?, &OF_APP)?;
         }
+        Databases::Backup { name, app, no_wait } => {
+            return backups::make(client, output, &app, &name, !no_wait).await;
+        }
+        Databases::Backups(command) => return backups::run(client, output, command).await,
         Databases::Delete {
             name,
             app,
@@ -43,7 +50,7 @@ pub(super) async fn run(client: &Client, output: &Output, command: Databases) ->
         } => {
             let app = client.app(&app).await?;
             client.delete_app_database(&app.id, &name, delete_data).await?;
-            let told = || format!("Database {name} and its data are deleted.");
+            let told = || format!("Database {name}, its data and its backups are deleted.");
             output.data(&json!({ "id": name }), told);
         }
         Databases::Logs {
@@ -127,7 +134,7 @@ const CLUSTERS: [Column<DatabaseCluster>; 5] = [
     Column::new("ID", "ID", |cluster| cluster.id.clone()),
 ];
 
-const OF_APP: [Column<AppDatabase>; 5] = [
+const OF_APP: [Column<AppDatabase>; 6] = [
     Column::new("Name", "NAME", |database| database.name.clone()),
     Column::new("Engine", "ENGINE", |database| {
         format!("{} {}", database.engine, database.version)
@@ -135,6 +142,11 @@ const OF_APP: [Column<AppDatabase>; 5] = [
     Column::new("State", "STATE", state),
     Column::new("InUse", "IN USE", |database| {
         if database.is_in_use { "yes" } else { "no" }.to_owned()
+    }),
+    Column::new("LastBackup", "LAST BACKUP", |database| {
+        database.last_backup.as_ref().map_or_else(String::new, |backup| {
+            format!("{} {}", time(backup.finished_at), backups::state(backup))
+        })
     }),
     Column::new("ID", "ID", |database| database.id.clone()),
 ];

@@ -3,6 +3,7 @@
 mod apps;
 mod as_doctl;
 mod auth;
+mod backups;
 mod databases;
 mod deploy;
 mod deployments;

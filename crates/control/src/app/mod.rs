@@ -2,6 +2,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod apps;
+mod backups;
 pub(crate) mod clusters;
 mod databases;
 pub(crate) mod deployments;

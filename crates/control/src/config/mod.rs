@@ -2,6 +2,7 @@
 
 mod alerts;
 mod api;
+mod databases;
 mod keep;
 mod room;
 
@@ -20,6 +21,7 @@ use serde::Deserialize;
 pub(crate) use self::{
     alerts::AlertsConfig,
     api::ApiConfig,
+    databases::{BackupsConfig, DatabasesConfig},
     keep::KeepConfig,
     room::{CapacityConfig, LimitsConfig},
 };
@@ -95,17 +97,6 @@ pub(crate) struct BuildConfig {
     pub env: BTreeMap<String, String>,
     /// Trusted by every tool of every build, instead of the image's own certificates.
     pub ca_bundle: Option<PathBuf>,
-}
-
-/// What each database gets that the platform runs for an app.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct DatabasesConfig {
-    pub memory_bytes: u64,
-    pub cpu_millis: u32,
-    pub pids: u32,
-    /// Size of the volume's file system. On disk it takes what is used of it.
-    pub disk_bytes: u64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -208,30 +199,6 @@ impl Default for BuildConfig {
             env: BTreeMap::new(),
             ca_bundle: None,
         }
-    }
-}
-
-impl Default for DatabasesConfig {
-    fn default() -> Self {
-        Self {
-            memory_bytes: 512 * MIB,
-            cpu_millis: 1000,
-            pids: 256,
-            disk_bytes: 10 * GIB,
-        }
-    }
-}
-
-impl DatabasesConfig {
-    fn check(&self) -> Result<(), ConfigError> {
-        let fields = [
-            ("databases.memory_bytes", self.memory_bytes, 128 * MIB),
-            ("databases.cpu_millis", u64::from(self.cpu_millis), 100),
-            // PostgreSQL has a process per session.
-            ("databases.pids", u64::from(self.pids), 64),
-            ("databases.disk_bytes", self.disk_bytes, 512 * MIB),
-        ];
-        at_least(&fields)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use mainstay_spec::ids::AppId;
-use mainstay_store::DatabaseRow;
+use mainstay_store::{BackupRow, DatabaseRow};
 
-use super::{Condition, announce, delete, keeper::is_wanted};
+use super::{Condition, announce, backups, condition, delete, keeper::is_wanted};
 use crate::platform::{Platform, PlatformError};
 
 /// A database, how it is, and whether a spec that counts names it.
@@ -14,6 +14,8 @@ pub(crate) struct DatabaseView {
     pub(crate) row: DatabaseRow,
     pub(crate) condition: Condition,
     pub(crate) is_in_use: bool,
+    /// The newest that is over.
+    pub(crate) last_backup: Option<BackupRow>,
 }
 
 /// Why a database was not deleted.
@@ -27,11 +29,11 @@ pub(crate) enum NotDeleted {
 pub(crate) async fn of_app(platform: &Arc<Platform>, app: AppId) -> Result<Vec<DatabaseView>, PlatformError> {
     let mut views = Vec::new();
     for row in platform.store.databases_of_app(app).await? {
-        let condition = platform.databases.keeper(platform, row.id).condition;
-        let condition = condition.borrow().clone();
+        let backups = backups::of_database(platform, row.id).await?;
         views.push(DatabaseView {
             is_in_use: is_wanted(platform, &row).await? != Some(false),
-            condition,
+            condition: condition(platform, &row),
+            last_backup: backups.into_iter().find(|backup| backup.state.is_over()),
             row,
         });
     }

@@ -309,7 +309,10 @@ async fn prepare(platform: &Platform, row: &DatabaseRow, address: Ipv4Addr) -> R
 }
 
 /// Runs a tool of the database, and removes it.
-async fn run_to_end(platform: &Platform, spec: InstanceSpec) -> Result<Result<(), Trouble>, PlatformError> {
+pub(super) async fn run_to_end(
+    platform: &Platform,
+    spec: InstanceSpec,
+) -> Result<Result<(), Trouble>, PlatformError> {
     let (engine, instance) = (&platform.engine, spec.id);
     if let Err(error) = engine.start(spec).await {
         return Ok(Err(not_started(&error)));

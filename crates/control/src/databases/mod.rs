@@ -14,6 +14,7 @@
 //! if whoever deletes says so.
 
 mod attached;
+pub(crate) mod backups;
 mod check;
 mod image;
 mod inventory;
@@ -61,6 +62,7 @@ pub(crate) use self::{
     waiting::wait,
 };
 use self::{
+    backups::Backups,
     session::{Login, Session},
     tls::Encryption,
     volume::Places,
@@ -97,6 +99,7 @@ pub(crate) enum Condition {
 pub(crate) struct Databases {
     authority: Authority,
     keepers: Mutex<HashMap<DatabaseId, Keeper>>,
+    backups: Arc<Backups>,
 }
 
 /// The way to a database's keeper.
@@ -113,6 +116,7 @@ impl Databases {
         Self {
             authority,
             keepers: Mutex::default(),
+            backups: Arc::default(),
         }
     }
 
@@ -146,9 +150,11 @@ impl Databases {
 
 /// Takes up the databases of an earlier server.
 pub(crate) async fn wake_up(platform: &Arc<Platform>) -> Result<(), PlatformError> {
+    backups::take_up(platform).await?;
     for row in platform.store.databases().await? {
         platform.databases.keeper(platform, row.id);
     }
+    platform.tasks.spawn(backups::keep(Arc::clone(platform)));
     Ok(())
 }
 
@@ -206,6 +212,13 @@ fn new_row(platform: &Platform, app: AppId, database: &Database) -> Result<Datab
 
 fn new_password() -> String {
     HEXLOWER.encode(&rand::random::<[u8; PASSWORD_BYTES]>())
+}
+
+/// How it is now.
+pub(crate) fn condition(platform: &Arc<Platform>, row: &DatabaseRow) -> Condition {
+    let condition = platform.databases.keeper(platform, row.id).condition;
+    let now = condition.borrow();
+    now.clone()
 }
 
 /// How the app reaches each of its databases, and those of its spec that it is attached to.
@@ -325,6 +338,7 @@ pub(crate) async fn delete_all(platform: &Arc<Platform>, app: AppId) -> Result<(
 }
 
 async fn delete(platform: &Platform, row: &DatabaseRow) -> Result<(), PlatformError> {
+    backups::delete_all(platform, row).await?;
     stop(platform, row, StopReason::Requested).await?;
     if let Some(instance) = row.instance {
         platform.engine.forget(instance).await?;
@@ -341,6 +355,6 @@ async fn delete(platform: &Platform, row: &DatabaseRow) -> Result<(), PlatformEr
     }
     image::release(&platform.images, row)?;
     platform.store.delete_database(row.id).await?;
-    tracing::info!(app = %row.app, database = row.name, "a database and its data were deleted");
+    tracing::info!(app = %row.app, database = row.name, "a database, its data and its backups were deleted");
     Ok(())
 }

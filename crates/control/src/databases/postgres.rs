@@ -206,7 +206,7 @@ pub(super) fn serve(
     }
 }
 
-fn program(row: &DatabaseRow, name: &str) -> String {
+pub(super) fn program(row: &DatabaseRow, name: &str) -> String {
     format!("/usr/lib/postgresql/{}/bin/{name}", row.version)
 }
 
@@ -292,7 +292,7 @@ pub(super) async fn database_names(session: &Session) -> Result<Vec<String>, Tro
 }
 
 /// As an identifier of SQL.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

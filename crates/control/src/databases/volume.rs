@@ -22,6 +22,8 @@ use crate::platform::PlatformError;
 const TOOL_DEADLINE: Duration = Duration::from_mins(2);
 /// What says that there is data, and of which major version. Relative to the volume.
 const VERSION_FILE: &str = "data/PG_VERSION";
+/// What the file of a volume is called while it is made, after the dot.
+pub(super) const DRAFT: &str = "draft";
 
 /// What a volume with data should be, and is not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +42,7 @@ pub(super) enum VolumeProblem {
 
 /// Makes an empty volume whose root directory belongs to `owner`, in the place of whatever is there.
 pub(super) async fn make(image: &Path, id: DatabaseId, bytes: u64, owner: u32) -> Result<(), PlatformError> {
-    let draft = image.with_extension("draft");
+    let draft = image.with_extension(DRAFT);
     let failed = |operation: &str| io_error(format!("{operation} the volume {}", image.display()));
     File::options()
         .write(true)
@@ -111,6 +113,8 @@ fn io_error(operation: String) -> impl FnOnce(io::Error) -> PlatformError {
     move |source| PlatformError::Io { operation, source }
 }
 
+const SCRATCH: &str = "scratch-";
+
 /// Where the files of a database are.
 #[derive(Debug, Clone)]
 pub(super) struct Places {
@@ -130,6 +134,17 @@ impl Places {
 
     pub(super) fn volume(&self) -> PathBuf {
         self.root.join("volume.img")
+    }
+
+    /// The volume of a server that something is only tried on.
+    pub(super) fn scratch(&self, name: &str) -> PathBuf {
+        self.root.join(format!("{SCRATCH}{name}.img"))
+    }
+
+    /// Whether a file here is such a volume, whole or not.
+    pub(super) fn is_scratch(&self, file: &Path) -> bool {
+        let name = file.file_name().and_then(|name| name.to_str());
+        file.parent() == Some(self.root()) && name.is_some_and(|name| name.starts_with(SCRATCH))
     }
 
     /// What the server reads at its start, mounted into its instance.

@@ -5,8 +5,8 @@ use axum::{
     routing::{delete, get, post},
 };
 use mainstay_api::{
-    AppDatabasesResponse, DatabaseNamesResponse, DatabaseResponse, DatabaseUsersResponse, DatabasesResponse,
-    IdResponse, RegisterDatabaseRequest,
+    AppDatabasesResponse, BackupResponse, BackupsResponse, DatabaseNamesResponse, DatabaseResponse,
+    DatabaseUsersResponse, DatabasesResponse, IdResponse, RegisterDatabaseRequest,
     TokenScope::{Admin, Read, Write},
 };
 
@@ -15,11 +15,16 @@ use super::{
         Reach::{All, App},
         Route,
     },
-    clusters, databases,
+    backups, clusters, databases,
     routes::route,
 };
 
 pub(super) fn all() -> Vec<Route> {
+    [of_apps(), of_clusters()].into_iter().flatten().collect()
+}
+
+/// Those that the platform runs.
+fn of_apps() -> Vec<Route> {
     vec![
         route(
             Method::GET,
@@ -46,6 +51,48 @@ pub(super) fn all() -> Vec<Route> {
         )
         .asks::<databases::DeleteQuery>()
         .gives::<IdResponse>(),
+        route(
+            Method::GET,
+            "/v2/mainstay/apps/{app_id}/databases/{database_name}/backups",
+            Read,
+            App,
+            get(backups::list),
+        )
+        .named(
+            "mainstay_list_database_backups",
+            "The backups of a database that the platform runs, the newest first.",
+        )
+        .gives::<BackupsResponse>(),
+        route(
+            Method::POST,
+            "/v2/mainstay/apps/{app_id}/databases/{database_name}/backups",
+            Write,
+            App,
+            post(backups::begin),
+        )
+        .named(
+            "mainstay_create_database_backup",
+            "Begin a backup; it is good once it was restored aside and counted.",
+        )
+        .gives::<BackupResponse>(),
+        route(
+            Method::GET,
+            "/v2/mainstay/apps/{app_id}/databases/{database_name}/backups/{backup_id}",
+            Read,
+            App,
+            get(backups::get),
+        )
+        .named(
+            "mainstay_get_database_backup",
+            "A backup, with the tables that are in it.",
+        )
+        .gives::<BackupResponse>(),
+    ]
+}
+
+/// Those of others.
+fn of_clusters() -> Vec<Route> {
+    vec![
         route(Method::GET, "/v2/databases", Read, All, get(clusters::list))
             .named("databases_list_clusters", "The registered database clusters.")
             .gives::<DatabasesResponse>(),

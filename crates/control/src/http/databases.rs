@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    ApiError,
+    ApiError, backups,
     extract::{Path, Query},
 };
 use crate::{
@@ -67,5 +67,6 @@ fn app_database(view: DatabaseView) -> AppDatabase {
         is_in_use: view.is_in_use,
         disk_bytes: row.volume_bytes,
         created_at: Some(row.created_at),
+        last_backup: view.last_backup.map(backups::short),
     }
 }

@@ -5,6 +5,7 @@ mod access;
 mod access_tests;
 mod alerts;
 mod apps;
+mod backups;
 mod clusters;
 mod console;
 #[cfg(test)]
