@@ -99,3 +99,46 @@ wire_object! {
         pub backups: Vec<DatabaseBackup>,
     }
 }
+
+wire_words! {
+    /// Where a restore stands. Up to SWITCHING the database has the data from before.
+    pub enum RestoreState {
+        Unknown = "UNKNOWN",
+        /// Others are before it.
+        Pending = "PENDING",
+        /// The backup is read into a new volume, and counted there.
+        Restoring = "RESTORING",
+        /// The new volume is the database's; its server starts on it.
+        Switching = "SWITCHING",
+        Done = "DONE",
+        Failed = "FAILED",
+    }
+}
+
+wire_object! {
+    /// A restore of a database, or a try.
+    pub struct DatabaseRestore {
+        pub id: String,
+        pub backup_id: String,
+        pub state: RestoreState,
+        /// Why it failed; left out of one that did not.
+        pub failure: BackupFailure,
+        /// The same in words, or what else is to be said.
+        pub message: String,
+        pub created_at: Option<Timestamp>,
+        pub finished_at: Option<Timestamp>,
+    }
+}
+
+wire_object! {
+    pub struct RestoreResponse {
+        pub restore: DatabaseRestore,
+    }
+}
+
+wire_object! {
+    /// The newest first.
+    pub struct RestoresResponse {
+        pub restores: Vec<DatabaseRestore>,
+    }
+}

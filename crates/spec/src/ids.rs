@@ -60,6 +60,8 @@ ids! {
     DatabaseId,
     /// A backup of such a database.
     BackupId,
+    /// One restore of a database from a backup.
+    RestoreId,
     /// A database cluster that is registered, not run.
     ClusterId,
 }

@@ -195,14 +195,14 @@ impl Store {
 }
 
 /// A closed set of words, as they are stored.
-fn text(word: impl Serialize) -> String {
+pub(crate) fn text(word: impl Serialize) -> String {
     match serde_json::to_value(word) {
         Ok(serde_json::Value::String(text)) => text,
         _ => String::new(),
     }
 }
 
-fn word<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+pub(crate) fn word<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
     serde_json::from_value(text.into())
 }
 

@@ -28,6 +28,10 @@ pub struct DatabaseRow {
     pub admin_password: String,
     /// The image that its server runs from, once there is one.
     pub image: Option<String>,
+    /// Of its volume, in the database's directory.
+    pub volume_file: String,
+    /// The file of the volume that it had before a restore, until the server was ready on the new one.
+    pub replaced_volume: Option<String>,
     /// The size of its volume's file system.
     pub volume_bytes: u64,
     /// From then on a volume that is missing or empty is a loss, not a beginning.
@@ -168,6 +172,8 @@ fn read(row: &SqliteRow) -> Result<DatabaseRow, StoreError> {
         password: row.get("password"),
         admin_password: row.get("admin_password"),
         image: row.get("image"),
+        volume_file: row.get("volume_file"),
+        replaced_volume: row.get("replaced_volume"),
         volume_bytes: u64::try_from(row.get::<i64, _>("volume_bytes")).unwrap_or(0),
         volume_made: row.get("volume_made"),
         system_identifier: row.get("system_identifier"),

@@ -24,6 +24,7 @@ mod many;
 #[cfg(test)]
 mod plan_tests;
 mod reasons;
+mod restores;
 mod running;
 mod schema;
 mod sealing;
@@ -62,6 +63,7 @@ pub use invocations::{InvocationPhase, InvocationRow, NewInvocation, Trigger};
 pub use keeping::{PastDeployment, PastInstance};
 pub use limits::{Limits, Use};
 pub use reasons::ReasonRow;
+pub use restores::{RestoreRow, RestoreState, VolumeFile};
 pub use running::RunningGroup;
 pub use tokens::TokenRow;
 

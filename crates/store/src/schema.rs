@@ -317,6 +317,24 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX backups_of_database ON backups (database, created_at);
     ",
+    // Restores; and which file a database's volume is, with the one before it as long as that is needed.
+    "
+    ALTER TABLE databases ADD COLUMN volume_file TEXT NOT NULL DEFAULT 'volume.img';
+    ALTER TABLE databases ADD COLUMN replaced_volume TEXT;
+    ALTER TABLE databases ADD COLUMN replaced_identifier TEXT;
+
+    CREATE TABLE restores (
+        id TEXT PRIMARY KEY,
+        database TEXT NOT NULL REFERENCES databases (id) ON DELETE CASCADE,
+        backup TEXT NOT NULL,
+        state TEXT NOT NULL,
+        failure TEXT,
+        message TEXT NOT NULL DEFAULT '',
+        created_at TEXT NOT NULL,
+        finished_at TEXT
+    ) STRICT;
+    CREATE INDEX restores_of_database ON restores (database, created_at);
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

@@ -3,14 +3,23 @@
 use std::{
     fs,
     os::unix::fs::{FileExt, PermissionsExt},
-    path::PathBuf,
-    time::Duration,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
-use mainstay_e2e::{Answer, Folder, Platform, python_hello, wait_until};
+use mainstay_e2e::{Answer, Folder, Page, Platform, python_hello, wait_until};
 use serde_json::{Value, json};
 
-const BACKED_UP_WITHIN: Duration = Duration::from_mins(5);
+const BACKED_UP_WITHIN: Duration = Duration::from_mins(30);
+/// As the database's server is called inside its instance.
+const SERVER: &str = "/usr/lib/postgresql/";
+/// How much data is backed up and restored, in MiB.
+const SIZE: &str = "MAINSTAY_BACKUP_MIB";
+const SIZE_USUALLY: u64 = 16;
+const PIECE_MIB: u64 = 4;
+const SUMMED_MIB: u64 = 32;
+const ROWS_PER_MIB: u64 = 920;
+const RECOVERS_WITHIN: Duration = Duration::from_mins(1);
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Does what it is told in SQL, and answers with the rows, one on a line.
@@ -45,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
 ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
 "#;
 
-fn teller(app: &str) -> Folder {
+pub(crate) fn teller(app: &str) -> Folder {
     let mut folder = python_hello(app, "ready")
         .with("requirements.txt", "psycopg[binary]==3.2.3\n")
         .with("server.py", TELLER);
@@ -53,11 +62,16 @@ fn teller(app: &str) -> Folder {
     folder
 }
 
-fn sql(platform: &Platform, app: &str, statements: &str) -> String {
+pub(crate) fn sql(platform: &Platform, app: &str, statements: &str) -> String {
     let page = platform.post(app, "/", statements);
     let page = page.unwrap_or_else(|error| panic!("{app} does not answer: {error}"));
     assert_eq!(page.status, 200, "{statements}: {}", page.text);
-    page.text
+    body(&page).to_owned()
+}
+
+/// Without the headers.
+fn body(page: &Page) -> &str {
+    page.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
 
 /// Something of everything that an app's own role can make.
@@ -90,7 +104,7 @@ CREATE UNLOGGED TABLE scrap AS SELECT 1 AS n;
 /// Of its tables, the large object among them.
 const CONTENT_ROWS: u64 = 1000 + 2 + 30 + 2 + 2 + 1 + 1;
 
-fn backup(platform: &Platform, app: &str, more: &[&str]) -> Answer {
+pub(crate) fn backup(platform: &Platform, app: &str, more: &[&str]) -> Answer {
     let command = ["--output", "json", "databases", "backup", "db", "--app", app];
     platform.cli(&[&command[..], more].concat(), BACKED_UP_WITHIN)
 }
@@ -108,7 +122,7 @@ fn good_backup(platform: &Platform, app: &str) -> Value {
     backup
 }
 
-fn list(platform: &Platform, app: &str) -> Vec<Value> {
+pub(crate) fn list(platform: &Platform, app: &str) -> Vec<Value> {
     let listed = platform.json(&["databases", "backups", "list", "db", "--app", app]);
     serde_json::from_str(&listed.stdout).unwrap_or_else(|_| panic!("{}{}", listed.stdout, listed.stderr))
 }
@@ -123,7 +137,7 @@ fn files(platform: &Platform) -> Vec<PathBuf> {
     files_below(&platform.data_dir().join("backups"))
 }
 
-fn files_below(directory: &std::path::Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut files = Vec::new();
     for entry in entries {
@@ -157,7 +171,7 @@ fn traces(platform: &Platform) -> Vec<String> {
     volumes.chain(processes).collect()
 }
 
-fn expect_no_traces(platform: &Platform) {
+pub(crate) fn expect_no_traces(platform: &Platform) {
     assert!(
         wait_until(SEEN_WITHIN, || traces(platform).is_empty()),
         "left behind: {:?}",
@@ -173,7 +187,7 @@ pub(crate) fn a_backup_is_tried_before_it_is_called_good(platform: &mut Platform
     assert_eq!(first["rows"], CONTENT_ROWS, "{first}");
     expect_no_traces(platform);
     for file in files(platform) {
-        let mode = |path: &std::path::Path| fs::metadata(path).expect("our own").permissions().mode() & 0o777;
+        let mode = |path: &Path| fs::metadata(path).expect("our own").permissions().mode() & 0o777;
         assert_eq!(mode(&file), 0o600, "{}", file.display());
         assert_eq!(mode(file.parent().expect("it has one")), 0o700);
     }
@@ -224,17 +238,18 @@ fn begun_ones_exclude_others_and_are_over_after_a_kill(platform: &mut Platform, 
     }
 }
 
-fn what_was_damaged_is_red(platform: &Platform, app: &str, backup: &Value) {
-    let file = files(platform).pop().expect("there is one");
-    let opened = fs::File::options()
-        .write(true)
-        .read(true)
-        .open(&file)
-        .expect("our own file");
+fn flip_a_bit(file: &Path) {
+    let opened = fs::File::options().write(true).read(true).open(file);
+    let opened = opened.expect("our own file");
     let middle = opened.metadata().expect("our own file").len() / 2;
     let mut byte = [0];
     opened.read_exact_at(&mut byte, middle).expect("our own file");
     opened.write_all_at(&[byte[0] ^ 1], middle).expect("our own file");
+}
+
+fn what_was_damaged_is_red(platform: &Platform, app: &str, backup: &Value) {
+    let file = files(platform).pop().expect("there is one");
+    flip_a_bit(&file);
     let second = good_backup(platform, app);
     let is_red = || {
         let first = find(platform, app, &backup["id"]);
@@ -247,4 +262,217 @@ fn what_was_damaged_is_red(platform: &Platform, app: &str, backup: &Value) {
     let newest = file.with_file_name(format!("{}.dump", second["id"].as_str().unwrap_or_default()));
     fs::remove_file(&newest).expect("our own file");
     assert_eq!(find(platform, app, &second["id"])["failure"], "FILE_MISSING");
+}
+
+/// All that the app sees of [`CONTENT`], and of its entries.
+const DIGEST: &str = r#"
+SELECT 'entries', count(*), md5(string_agg(id || text, ',' ORDER BY id)) FROM entries
+UNION ALL SELECT 'odd', count(*), md5(string_agg(h::text || d::text, ',' ORDER BY d)) FROM "Odd ""schema"."a; DROP"
+UNION ALL SELECT 'parts', count(*), md5(string_agg(at::text || n, ',' ORDER BY at)) FROM parts
+UNION ALL SELECT 'parts_old', count(*), md5(string_agg(at::text || n, ',' ORDER BY at)) FROM parts_old
+UNION ALL SELECT 'checked', count(*), md5(string_agg(n::text || twice, ',' ORDER BY n)) FROM checked
+UNION ALL SELECT 'guarded', count(*), md5(string_agg(owner, ',' ORDER BY owner)) FROM guarded
+UNION ALL SELECT 'sums', count(*), md5(string_agg(n::text, ',')) FROM sums
+UNION ALL SELECT 'newest', count(*), md5(string_agg(id::text, ',')) FROM newest
+UNION ALL SELECT 'large', count(*), md5(string_agg(convert_from(lo_get(oid), 'utf8'), ',')) FROM pg_largeobject_metadata
+"#;
+
+/// Everything that the app sees. The bulk in pieces, for a visitor does not wait long.
+fn digest(platform: &Platform, app: &str, mib: u64) -> Vec<String> {
+    let of_bulk = |piece: u64| {
+        let from = piece * SUMMED_MIB * ROWS_PER_MIB;
+        let sums = format!(
+            "SELECT count(*), sum(hashtextextended(words, id)), sum(hashtextextended(encode(numbers, 'hex'), id)) \
+             FROM bulk WHERE id > {from} AND id <= {}",
+            from + SUMMED_MIB * ROWS_PER_MIB
+        );
+        sql(platform, app, &sums)
+    };
+    let bulk = (0..mib.div_ceil(SUMMED_MIB)).map(of_bulk);
+    [sql(platform, app, DIGEST)].into_iter().chain(bulk).collect()
+}
+
+/// Rows of half words, which pack well, and half random bytes, which do not.
+fn insert_bulk(from: u64, to: u64) -> String {
+    format!(
+        "INSERT INTO bulk SELECT i, repeat(md5(i::text) || ' ', 16), decode((
+             SELECT string_agg(md5((i * 100 + k)::text), '') FROM generate_series(1, 32) k), 'hex')
+         FROM generate_series({from} + 1, {to}) i"
+    )
+}
+
+pub(crate) fn a_database_is_restored_from_a_backup(platform: &mut Platform) {
+    const APP: &str = "restorer";
+    let mib = std::env::var(SIZE).ok().and_then(|text| text.parse().ok());
+    let mib = mib.unwrap_or(SIZE_USUALLY);
+    platform.deploy_active(&teller(APP));
+    sql(platform, APP, CONTENT);
+    // In pieces: a request may take a minute.
+    sql(
+        platform,
+        APP,
+        "CREATE TABLE bulk (id bigint PRIMARY KEY, words text, numbers bytea)",
+    );
+    for piece in 0..mib.div_ceil(PIECE_MIB) {
+        let from = piece * PIECE_MIB * ROWS_PER_MIB;
+        sql(platform, APP, &insert_bulk(from, from + PIECE_MIB * ROWS_PER_MIB));
+    }
+    let before = digest(platform, APP, mib);
+    let bytes = sql(platform, APP, "SELECT pg_database_size(current_database())");
+    let started = Instant::now();
+    let backup = good_backup(platform, APP);
+    eprintln!(
+        "a database of {bytes} bytes: its backup of {} bytes was good after {:.1} s",
+        backup["size_bytes"],
+        started.elapsed().as_secs_f64()
+    );
+
+    change(platform, APP);
+    let changed = sql(platform, APP, "SELECT count(*) FROM entries");
+    let unconfirmed = restore(platform, APP, "latest", &[]);
+    assert!(
+        !unconfirmed.is_success() && unconfirmed.stdout.contains("--replace-data"),
+        "{}",
+        unconfirmed.stdout
+    );
+    assert_eq!(sql(platform, APP, "SELECT count(*) FROM entries"), changed);
+
+    let started = Instant::now();
+    let restored = restore(platform, APP, "latest", &["--replace-data"]);
+    assert!(
+        restored.is_success(),
+        "{}{}",
+        restored.stdout,
+        platform.server_log()
+    );
+    eprintln!("it was restored after {:.1} s", started.elapsed().as_secs_f64());
+    assert_eq!(digest(platform, APP, mib), before);
+    sql(platform, APP, "INSERT INTO entries (text) VALUES ('after')");
+    only_one_volume_is_left(platform);
+
+    // The server starts on it as on any volume.
+    platform.kill_apps(SERVER);
+    expect_rows(platform, APP, "1001");
+    a_killed_restore_ends_in_the_old_or_the_new_data(platform, APP, &backup);
+    a_lost_volume_is_restored(platform, APP);
+    a_damaged_backup_is_not_restored(platform, APP);
+    platform.delete(APP);
+    expect_no_files(platform);
+}
+
+fn change(platform: &Platform, app: &str) {
+    sql(
+        platform,
+        app,
+        "DELETE FROM entries WHERE id > 10; DROP TABLE checked; UPDATE parts SET n = 0; CREATE TABLE new (n int); TRUNCATE bulk",
+    );
+}
+
+fn restore(platform: &Platform, app: &str, backup: &str, more: &[&str]) -> Answer {
+    let command = [
+        "--output",
+        "json",
+        "databases",
+        "restore",
+        "db",
+        backup,
+        "--app",
+        app,
+    ];
+    platform.cli(&[&command[..], more].concat(), BACKED_UP_WITHIN)
+}
+
+fn restores(platform: &Platform, app: &str) -> Vec<Value> {
+    let listed = platform.json(&["databases", "restores", "db", "--app", app]);
+    serde_json::from_str(&listed.stdout).unwrap_or_else(|_| panic!("{}{}", listed.stdout, listed.stderr))
+}
+
+fn only_one_volume_is_left(platform: &Platform) {
+    let volumes = || {
+        let mut files = files_below(&platform.data_dir().join("databases"));
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "img"));
+        files
+    };
+    assert!(
+        wait_until(SEEN_WITHIN, || volumes().len() == 1),
+        "{:?}",
+        volumes()
+    );
+    expect_no_traces(platform);
+}
+
+/// Once its server is there again.
+fn expect_rows(platform: &Platform, app: &str, rows: &str) {
+    let mut last = String::new();
+    let right = wait_until(RECOVERS_WITHIN, || {
+        let page = platform.post(app, "/", "SELECT count(*) FROM entries");
+        last = page.map_or_else(|error| error.to_string(), |page| body(&page).to_owned());
+        last == rows
+    });
+    assert!(right, "{last}\n{}", platform.server_log());
+}
+
+fn a_killed_restore_ends_in_the_old_or_the_new_data(platform: &mut Platform, app: &str, backup: &Value) {
+    let id = backup["id"].as_str().expect("it has an id");
+    for (state, over, rows) in [("RESTORING", "FAILED", "10"), ("SWITCHING", "DONE", "1000")] {
+        sql(platform, app, "DELETE FROM entries WHERE id > 10");
+        let begun = restore(platform, app, id, &["--replace-data", "--no-wait"]);
+        assert!(begun.is_success(), "{}", begun.stdout);
+        let newest = || restores(platform, app).remove(0);
+        let reached = || newest()["state"] == state;
+        assert!(wait_until(BACKED_UP_WITHIN, reached), "{}", newest());
+        platform.kill_server();
+        platform.start_server();
+        let newest = restores(platform, app).remove(0);
+        assert_eq!(newest["state"], over, "{newest}");
+        assert_ne!(newest["message"], "", "{newest}");
+        expect_rows(platform, app, rows);
+        only_one_volume_is_left(platform);
+    }
+}
+
+fn a_lost_volume_is_restored(platform: &Platform, app: &str) {
+    let volume = files_below(&platform.data_dir().join("databases"))
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|extension| extension == "img"))
+        .expect("it has one");
+    fs::remove_file(&volume).expect("our own file");
+    platform.kill_apps(SERVER);
+    let is_missed = || platform.server_log().contains("its volume is missing");
+    assert!(
+        wait_until(RECOVERS_WITHIN, is_missed),
+        "{}",
+        platform.server_log()
+    );
+    let restored = restore(platform, app, "latest", &["--replace-data"]);
+    assert!(
+        restored.is_success(),
+        "{}{}",
+        restored.stdout,
+        platform.server_log()
+    );
+    expect_rows(platform, app, "1000");
+    only_one_volume_is_left(platform);
+}
+
+fn a_damaged_backup_is_not_restored(platform: &Platform, app: &str) {
+    sql(platform, app, "DELETE FROM entries WHERE id > 20");
+    let file = files(platform).pop().expect("there is one");
+    flip_a_bit(&file);
+    let refused = restore(platform, app, "latest", &["--replace-data"]);
+    let said: Value = serde_json::from_str(&refused.stdout).unwrap_or_default();
+    assert_eq!(
+        (&said["state"], &said["failure"]),
+        (&json!("FAILED"), &json!("CHECKSUM")),
+        "{}",
+        refused.stdout
+    );
+    assert_eq!(list(platform, app)[0]["failure"], "CHECKSUM");
+    expect_rows(platform, app, "20");
+    let again = restore(platform, app, "latest", &["--replace-data"]);
+    assert!(
+        again.stdout.contains("there is no good backup"),
+        "{}",
+        again.stdout
+    );
 }

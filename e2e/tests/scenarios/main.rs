@@ -107,6 +107,10 @@ const SCENARIOS: &[Scenario] = &[
         backups::a_backup_is_tried_before_it_is_called_good,
     ),
     (
+        "a_database_is_restored_from_a_backup",
+        backups::a_database_is_restored_from_a_backup,
+    ),
+    (
         "a_database_of_ones_own_is_attached",
         attached::a_database_of_ones_own_is_attached,
     ),

@@ -34,6 +34,30 @@ pub(crate) enum Databases {
     /// Backups that there are.
     #[command(subcommand)]
     Backups(Backups),
+    /// Replace the data of an app's database by that of a backup.
+    #[command(
+        after_help = "The backup is restored and counted beside the present data, which goes only then; connections are ended at that \
+                            moment, and what was written since the backup is lost. Without --replace-data nothing is done."
+    )]
+    Restore {
+        name: String,
+        /// Its id, or `latest` for the newest good one.
+        backup: String,
+        #[arg(long)]
+        app: String,
+        /// The present data is replaced.
+        #[arg(long)]
+        replace_data: bool,
+        /// Return once it is begun.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Restores that there were, and how each ended.
+    Restores {
+        name: String,
+        #[arg(long)]
+        app: String,
+    },
     /// Delete a database of an app that no spec names any more.
     Delete {
         name: String,

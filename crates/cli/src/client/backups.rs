@@ -1,6 +1,8 @@
 //! Calls about backups of databases.
 
-use mainstay_api::{BackupResponse, BackupsResponse, DatabaseBackup};
+use mainstay_api::{
+    BackupResponse, BackupsResponse, DatabaseBackup, DatabaseRestore, RestoreResponse, RestoresResponse,
+};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -31,6 +33,26 @@ impl Client {
         let path = format!("{}/{}", path(app, database), escaped(backup));
         let answer: BackupResponse = self.get(&path).await?;
         Ok(answer.backup)
+    }
+
+    /// Begins it.
+    pub(crate) async fn restore(
+        &self,
+        app: &str,
+        database: &str,
+        backup: &str,
+        replace_data: bool,
+    ) -> Result<DatabaseRestore, CliError> {
+        let backup = format!("{}/{}", path(app, database), escaped(backup));
+        let path = format!("{backup}/restore?replace_data={replace_data}");
+        let answer: RestoreResponse = self.send(Method::POST, &path, &Value::Null).await?;
+        Ok(answer.restore)
+    }
+
+    pub(crate) async fn restores(&self, app: &str, database: &str) -> Result<Vec<DatabaseRestore>, CliError> {
+        let path = format!("/v2/mainstay/apps/{app}/databases/{}/restores", escaped(database));
+        let answer: RestoresResponse = self.get(&path).await?;
+        Ok(answer.restores)
     }
 }
 

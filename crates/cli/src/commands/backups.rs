@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use mainstay_api::{BackupFailure, BackupState, DatabaseBackup};
+use mainstay_api::{BackupFailure, BackupState, DatabaseBackup, DatabaseRestore, RestoreState};
 
 use crate::{
     args::Backups,
@@ -12,6 +12,8 @@ use crate::{
 };
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Instead of a backup's id.
+const LATEST: &str = "latest";
 
 pub(super) async fn run(client: &Client, output: &Output, command: Backups) -> Result<ExitCode, CliError> {
     match command {
@@ -52,6 +54,83 @@ pub(super) async fn make(
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// What `mainstay databases restore` was asked for.
+pub(super) struct Restore<'a> {
+    pub(super) app: &'a str,
+    pub(super) database: &'a str,
+    /// An id, or "latest".
+    pub(super) backup: &'a str,
+    pub(super) replace_data: bool,
+    pub(super) wait: bool,
+}
+
+/// Waits for its end, unless nobody wants to.
+pub(super) async fn restore(
+    client: &Client,
+    output: &Output,
+    wish: &Restore<'_>,
+) -> Result<ExitCode, CliError> {
+    let app = client.app(wish.app).await?;
+    let backup = match wish.backup {
+        LATEST => newest_good(&client.backups(&app.id, wish.database).await?)?,
+        id => id.to_owned(),
+    };
+    let mut restore = client
+        .restore(&app.id, wish.database, &backup, wish.replace_data)
+        .await?;
+    while wish.wait && !matches!(restore.state, RestoreState::Done | RestoreState::Failed) {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let restores = client.restores(&app.id, wish.database).await?;
+        let same = restores.into_iter().find(|one| one.id == restore.id);
+        restore = same.ok_or_else(|| CliError::Usage("the restore is not known any more".into()))?;
+    }
+    output.data(&restore, || {
+        format!(
+            "restore {} of {}: {}",
+            restore.id,
+            wish.database,
+            restore_state(&restore)
+        )
+    });
+    Ok(if restore.state == RestoreState::Failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn newest_good(backups: &[DatabaseBackup]) -> Result<String, CliError> {
+    let good = backups.iter().find(|backup| backup.state == BackupState::Good);
+    good.map(|backup| backup.id.clone())
+        .ok_or_else(|| CliError::Usage("there is no good backup".into()))
+}
+
+pub(super) async fn restores(
+    client: &Client,
+    output: &Output,
+    app: &str,
+    database: &str,
+) -> Result<ExitCode, CliError> {
+    let app = client.app(app).await?;
+    output.list(&client.restores(&app.id, database).await?, &RESTORES)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+const RESTORES: [Column<DatabaseRestore>; 4] = [
+    Column::new("ID", "ID", |restore| restore.id.clone()),
+    Column::new("Created", "CREATED (UTC)", |restore| time(restore.created_at)),
+    Column::new("Backup", "BACKUP", |restore| restore.backup_id.clone()),
+    Column::new("State", "STATE", restore_state),
+];
+
+fn restore_state(restore: &DatabaseRestore) -> String {
+    match (restore.failure, restore.message.as_str()) {
+        (BackupFailure::Unknown, "") => restore.state.to_string(),
+        (BackupFailure::Unknown, message) => format!("{}: {message}", restore.state),
+        (failure, message) => format!("{} ({failure}): {message}", restore.state),
+    }
 }
 
 fn is_over(state: BackupState) -> bool {

@@ -42,6 +42,23 @@ pub(super) async fn run(client: &Client, output: &Output, command: Databases) ->
         Databases::Backup { name, app, no_wait } => {
             return backups::make(client, output, &app, &name, !no_wait).await;
         }
+        Databases::Restore {
+            name,
+            backup,
+            app,
+            replace_data,
+            no_wait,
+        } => {
+            let wish = backups::Restore {
+                app: &app,
+                database: &name,
+                backup: &backup,
+                replace_data,
+                wait: !no_wait,
+            };
+            return backups::restore(client, output, &wish).await;
+        }
+        Databases::Restores { name, app } => return backups::restores(client, output, &app, &name).await,
         Databases::Backups(command) => return backups::run(client, output, command).await,
         Databases::Delete {
             name,

@@ -56,6 +56,8 @@ mod tests {
             password: "hunter2".into(),
             admin_password: "hunter3".into(),
             image: None,
+            volume_file: "volume.img".into(),
+            replaced_volume: None,
             volume_bytes: 1 << 30,
             volume_made: false,
             system_identifier: None,

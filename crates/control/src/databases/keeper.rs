@@ -140,6 +140,7 @@ async fn tend(
             tracing::info!(database = row.name, app = %row.app, "no spec names it any more: stopping it, its data stays");
         }
         stop(platform, &row, StopReason::Requested).await?;
+        forget_replaced(platform, &row).await?;
         show(condition, Condition::Stopped);
         return Ok(Next::Look(LOOK_EVERY));
     }
@@ -205,7 +206,7 @@ async fn start(
         .issue(std::slice::from_ref(&row.name))?;
     postgres::write_settings(&places, row, &identity, config)?;
     if row.volume_made {
-        if let Err(problem) = volume::look(&places.volume(), row.id, &row.version).await? {
+        if let Err(problem) = volume::look(&places.volume(row), row.id, &row.version).await? {
             tracing::warn!(database = row.name, app = %row.app, %problem, "a database is not started");
             let trouble = Trouble::new(DatabaseProblem::VolumeLost, problem.to_string());
             show(condition, Condition::Broken(trouble));
@@ -213,7 +214,7 @@ async fn start(
         }
     } else {
         // Nobody was let in yet: whatever an earlier try left may go.
-        volume::make(&places.volume(), row.id, row.volume_bytes, USER_ID).await?;
+        volume::make(&places.volume(row), row.id, row.volume_bytes, USER_ID).await?;
         let instance = new_instance();
         let spec = postgres::initialize(row, &places, instance, layers.clone(), config);
         if let Err(trouble) = run_to_end(platform, spec).await? {
@@ -281,6 +282,7 @@ async fn attend(
                 platform.store.set_database_made(row.id, &identifier).await?;
             }
             announce(platform, row.app).await?;
+            forget_replaced(platform, row).await?;
             memory.ready = Some(instance);
             memory.last = None;
             show(condition, Condition::Ready { address });
@@ -291,6 +293,21 @@ async fn attend(
             show(condition, Condition::Starting(Some(trouble)));
             Ok(Next::Look(LOGIN_EVERY))
         }
+    }
+}
+
+/// Its data was restored, and counted; what was there before is not needed any more.
+async fn forget_replaced(platform: &Platform, row: &DatabaseRow) -> Result<(), PlatformError> {
+    let Some(file) = &row.replaced_volume else {
+        return Ok(());
+    };
+    let path = Places::new(&platform.config.data_dir, row.id).root().join(file);
+    match tokio::fs::remove_file(&path).await {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(PlatformError::Io {
+            operation: format!("delete the volume {} that was replaced", path.display()),
+            source,
+        }),
+        _ => Ok(platform.store.forget_replaced_volume(row.id).await?),
     }
 }
 

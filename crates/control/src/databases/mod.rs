@@ -202,6 +202,8 @@ fn new_row(platform: &Platform, app: AppId, database: &Database) -> Result<Datab
         password: new_password(),
         admin_password: new_password(),
         image: None,
+        volume_file: volume::FIRST.to_owned(),
+        replaced_volume: None,
         volume_bytes: platform.config.databases.disk_bytes,
         volume_made: false,
         system_identifier: None,

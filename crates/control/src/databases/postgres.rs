@@ -165,7 +165,7 @@ pub(super) fn serve(
         (
             VOLUME,
             MountKind::Volume {
-                image: places.volume(),
+                image: places.volume(row),
                 id: row.id.to_string(),
             },
         ),

@@ -14,6 +14,7 @@ use std::{
 
 use mainstay_shim::volume;
 use mainstay_spec::ids::DatabaseId;
+use mainstay_store::DatabaseRow;
 use tokio::{process::Command, time::timeout};
 
 use crate::platform::PlatformError;
@@ -114,6 +115,9 @@ fn io_error(operation: String) -> impl FnOnce(io::Error) -> PlatformError {
 }
 
 const SCRATCH: &str = "scratch-";
+const RESTORED: &str = "volume-";
+/// The file of a database's first volume.
+pub(super) const FIRST: &str = "volume.img";
 
 /// Where the files of a database are.
 #[derive(Debug, Clone)]
@@ -132,8 +136,14 @@ impl Places {
         &self.root
     }
 
-    pub(super) fn volume(&self) -> PathBuf {
-        self.root.join("volume.img")
+    /// The database's volume.
+    pub(super) fn volume(&self, row: &DatabaseRow) -> PathBuf {
+        self.root.join(&row.volume_file)
+    }
+
+    /// A volume that is to take its place, by the name of its file.
+    pub(super) fn restored(&self, name: &str) -> PathBuf {
+        self.root.join(format!("{RESTORED}{name}.img"))
     }
 
     /// The volume of a server that something is only tried on.
@@ -141,10 +151,13 @@ impl Places {
         self.root.join(format!("{SCRATCH}{name}.img"))
     }
 
-    /// Whether a file here is such a volume, whole or not.
-    pub(super) fn is_scratch(&self, file: &Path) -> bool {
-        let name = file.file_name().and_then(|name| name.to_str());
-        file.parent() == Some(self.root()) && name.is_some_and(|name| name.starts_with(SCRATCH))
+    /// Whether a file is a volume that we began and that is nobody's data: only tried on, or not come so far as to be the database's.
+    pub(super) fn is_leftover(row: &DatabaseRow, file: &Path) -> bool {
+        let Some(name) = file.file_name().and_then(|name| name.to_str()) else {
+            return false;
+        };
+        let is_used = name == row.volume_file || row.replaced_volume.as_deref() == Some(name);
+        name.starts_with(SCRATCH) || (name.starts_with(RESTORED) && !is_used)
     }
 
     /// What the server reads at its start, mounted into its instance.

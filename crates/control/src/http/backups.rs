@@ -1,13 +1,19 @@
-//! `/v2/mainstay/apps/{app_id}/databases/{database_name}/backups`.
+//! `/v2/mainstay/apps/{app_id}/databases/{database_name}/backups`, and `…/restores`.
 
 use axum::{Json, extract::State};
 use mainstay_api::{
     BackupCause, BackupFailure, BackupResponse, BackupState, BackupTable, BackupsResponse, DatabaseBackup,
+    DatabaseRestore, RestoreResponse, RestoreState, RestoresResponse,
 };
 use mainstay_spec::ids::{AppId, BackupId};
 use mainstay_store as store;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use super::{ApiError, extract::Path};
+use super::{
+    ApiError,
+    extract::{Path, Query},
+};
 use crate::app::Application;
 
 pub(crate) async fn begin(
@@ -38,6 +44,52 @@ pub(crate) async fn get(
     Ok(Json(BackupResponse {
         backup: whole(backup),
     }))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct RestoreQuery {
+    /// The present data is to be replaced.
+    #[serde(default)]
+    replace_data: bool,
+}
+
+pub(crate) async fn restore(
+    State(application): State<Application>,
+    Path((app, name, id)): Path<(AppId, String, BackupId)>,
+    Query(query): Query<RestoreQuery>,
+) -> Result<Json<RestoreResponse>, ApiError> {
+    let row = application.restore(app, &name, id, query.replace_data).await?;
+    Ok(Json(RestoreResponse {
+        restore: restored(row),
+    }))
+}
+
+pub(crate) async fn restores(
+    State(application): State<Application>,
+    Path((app, name)): Path<(AppId, String)>,
+) -> Result<Json<RestoresResponse>, ApiError> {
+    let rows = application.restores(app, &name).await?;
+    Ok(Json(RestoresResponse {
+        restores: rows.into_iter().map(restored).collect(),
+    }))
+}
+
+fn restored(row: store::RestoreRow) -> DatabaseRestore {
+    DatabaseRestore {
+        id: row.id.to_string(),
+        backup_id: row.backup.to_string(),
+        state: match row.state {
+            store::RestoreState::Pending => RestoreState::Pending,
+            store::RestoreState::Restoring => RestoreState::Restoring,
+            store::RestoreState::Switching => RestoreState::Switching,
+            store::RestoreState::Done => RestoreState::Done,
+            store::RestoreState::Failed => RestoreState::Failed,
+        },
+        failure: row.failure.map(failure).unwrap_or_default(),
+        message: row.message,
+        created_at: Some(row.created_at),
+        finished_at: row.finished_at,
+    }
 }
 
 /// With its tables.
@@ -86,7 +138,7 @@ fn state(state: store::BackupState) -> BackupState {
     }
 }
 
-pub(super) fn failure(failure: store::BackupFailure) -> BackupFailure {
+fn failure(failure: store::BackupFailure) -> BackupFailure {
     match failure {
         store::BackupFailure::NotReady => BackupFailure::NotReady,
         store::BackupFailure::NoRoom => BackupFailure::NoRoom,

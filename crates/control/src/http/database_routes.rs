@@ -6,7 +6,8 @@ use axum::{
 };
 use mainstay_api::{
     AppDatabasesResponse, BackupResponse, BackupsResponse, DatabaseNamesResponse, DatabaseResponse,
-    DatabaseUsersResponse, DatabasesResponse, IdResponse, RegisterDatabaseRequest,
+    DatabaseUsersResponse, DatabasesResponse, IdResponse, RegisterDatabaseRequest, RestoreResponse,
+    RestoresResponse,
     TokenScope::{Admin, Read, Write},
 };
 
@@ -87,6 +88,31 @@ fn of_apps() -> Vec<Route> {
             "A backup, with the tables that are in it.",
         )
         .gives::<BackupResponse>(),
+        route(
+            Method::POST,
+            "/v2/mainstay/apps/{app_id}/databases/{database_name}/backups/{backup_id}/restore",
+            Write,
+            App,
+            post(backups::restore),
+        )
+        .named(
+            "mainstay_restore_database_backup",
+            "Begin to replace a database's data by that of a good backup.",
+        )
+        .asks::<backups::RestoreQuery>()
+        .gives::<RestoreResponse>(),
+        route(
+            Method::GET,
+            "/v2/mainstay/apps/{app_id}/databases/{database_name}/restores",
+            Read,
+            App,
+            get(backups::restores),
+        )
+        .named(
+            "mainstay_list_database_restores",
+            "The restores of a database from backups, the newest first.",
+        )
+        .gives::<RestoresResponse>(),
     ]
 }
 

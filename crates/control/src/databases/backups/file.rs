@@ -57,13 +57,18 @@ pub(super) fn make_directory(path: &Path) -> Result<(), Failed> {
         .map_err(|error| Failed::of_file("make the directory of backups", &error))
 }
 
+/// Whether they are on another disk than the platform's own data.
+pub(super) fn is_elsewhere(config: &Config) -> bool {
+    let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
+    device(&directory(config)) != device(&config.data_dir)
+}
+
 /// What has to stay free where the file is written: the platform's own share, on the platform's own disk.
 pub(super) fn reserve(config: &Config) -> u64 {
-    let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
-    if device(&directory(config)) == device(&config.data_dir) {
-        config.capacity.disk_free_bytes
-    } else {
+    if is_elsewhere(config) {
         0
+    } else {
+        config.capacity.disk_free_bytes
     }
 }
 

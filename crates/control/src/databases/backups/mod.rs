@@ -16,7 +16,9 @@ mod failure;
 mod file;
 mod instances;
 mod make;
+mod restore;
 mod retention;
+mod room;
 mod schedule;
 mod scratch;
 mod tool;
@@ -31,12 +33,12 @@ use std::{
 
 use jiff::Timestamp;
 use mainstay_spec::ids::{BackupId, DatabaseId};
-use mainstay_store::{BackupCause, BackupFailure, BackupRow, BackupState, DatabaseRow};
+use mainstay_store::{BackupCause, BackupFailure, BackupRow, BackupState, DatabaseRow, RestoreRow};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::schedule::keep;
 use self::{failure::Failed, traces::Traces};
+pub(crate) use self::{restore::begin as restore, schedule::keep};
 use crate::{
     platform::{Platform, PlatformError},
     tasks::Stage,
@@ -179,7 +181,7 @@ async fn run(platform: &Arc<Platform>, turn: &Turn, row: &DatabaseRow, backup: &
 }
 
 /// In its turn, within the time that one may take.
-async fn in_time(platform: &Platform, work: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+async fn in_time<T>(platform: &Platform, work: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
     let _slot = platform.databases.backups.slot.acquire().await;
     let limit = Duration::from_secs(platform.config.databases.backups.time_seconds);
     let done = timeout(limit, work).await;
@@ -187,6 +189,14 @@ async fn in_time(platform: &Platform, work: impl Future<Output = Result<(), Fail
         let message = format!("it took longer than {} s", limit.as_secs());
         Err(Failed::new(BackupFailure::TimeLimit, message))
     })
+}
+
+/// Restores of a database, the newest first.
+pub(crate) async fn restores(
+    platform: &Platform,
+    database: DatabaseId,
+) -> Result<Vec<RestoreRow>, PlatformError> {
+    Ok(platform.store.restores_of_database(database).await?)
 }
 
 /// Those of a database, the newest first, as they are now.

@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use mainstay_diagnosis::facts::{StopReason, Termination};
 use mainstay_images::stack::USER_ID;
 use mainstay_spec::ids::InstanceId;
 use mainstay_store::{BackupFailure, DatabaseRow, TableRows};
@@ -25,6 +26,8 @@ use super::{
 };
 use crate::platform::Platform;
 
+/// Writing a checkpoint of all that was restored.
+const STOPS_WITHIN: Duration = Duration::from_mins(5);
 const STARTS_WITHIN: Duration = Duration::from_mins(2);
 const ASKED_EVERY: Duration = Duration::from_millis(200);
 
@@ -140,6 +143,38 @@ impl<'a> Scratch<'a> {
             argv,
             env: BTreeMap::new(),
             failure: BackupFailure::Restore,
+        }
+    }
+    /// What planning queries goes by: a new volume has none of it.
+    pub(super) async fn analyze(&self) -> Result<(), Failed> {
+        self.query(&self.row.database_name, "ANALYZE;\n".to_owned())
+            .await
+            .map(drop)
+    }
+
+    /// What the server calls its data.
+    pub(super) async fn system_identifier(&self) -> Result<String, Failed> {
+        let sql = "SELECT system_identifier FROM pg_catalog.pg_control_system();\n".to_owned();
+        let answer = self.query(postgres::ADMIN_DATABASE, sql).await?;
+        Ok(answer.trim().to_owned())
+    }
+
+    /// Everything is on the volume then, as of a server that was told to end.
+    pub(super) async fn stop(self) -> Result<(), Failed> {
+        let engine = &self.platform.engine;
+        let exit = engine
+            .stop(self.instance, StopReason::Requested, STOPS_WITHIN)
+            .await?;
+        let ended_well = exit.termination == Some(Termination::Exited { code: 0 });
+        engine.remove(self.instance).await?;
+        engine.forget(self.instance).await?;
+        if ended_well {
+            Ok(())
+        } else {
+            Err(Failed::new(
+                BackupFailure::Restore,
+                "the scratch server did not end well",
+            ))
         }
     }
 }

@@ -7,9 +7,10 @@ use mainstay_spec::ids::DatabaseId;
 use mainstay_store::{BackupFailure, BackupRow, BackupState, DatabaseRow};
 
 use super::{
+    super::volume::Places,
     failure::Failed,
     file::{self, Stored},
-    retention,
+    restore, retention,
 };
 use crate::platform::{Platform, PlatformError};
 
@@ -78,6 +79,13 @@ pub(super) async fn take_up(platform: &Platform) -> Result<(), PlatformError> {
             }
         }
     }
+    for row in &databases {
+        for one in platform.store.restores_of_database(row.id).await? {
+            if !one.state.is_over() {
+                restore::settle(platform, one.id).await?;
+            }
+        }
+    }
     sweep(platform, &databases).await
 }
 
@@ -109,9 +117,9 @@ async fn sweep(platform: &Platform, databases: &[DatabaseRow]) -> Result<(), Pla
         }
     }
     for row in databases {
-        let places = super::super::volume::Places::new(&platform.config.data_dir, row.id);
+        let places = Places::new(&platform.config.data_dir, row.id);
         for file in entries(places.root())? {
-            if places.is_scratch(&file) {
+            if Places::is_leftover(row, &file) {
                 remove(&file)?;
             }
         }
