@@ -421,7 +421,8 @@ impl Platform {
     }
 
     /// Another platform beside this one, with tables added to its configuration.
-    pub(crate) fn beside(&self, config: &str) -> Self {
+    #[must_use]
+    pub fn beside(&self, config: &str) -> Self {
         Self::start_with(self.programs.clone(), config)
     }
 

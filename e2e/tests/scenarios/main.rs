@@ -5,6 +5,7 @@
 
 mod apps;
 mod attached;
+mod backup_disk;
 mod backups;
 mod broken;
 mod commands;
@@ -109,6 +110,10 @@ const SCENARIOS: &[Scenario] = &[
     (
         "a_database_is_restored_from_a_backup",
         backups::a_database_is_restored_from_a_backup,
+    ),
+    (
+        "backups_are_made_by_the_schedule_and_a_full_disk_is_red",
+        backup_disk::backups_are_made_by_the_schedule_and_a_full_disk_is_red,
     ),
     (
         "a_database_of_ones_own_is_attached",
