@@ -31,7 +31,7 @@ pub use deployment::{Deployment, Leaf};
 pub use flask::flask_hello;
 pub use folder::{Folder, python_hello};
 pub use outside::{DATABASE, Nature, OutsideServer, PASSWORD, USER};
-pub use platform::{Platform, Programs, User};
+pub use platform::{Ballast, Platform, Programs, User};
 pub use python_clients::PythonClients;
 pub use registry::Registry;
 pub use run::{Answer, run};

@@ -3,6 +3,7 @@
 mod leftovers;
 mod programs;
 mod setup;
+mod small_disk;
 mod stack;
 mod user;
 
@@ -20,10 +21,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 pub use programs::Programs;
+pub use small_disk::Ballast;
 pub(crate) use stack::ServerImage;
 pub use user::User;
 
-use self::{programs::Away, setup::Setup};
+use self::{
+    programs::Away,
+    setup::{Network, Setup, Wishes},
+};
 use crate::{
     Deployment, Folder, Nature, OutsideServer, Registry, outside,
     registry::{Refusal, RefusingRegistry},
@@ -47,6 +52,8 @@ pub struct Platform {
     server: Option<Child>,
     /// Set once something of it was broken on purpose: what its log says of that is no fault.
     broken: AtomicBool,
+    /// The same of its disk.
+    filled: AtomicBool,
 }
 
 impl Platform {
@@ -57,12 +64,16 @@ impl Platform {
 
     /// The same with tables added to the configuration.
     pub fn start_with(programs: Programs, config: &str) -> Self {
-        Self::start_in(programs, Setup::make(config, false))
+        Self::start_in(programs, Setup::make(config, Wishes::default()))
     }
 
     /// The same with an encrypted API, by a certificate of the platform's own authority.
     pub fn start_over_tls(programs: Programs) -> Self {
-        Self::start_in(programs, Setup::make("", true))
+        let wishes = Wishes {
+            tls: true,
+            ..Wishes::default()
+        };
+        Self::start_in(programs, Setup::make("", wishes))
     }
 
     fn start_in(programs: Programs, setup: Setup) -> Self {
@@ -72,6 +83,7 @@ impl Platform {
             programs,
             server: None,
             broken: AtomicBool::new(false),
+            filled: AtomicBool::new(false),
         };
         platform.start_server();
         platform
@@ -426,6 +438,32 @@ impl Platform {
         Self::start_with(self.programs.clone(), config)
     }
 
+    /// The same with addresses for two apps, and for five instances of each.
+    #[must_use]
+    pub fn beside_with_few_addresses(&self, config: &str) -> Self {
+        let wishes = Wishes {
+            network: Network::Narrow,
+            ..Wishes::default()
+        };
+        Self::start_in(self.programs.clone(), Setup::make(config, wishes))
+    }
+
+    /// The same whose data have a disk of their own with so many bytes.
+    #[must_use]
+    pub fn beside_on_small_disk(&self, config: &str, bytes: u64) -> Self {
+        let wishes = Wishes {
+            disk: Some(bytes),
+            ..Wishes::default()
+        };
+        Self::start_in(self.programs.clone(), Setup::make(config, wishes))
+    }
+
+    /// Takes all but so many bytes of the disk that has the data.
+    pub fn fill_disk(&self, but: u64) -> Ballast {
+        self.filled.store(true, Ordering::Relaxed);
+        Ballast::leave(&self.data_dir(), but)
+    }
+
     /// Where the server keeps what survives it.
     pub fn data_dir(&self) -> PathBuf {
         self.setup.data_dir()
@@ -537,7 +575,13 @@ impl Platform {
     pub fn errors(&self) -> Vec<String> {
         let log = self.server_log();
         let broken = self.broken.load(Ordering::Relaxed);
-        let is_expected = |line: &&str| broken && line.contains("internal error");
+        let filled = self.filled.load(Ordering::Relaxed);
+        // ENOSPC, and what SQLite makes of it.
+        let of_full_disk = ["No space left on device", "database or disk is full"];
+        let is_expected = |line: &&str| {
+            broken && line.contains("internal error")
+                || filled && of_full_disk.iter().any(|words| line.contains(words))
+        };
         let errors = log
             .lines()
             .filter(|line| line.contains(" ERROR ") && !is_expected(line));
@@ -591,6 +635,7 @@ impl Drop for Platform {
         self.stop_server();
         let down = self.take_down();
         self.keep_log();
+        self.setup.unmount_disk();
         let left = leftovers::of(&self.setup);
         let errors = self.errors();
         if left.is_empty() && errors.is_empty() && down {

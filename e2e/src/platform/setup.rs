@@ -11,6 +11,8 @@ use ipnet::Ipv4Net;
 use mainstay_testkit::Place;
 use tempfile::TempDir;
 
+use super::small_disk::SmallDisk;
+
 #[derive(Debug)]
 pub(super) struct Setup {
     /// Of cgroups and the nft table.
@@ -26,15 +28,37 @@ pub(super) struct Setup {
     /// Where those are asked for that want a login, and that have too many visitors.
     pub(super) refused: SocketAddr,
     pub(super) busy: SocketAddr,
+    /// Where the data are, if it is a disk of its own; before the directory that it lies in.
+    disk: Option<SmallDisk>,
     root: TempDir,
     /// Short: the paths of sockets have a limit.
     run: TempDir,
     place: Place,
+    network: Network,
+}
+
+/// What is unusual about a platform.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wishes {
+    pub(super) tls: bool,
+    pub(super) network: Network,
+    /// The data get a disk of their own with so many bytes.
+    pub(super) disk: Option<u64>,
+}
+
+/// How many addresses a platform has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Network {
+    #[default]
+    Wide,
+    /// Two apps can have a range, of five addresses each.
+    Narrow,
 }
 
 impl Setup {
     /// `more` is added to the configuration.
-    pub(super) fn make(more: &str, tls: bool) -> Self {
+    pub(super) fn make(more: &str, wishes: Wishes) -> Self {
+        let Wishes { tls, network, disk } = wishes;
         let place = Place::claim();
         let temporary = |prefix: &str, parent: &Path| {
             tempfile::Builder::new()
@@ -42,7 +66,7 @@ impl Setup {
                 .tempdir_in(parent)
                 .expect("root may write there")
         };
-        let setup = Self {
+        let mut setup = Self {
             // What a killed test left behind is not taken for ours.
             name: format!("e2e{}p{}", place.tag(), std::process::id()),
             prefix: format!("x{}", place.tag()),
@@ -52,13 +76,16 @@ impl Setup {
             registry: place.address(2),
             refused: place.address(4),
             busy: place.address(5),
+            disk: None,
             root: temporary("mainstay-e2e-", &std::env::temp_dir()),
             run: temporary("ms-", Path::new("/run")),
             place,
+            network,
         };
         // Instances' users have to pass through, as they do in /var/lib.
         let passage = fs::Permissions::from_mode(0o711);
         fs::set_permissions(setup.root(), passage).expect("our own directory");
+        setup.disk = disk.map(|bytes| SmallDisk::mount(&setup.data_dir(), bytes));
         fs::create_dir_all(setup.images_dir()).expect("our own directory");
         let config = format!("{}{more}", setup.config());
         fs::write(setup.config_path(), config).expect("our own directory");
@@ -70,7 +97,7 @@ impl Setup {
             "name = '{name}'\ndata_dir = '{data}'\nrun_dir = '{run}'\n\
              [api]\nlisten = '{api}'\ntls = '{tls}'\n\
              [router]\nlisten = ['{router}']\n\
-             [network]\npool = '{pool}'\nservice_pool = '{service_pool}'\nprefix = '{prefix}'\n\
+             [network]\npool = '{pool}'\nservice_pool = '{service_pool}'\nprefix = '{prefix}'\n{ranges}\
              [sources]\nlocal_paths = ['{repositories}']\n\
              [registries.mirrors]\n'docker.io' = '{registry}'\n'refused.example' = '{refused}'\n'busy.example' = '{busy}'\n",
             name = self.name,
@@ -79,8 +106,12 @@ impl Setup {
             api = self.api,
             tls = if self.tls { "always" } else { "auto" },
             router = self.router,
-            pool = self.place.pool(),
-            service_pool = self.place.service_pool(),
+            pool = self.pools()[0],
+            service_pool = self.pools()[1],
+            ranges = match self.network {
+                Network::Wide => "",
+                Network::Narrow => "app_prefix_length = 29\n",
+            },
             prefix = self.prefix,
             registry = self.registry,
             refused = self.refused,
@@ -102,7 +133,14 @@ impl Setup {
 
     /// Of instances, and of component names.
     pub(super) fn pools(&self) -> [Ipv4Net; 2] {
-        [self.place.pool(), self.place.service_pool()]
+        let pools = [self.place.pool(), self.place.service_pool()];
+        match self.network {
+            Network::Wide => pools,
+            // A range each for the gateway, builds and two apps.
+            Network::Narrow => {
+                pools.map(|pool| Ipv4Net::new(pool.network(), 27).expect("27 is a prefix length"))
+            }
+        }
     }
 
     /// As a machine finds it when it starts.
@@ -116,6 +154,11 @@ impl Setup {
             };
             removed.unwrap_or_else(|error| panic!("{}: {error}", entry.display()));
         }
+    }
+
+    /// Nothing uses it any more.
+    pub(super) fn unmount_disk(&mut self) {
+        self.disk = None;
     }
 
     pub(super) fn root(&self) -> &Path {

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -26,11 +27,13 @@ pub(super) fn provide(images: &Path) {
     let _lock = cache::lock("lock");
     let (cached, _) = cached();
     let mut command = Command::new("cp");
-    // Files of layers and records are never changed in place, so that links will do.
-    command
-        .args(["--archive", "--link", "--no-target-directory"])
-        .arg(&cached)
-        .arg(images);
+    command.args(["--archive", "--no-target-directory"]);
+    // Files of layers and records are never changed in place, so that links will do, where there can be links.
+    let device = |path: &Path| fs::metadata(path).expect("our own directory").dev();
+    if device(&cached) == device(images) {
+        command.arg("--link");
+    }
+    command.arg(&cached).arg(images);
     let _ = run(&mut command, COPIES_WITHIN).expect_success("cp");
     // A lock is held on the file, not on its name: linked, all platforms would share one.
     fs::remove_file(images.join("lock")).expect("an image store has a lock");
