@@ -92,6 +92,7 @@ fn network_config(config: &Config) -> Result<NetworkConfig, PlatformError> {
     network.prefix.clone_from(&config.network.prefix);
     network.pool = pool("network.pool", &config.network.pool)?;
     network.service_pool = pool("network.service_pool", &config.network.service_pool)?;
+    network.app_prefix_length = config.network.app_prefix_length;
     network.open_host_ports = config
         .router
         .listen

@@ -1,7 +1,7 @@
 //! The engine's contract. The verbs are the platform's own; nothing above this trait may know which engine runs.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt, io,
     net::Ipv4Addr,
     path::PathBuf,
@@ -23,6 +23,9 @@ use serde::{Deserialize, Serialize};
 pub trait Engine: fmt::Debug + Send + Sync {
     /// Creates the app's network if it is missing; repeats are cheap.
     async fn ensure_network(&self, app: AppId) -> Result<(), EngineError>;
+
+    /// What there is of addresses for this app, and for others. `None` where nothing bounds them.
+    async fn network_room(&self, app: AppId) -> Result<Option<NetworkRoom>, EngineError>;
 
     /// Removes the app's network; its instances must be gone.
     async fn remove_network(&self, app: AppId) -> Result<(), EngineError>;
@@ -93,6 +96,17 @@ pub trait Engine: fmt::Debug + Send + Sync {
         keep: &HashSet<InstanceId>,
         apps: &HashSet<AppId>,
     ) -> Result<SweepReport, EngineError>;
+}
+
+/// Addresses of this node's network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkRoom {
+    /// Those that have a part of it.
+    pub apps: BTreeSet<AppId>,
+    /// How many more can have one.
+    pub free: usize,
+    /// How many instances of this app can run at a time, whether it has its part already or would get one.
+    pub instances_of_app: u32,
 }
 
 /// What became of a connection from an app's network.

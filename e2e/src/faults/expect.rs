@@ -63,6 +63,9 @@ pub struct Expect {
     /// Runs on a platform whose builds have small limits: 256 MiB of memory and of disk, 64 processes, 20 s.
     #[serde(default)]
     pub tight: bool,
+    /// Runs on a platform whose network has addresses for five instances of an app.
+    #[serde(default)]
+    pub narrow: bool,
     /// Servers outside of the platform, registered as clusters by these names.
     #[serde(default)]
     pub clusters: Vec<Nature>,

@@ -62,11 +62,18 @@ pub fn run(platform: &Platform, faults: &[Fault], tell: &(dyn Fn(&Outcome) + Syn
         .iter()
         .cloned()
         .partition(|fault| fault.expect.broken.is_some());
+    let (narrow, others): (Vec<Fault>, Vec<Fault>) =
+        others.into_iter().partition(|fault| fault.expect.narrow);
     let (tight, usual): (Vec<Fault>, Vec<Fault>) = others.into_iter().partition(|fault| fault.expect.tight);
     let mut outcomes = run_on(platform, usual, LANES, tell);
     if !tight.is_empty() {
         let platform = platform.beside(TIGHT_LIMITS);
         outcomes.extend(run_on(&platform, tight, LANES_TIGHT, tell));
+    }
+    if !narrow.is_empty() {
+        // Both apps that it has addresses for: one of the lane, one for a fault that wants its own.
+        let platform = platform.beside_with_few_addresses("");
+        outcomes.extend(run_on(&platform, narrow, 1, tell));
     }
     for fault in breaking {
         let platform = platform.beside("");

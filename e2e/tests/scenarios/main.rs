@@ -3,6 +3,7 @@
 //! `MAINSTAY_E2E=faults,static` runs those with such a name alone.
 #![allow(clippy::print_stderr, reason = "a test says on standard error how far it is")]
 
+mod addresses;
 mod apps;
 mod attached;
 mod backup_disk;
@@ -33,6 +34,10 @@ const SCENARIOS: &[Scenario] = &[
     (
         "the_example_serves_and_an_unchanged_build_is_reused",
         apps::the_example_serves_and_an_unchanged_build_is_reused,
+    ),
+    (
+        "the_last_address_is_refused_with_numbers",
+        addresses::the_last_address_is_refused_with_numbers,
     ),
     (
         "apps_answer_to_doctls_commands",

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use mainstay_engine::NetworkRoom;
 use mainstay_images::store::{disk_bytes, free_bytes};
 use mainstay_spec::{
     AppSpec,
@@ -29,6 +30,27 @@ pub(super) struct Machine {
     pub(super) memory_taken: Vec<Taken>,
     pub(super) disk_bytes: u64,
     pub(super) disk_free_bytes: u64,
+    /// `None` where nothing bounds it.
+    pub(super) network: Option<Network>,
+}
+
+/// Addresses, as far as the app that asks is concerned.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) room: NetworkRoom,
+    /// What runs of the app: (deployment, if it is of one; who; how many).
+    pub(super) of_app: Vec<(Option<DeploymentId>, String, u64)>,
+}
+
+impl Network {
+    pub(super) fn ranges_used(&self) -> u64 {
+        u64::try_from(self.room.apps.len()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn ranges(&self) -> u64 {
+        let free = u64::try_from(self.room.free).unwrap_or(u64::MAX);
+        self.ranges_used().saturating_add(free)
+    }
 }
 
 #[derive(Debug)]
@@ -65,6 +87,7 @@ pub(super) async fn look(
     platform: &Platform,
     config: &CapacityConfig,
     known: &Mutex<HashMap<DeploymentId, Sizes>>,
+    asking: Option<AppId>,
 ) -> Result<Machine, PlatformError> {
     let store = &platform.store;
     let names = store.app_names().await?;
@@ -95,13 +118,24 @@ pub(super) async fn look(
         });
     }
     lock(known).retain(|deployment, _| used.contains(deployment));
-    let with_server = databases.iter().filter(|row| row.instance.is_some());
-    taken.extend(with_server.map(|row| Taken {
+    let with_server = || databases.iter().filter(|row| row.instance.is_some());
+    taken.extend(with_server().map(|row| Taken {
         deployment: None,
         user: format!("{}/{}", name(&row.app), row.name),
         bytes: platform.config.databases.memory_bytes,
     }));
+    let is_asking = |app: AppId| asking == Some(app);
+    let instances = running.iter().filter(|group| is_asking(group.app));
+    let instances = instances.map(|group| (Some(group.deployment), group.component.clone(), group.count));
+    let servers = with_server().filter(|row| is_asking(row.app));
+    let servers = servers.map(|row| (None, row.name.clone(), 1));
+    let of_app = instances.chain(servers).collect();
+    let room = platform
+        .engine
+        .network_room(asking.unwrap_or_else(|| AppId::from_uuid(uuid::Uuid::nil())))
+        .await?;
     Ok(Machine {
+        network: room.map(|room| Network { room, of_app }),
         memory_bytes: config.memory_bytes,
         memory_taken: taken,
         disk_bytes: disk_bytes(&platform.config.data_dir)?,

@@ -3,6 +3,7 @@
 //! ```text
 //!  memory   what serves (its whole spec) + what else is there (its instances) + databases + what was let in and has not settled
 //!  disk     what is used + what was promised to builds and rollouts that go on
+//!  network  apps that have a part of its addresses + those that were let in and have none yet; within an app: what runs
 //! ```
 //!
 //! Whoever is let in holds a [`Claim`] until it is over; what it started counts by itself from then on. Sizes are limits that instances seldom
@@ -17,8 +18,12 @@ use std::{
     time::Duration,
 };
 
-use mainstay_diagnosis::facts::QuotaFacts;
-use mainstay_spec::{AppSpec, ids::DeploymentId, usage::Resource};
+use mainstay_diagnosis::facts::{QuotaFacts, QuotaUnit};
+use mainstay_spec::{
+    AppSpec,
+    ids::{AppId, DeploymentId},
+    usage::Resource,
+};
 
 use self::{ledger::Ledger, machine::Sizes};
 pub(crate) use self::{
@@ -55,6 +60,7 @@ impl Promise {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Room {
     pub resource: &'static str,
+    pub unit: QuotaUnit,
     pub used: u64,
     pub limit: u64,
 }
@@ -62,6 +68,10 @@ pub(crate) struct Room {
 /// "memory by instance sizes": the account's limit on memory is another.
 pub(super) const MEMORY: &str = "memory by instance sizes";
 pub(super) const DISK: &str = "disk";
+/// "the network's address ranges": each app that runs something has one.
+pub(super) const RANGES: &str = "the network's address ranges";
+/// Within the range of one app.
+pub(super) const ADDRESSES: &str = "the addresses in its range of the network";
 
 impl Capacity {
     pub(crate) fn new(config: CapacityConfig) -> Self {
@@ -74,20 +84,33 @@ impl Capacity {
     }
 
     /// What a rollout of this spec needs beside what runs already.
-    pub(crate) fn rollout(&self, deployment: DeploymentId, spec: &AppSpec) -> Wish {
+    pub(crate) fn rollout(&self, app: AppId, deployment: DeploymentId, spec: &AppSpec) -> Wish {
         Wish {
-            deployment,
-            user: spec.name.clone(),
             memory_bytes: Resource::Memory.asked_by(spec),
             disk_bytes: self.config.disk_free_bytes,
+            addresses: addresses(spec),
+            ..Self::network(app, deployment, spec)
+        }
+    }
+
+    /// What has to be there before anything of a deployment begins: a part of the network for its app.
+    pub(crate) fn network(app: AppId, deployment: DeploymentId, spec: &AppSpec) -> Wish {
+        Wish {
+            app,
+            deployment,
+            user: spec.name.clone(),
+            memory_bytes: 0,
+            disk_bytes: 0,
+            needs_range: addresses(spec) > 0,
+            addresses: 0,
         }
     }
 
     /// What a build needs: its memory is bounded by the queue.
-    pub(crate) fn build(&self, deployment: DeploymentId, spec: &AppSpec) -> Wish {
+    pub(crate) fn build(&self, app: AppId, deployment: DeploymentId, spec: &AppSpec) -> Wish {
         Wish {
-            memory_bytes: 0,
-            ..self.rollout(deployment, spec)
+            disk_bytes: self.config.disk_free_bytes,
+            ..Self::network(app, deployment, spec)
         }
     }
 
@@ -108,7 +131,7 @@ impl Capacity {
         wish: &Wish,
     ) -> Result<Result<Claim, Box<QuotaFacts>>, PlatformError> {
         let _turn = self.turn.lock().await;
-        let machine = machine::look(platform, &self.config, &self.sizes).await?;
+        let machine = machine::look(platform, &self.config, &self.sizes, Some(wish.app)).await?;
         Ok(self.ledger.claim(wish, &machine))
     }
 
@@ -118,20 +141,36 @@ impl Capacity {
     }
 
     pub(crate) async fn rooms(&self, platform: &Platform) -> Result<Vec<Room>, PlatformError> {
-        let machine = machine::look(platform, &self.config, &self.sizes).await?;
-        Ok(vec![
+        let machine = machine::look(platform, &self.config, &self.sizes, None).await?;
+        let mut rooms = vec![
             Room {
                 resource: MEMORY,
+                unit: QuotaUnit::Bytes,
                 used: self.ledger.memory_used(&machine),
                 limit: machine.memory_bytes,
             },
             Room {
                 resource: DISK,
+                unit: QuotaUnit::Bytes,
                 used: machine.disk_bytes.saturating_sub(machine.disk_free_bytes),
                 limit: machine.disk_bytes,
             },
-        ])
+        ];
+        rooms.extend(machine.network.map(|network| Room {
+            resource: RANGES,
+            unit: QuotaUnit::Count,
+            used: network.ranges_used(),
+            limit: network.ranges(),
+        }));
+        Ok(rooms)
     }
+}
+
+/// How many addresses all that an app of this spec runs takes: every job counts as if it ran.
+fn addresses(spec: &AppSpec) -> u64 {
+    let instances = Resource::Instances.asked_by(spec);
+    let databases = spec.databases.iter().filter(|database| !database.production);
+    instances.saturating_add(u64::try_from(databases.count()).unwrap_or(u64::MAX))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -169,9 +208,12 @@ mod tests {
             let wishes: Vec<Wish> = (0..100)
                 .map(|number| Wish {
                     deployment: DeploymentId::from_uuid(uuid::Uuid::from_u128(number)),
+                    app: AppId::from_uuid(uuid::Uuid::from_u128(number)),
                     user: format!("app-{number}"),
                     memory_bytes: GIB,
                     disk_bytes: 0,
+                    needs_range: true,
+                    addresses: 1,
                 })
                 .collect();
             let asked = join_all(wishes.iter().map(|wish| capacity.let_in(platform, wish))).await;

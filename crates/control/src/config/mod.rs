@@ -65,10 +65,12 @@ pub(crate) struct RouterConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct NetworkConfig {
-    /// Addresses of instances; each app gets a /24.
+    /// Addresses of instances.
     pub pool: String,
     /// Addresses of component names.
     pub service_pool: String,
+    /// Prefix length of the part of both pools that a new app gets.
+    pub app_prefix_length: u8,
     /// Begins the name of every device that is made; 1 to 6 of `a-z0-9`.
     pub prefix: String,
 }
@@ -179,6 +181,7 @@ impl Default for NetworkConfig {
         Self {
             pool: "10.210.0.0/16".into(),
             service_pool: "10.211.0.0/16".into(),
+            app_prefix_length: 26,
             prefix: "ms".into(),
         }
     }

@@ -8,7 +8,6 @@ use mainstay_api::{
     UserActionName,
 };
 use mainstay_deploy::{Leaf, LeafName, LeafStatus, PhaseKind};
-use mainstay_diagnosis::facts::QuotaUnit;
 use mainstay_spec::{AppSpec, ComponentRef, JobKind, ids::DeploymentId, kind::ComponentKind};
 use mainstay_store::{DeploymentRow, InstanceEventRow, InstanceRow, ReasonRow, Use};
 
@@ -98,7 +97,7 @@ pub(super) fn room(room: Room) -> mainstay_api::Limit {
     mainstay_api::Limit {
         scope: "node".to_owned(),
         resource: room.resource.to_owned(),
-        unit: QuotaUnit::Bytes.as_str().to_owned(),
+        unit: room.unit.as_str().to_owned(),
         used: room.used,
         limit: (room.limit < u64::MAX).then_some(room.limit),
     }

@@ -46,6 +46,8 @@ pub(crate) async fn resolve_sources(effects: &Effects) -> Result<Outcome, Obstac
     if let Some(facts) = unknown {
         return Err(effects.refused(&facts.component, reason_of(&facts)));
     }
+    // Before anything takes an address.
+    effects.make_room_in_network().await?;
     // First: they get ready while the components are built.
     databases::ensure(&effects.platform, effects.deployment.app, spec).await?;
     let mut builds = Vec::new();

@@ -208,11 +208,8 @@ impl Effects {
 
     /// Refuses a doomed deployment before anything changes.
     async fn check_commands(&self) -> Result<Outcome, Obstacle> {
-        self.platform
-            .engine
-            .ensure_network(self.deployment.app)
-            .await
-            .map_err(|error| Obstacle::Platform(error.into()))?;
+        // Its own goes with whatever else is set aside.
+        self.make_room_in_network().await?;
         self.make_room().await?;
         self.wait_for_databases().await?;
         for plan in builds::instance_plans(&self.platform, &self.deployment, &self.changes).await? {

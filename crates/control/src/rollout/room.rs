@@ -31,13 +31,27 @@ pub(super) fn rolled_out(deployment: &DeploymentRow) -> AppSpec {
 }
 
 impl Effects {
+    /// A part of the network for the app, if it needs one. It is held until the rollout asks for all that it starts.
+    pub(super) async fn make_room_in_network(&self) -> Result<(), Obstacle> {
+        let deployment = &self.deployment;
+        let wish = Capacity::network(deployment.app, deployment.id, &deployment.spec);
+        let needs_range = wish.needs_range;
+        let claim = self.wait_for_room(&wish, None).await?;
+        self.room.put(claim);
+        if needs_range {
+            let ensured = self.platform.engine.ensure_network(deployment.app).await;
+            ensured.map_err(|error| Obstacle::Platform(error.into()))?;
+        }
+        Ok(())
+    }
+
     /// For all that the rollout starts. It is held until the deployment has settled.
     pub(super) async fn make_room(&self) -> Result<(), Obstacle> {
         let deployment = &self.deployment;
         let wish = self
             .platform
             .capacity
-            .rollout(deployment.id, &rolled_out(deployment));
+            .rollout(deployment.app, deployment.id, &rolled_out(deployment));
         let claim = self.wait_for_room(&wish, None).await?;
         self.room.put(claim);
         Ok(())
@@ -46,7 +60,10 @@ impl Effects {
     /// For what a build writes. It is held until the build is over.
     pub(super) async fn make_room_to_build(&self, component: ComponentRef<'_>) -> Result<Claim, Obstacle> {
         let deployment = &self.deployment;
-        let wish = self.platform.capacity.build(deployment.id, &deployment.spec);
+        let wish = self
+            .platform
+            .capacity
+            .build(deployment.app, deployment.id, &deployment.spec);
         self.wait_for_room(&wish, Some(component)).await
     }
 

@@ -18,8 +18,8 @@ use mainstay_diagnosis::facts::{
 };
 use mainstay_engine::{
     Engine, EngineError, ExecRequest, ExecSession, InstanceOwner, InstanceSpec, InstanceState, InstanceStats,
-    InstanceStatus, InternalService, LogQuery, LogStream, NameGroup, PreflightError, Reach, Remains,
-    StartError, SweepReport,
+    InstanceStatus, InternalService, LogQuery, LogStream, NameGroup, NetworkRoom, PreflightError, Reach,
+    Remains, StartError, SweepReport,
 };
 use mainstay_spec::ids::{AppId, InstanceId};
 use tokio::sync::watch;
@@ -201,6 +201,10 @@ impl Engine for Machine {
         self.ask("ensure_network", |inner| inner.networks.insert(app))
             .await
             .map(drop)
+    }
+
+    async fn network_room(&self, _app: AppId) -> Result<Option<NetworkRoom>, EngineError> {
+        Ok(None)
     }
 
     async fn remove_network(&self, app: AppId) -> Result<(), EngineError> {

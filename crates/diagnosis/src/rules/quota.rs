@@ -27,6 +27,11 @@ pub(super) fn diagnose(facts: &Facts, quota: &QuotaFacts) -> Verdict {
         .next_all(biggest(quota))
         .next(NextStep::new(match quota.scope {
             QuotaScope::Account => "Or have the account's quota raised.",
+            // Of what a machine has, only addresses are counted.
+            QuotaScope::Node if quota.unit == QuotaUnit::Count => {
+                "Or delete apps that are not needed, use fewer instances, or have the operator give the network more \
+                 addresses (`network.pool`, `network.app_prefix_length`)."
+            }
             QuotaScope::Node => "Or use a smaller size, or give the machine more.",
         }))
         .into_reason(facts);

@@ -48,7 +48,8 @@ use mainstay_spec::ids::{AppId, InstanceId};
 
 use crate::api::{
     Engine, EngineError, ExecRequest, ExecSession, InstanceSpec, InstanceStats, InstanceStatus,
-    InternalService, LogQuery, LogStream, NameGroup, PreflightError, Reach, Remains, StartError, SweepReport,
+    InternalService, LogQuery, LogStream, NameGroup, NetworkRoom, PreflightError, Reach, Remains, StartError,
+    SweepReport,
 };
 
 pub use config::{IDS_PER_APP, LayerOwner, LocalConfig};
@@ -186,6 +187,10 @@ impl Engine for LocalEngine {
     async fn ensure_network(&self, app: AppId) -> Result<(), EngineError> {
         let ensured = self.inner.networks()?.ensure_app(app).await;
         ensured.map_err(EngineError::during(format!("give the app {app} a network")))
+    }
+
+    async fn network_room(&self, app: AppId) -> Result<Option<NetworkRoom>, EngineError> {
+        Ok(self.inner.networks.as_ref().map(|networks| networks.room(app)))
     }
 
     async fn remove_network(&self, app: AppId) -> Result<(), EngineError> {

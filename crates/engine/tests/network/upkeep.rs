@@ -196,7 +196,7 @@ fn a_device_whose_attach_was_cut_off_is_removed_at_the_start() {
             &[
                 "link",
                 "add",
-                "ms-0ad20202",
+                "ms-0ad20082",
                 "type",
                 "veth",
                 "peer",
@@ -205,9 +205,9 @@ fn a_device_whose_attach_was_cut_off_is_removed_at_the_start() {
             ],
         );
         let networks = host.networks().await;
-        assert!(!run("ip", &["-o", "link"]).contains("ms-0ad20202"));
+        assert!(!run("ip", &["-o", "link"]).contains("ms-0ad20082"));
         let (one, _) = two_of_an_app(&networks).await;
-        assert_eq!(one.at.device, "ms-0ad20202");
+        assert_eq!(one.at.device, "ms-0ad20082");
     });
 }
 

@@ -62,6 +62,7 @@ async fn claim(platform: &Platform, row: &DatabaseRow, id: Uuid, disk_bytes: u64
     let config = &platform.config;
     let app = platform.store.app(row.app).await?;
     let wish = Wish {
+        app: row.app,
         // Nobody else's: what is promised goes by this id.
         deployment: DeploymentId::from_uuid(id),
         user: app.map_or_else(
@@ -70,6 +71,9 @@ async fn claim(platform: &Platform, row: &DatabaseRow, id: Uuid, disk_bytes: u64
         ),
         memory_bytes: config.databases.memory_bytes,
         disk_bytes: config.capacity.disk_free_bytes + disk_bytes,
+        // Its database is there, and one more of few.
+        needs_range: false,
+        addresses: 0,
     };
     let asked = platform.capacity.let_in(platform, &wish).await?;
     asked.map_err(|refused| {

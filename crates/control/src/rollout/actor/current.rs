@@ -83,7 +83,7 @@ impl Actor {
         );
         if let_in {
             let capacity = &self.platform.capacity;
-            promise.put(capacity.take_up(&capacity.rollout(row.id, &rolled_out(row))));
+            promise.put(capacity.take_up(&capacity.rollout(row.app, row.id, &rolled_out(row))));
         }
         promise
     }

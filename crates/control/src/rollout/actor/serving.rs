@@ -43,9 +43,11 @@ impl Actor {
         history::close_superseded(&self.platform.store, self.app, active).await?;
         let row = self.platform.store.deployment(active).await?;
         let row = Arc::new(row.ok_or_else(|| PlatformError::missing(format!("deployment {active}")))?);
-        self.platform.engine.ensure_network(self.app).await?;
         let changes = self.changes_since_previous(&row).await?;
         let mut fleet = Fleet::prepare(&self.platform, &row, &changes, |_| true).await?;
+        if !fleet.plans().is_empty() {
+            self.platform.engine.ensure_network(self.app).await?;
+        }
         fleet.start_all(&self.platform, &self.outbox, true).await?;
         self.serving = Some(Serving { row, fleet });
         Ok(())

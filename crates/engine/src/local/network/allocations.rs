@@ -26,11 +26,13 @@ pub(super) struct Allocations {
     pub(super) apps: BTreeMap<AppId, AppNetwork>,
 }
 
-/// One app's share.
+/// One app's share. Its subnets stay as they are while the app lives, whatever size those of new apps get.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AppNetwork {
-    /// Place of its subnet in both pools.
-    pub(super) place: u32,
+    /// Where its instances live.
+    pub(super) subnet: Ipv4Net,
+    /// Where its components' stable addresses live.
+    pub(super) service_subnet: Ipv4Net,
     /// Component → place of its address in the service subnet. Kept while the app lives, so that a name never moves.
     pub(super) names: BTreeMap<String, u32>,
     /// What the names lead to now.
@@ -46,23 +48,46 @@ impl Allocations {
         if self.apps.contains_key(&app) {
             return Ok(false);
         }
-        let taken: BTreeSet<u32> = self.apps.values().map(|network| network.place).collect();
-        let place = (APP_PLACE_FIRST..config.subnet_count())
-            .find(|place| !taken.contains(place))
-            .ok_or(NetworkError::NoSubnetLeft {
-                pool: config.pool,
-                subnets: config.subnet_count() - APP_PLACE_FIRST,
-            })?;
-        self.apps.insert(
-            app,
-            AppNetwork {
-                place,
-                names: BTreeMap::new(),
-                services: Vec::new(),
-                databases: Vec::new(),
-            },
-        );
+        let (subnet, service_subnet) = self.free(config).next().ok_or(NetworkError::NoSubnetLeft {
+            pool: config.pool,
+            subnets: self.apps.len(),
+        })?;
+        self.apps.insert(app, AppNetwork::new(subnet, service_subnet));
         Ok(true)
+    }
+
+    /// How many more apps can have a subnet.
+    pub(super) fn free_subnets(&self, config: &NetworkConfig) -> usize {
+        self.free(config).count()
+    }
+
+    /// Pairs of subnets that belong to nobody, of the size that new apps get.
+    fn free(&self, config: &NetworkConfig) -> impl Iterator<Item = (Ipv4Net, Ipv4Net)> {
+        let length = config.app_prefix_length;
+        let pairs = (APP_PLACE_FIRST..config.subnet_count()).map(move |place| {
+            (
+                subnet(config.pool, length, place),
+                subnet(config.service_pool, length, place),
+            )
+        });
+        pairs.filter(|(instances, services)| {
+            let mut networks = self.apps.values();
+            !networks.any(|network| {
+                overlap(network.subnet, *instances) || overlap(network.service_subnet, *services)
+            })
+        })
+    }
+
+    /// An app whose addresses are not of the pools: they were other ones when it got them.
+    pub(super) fn outside_of_pools(&self, config: &NetworkConfig) -> Option<(AppId, Ipv4Net)> {
+        let of_apps = self.apps.iter().flat_map(|(app, network)| {
+            [
+                (config.pool, *app, network.subnet),
+                (config.service_pool, *app, network.service_subnet),
+            ]
+        });
+        let mut outside = of_apps.filter(|(pool, _, subnet)| !pool.contains(subnet));
+        outside.next().map(|(_, app, subnet)| (app, subnet))
     }
 
     pub(super) fn app(&self, app: AppId) -> Result<&AppNetwork, NetworkError> {
@@ -75,15 +100,15 @@ impl Allocations {
         app: AppId,
         group: NameGroup,
         services: &[InternalService],
-        config: &NetworkConfig,
     ) -> Result<(), NetworkError> {
         let network = self.apps.get_mut(&app).ok_or(NetworkError::UnknownApp { app })?;
         for service in services {
-            check_service(service, network.subnet(config))?;
-            network.ensure_name(&service.component, config)?;
+            check_service(service, network.subnet)?;
         }
         *network.group_mut(group) = services.to_vec();
-        Ok(())
+        services
+            .iter()
+            .try_for_each(|service| network.ensure_name(&service.component))
     }
 
     /// Takes `address` out of all services of all apps. True if one had it.
@@ -106,20 +131,25 @@ impl Allocations {
 }
 
 impl AppNetwork {
-    /// Where its instances live.
-    pub(super) fn subnet(&self, config: &NetworkConfig) -> Ipv4Net {
-        subnet(config.pool, config.app_prefix_length, self.place)
+    pub(super) fn new(subnet: Ipv4Net, service_subnet: Ipv4Net) -> Self {
+        Self {
+            subnet,
+            service_subnet,
+            names: BTreeMap::new(),
+            services: Vec::new(),
+            databases: Vec::new(),
+        }
     }
 
-    /// Where its components' stable addresses live.
-    pub(super) fn service_subnet(&self, config: &NetworkConfig) -> Ipv4Net {
-        subnet(config.service_pool, config.app_prefix_length, self.place)
+    /// Tells its chains from those of other apps.
+    pub(super) fn tag(&self) -> String {
+        format!("{:08x}", self.subnet.network().to_bits())
     }
 
     /// The component's stable address, if it ever was a service.
-    pub(super) fn service_address(&self, component: &str, config: &NetworkConfig) -> Option<Ipv4Addr> {
+    pub(super) fn service_address(&self, component: &str) -> Option<Ipv4Addr> {
         let place = self.names.get(component)?;
-        Some(host(self.service_subnet(config), *place))
+        Some(host(self.service_subnet, *place))
     }
 
     /// The names of all groups.
@@ -134,17 +164,29 @@ impl AppNetwork {
         }
     }
 
-    fn ensure_name(&mut self, component: &str, config: &NetworkConfig) -> Result<(), NetworkError> {
+    /// An address for the component, if it has none. When all are taken, that of a name which no service has any more.
+    fn ensure_name(&mut self, component: &str) -> Result<(), NetworkError> {
         if self.names.contains_key(component) {
             return Ok(());
         }
-        let subnet = self.service_subnet(config);
+        let subnet = self.service_subnet;
         let taken: BTreeSet<u32> = self.names.values().copied().collect();
-        let place = (HOST_FIRST..host_end(subnet))
-            .find(|place| !taken.contains(place))
-            .ok_or(NetworkError::NoAddressLeft { subnet })?;
+        let free = (HOST_FIRST..host_end(subnet)).find(|place| !taken.contains(place));
+        let place = match free {
+            Some(place) => place,
+            None => self
+                .take_old_name()
+                .ok_or(NetworkError::NoAddressLeft { subnet })?,
+        };
         self.names.insert(component.to_owned(), place);
         Ok(())
+    }
+
+    fn take_old_name(&mut self) -> Option<u32> {
+        let in_use: BTreeSet<&str> = self.named().map(|service| service.component.as_str()).collect();
+        let old = self.names.keys().find(|name| !in_use.contains(name.as_str()));
+        let old = old.cloned()?;
+        self.names.remove(&old)
     }
 }
 
@@ -205,6 +247,15 @@ pub(super) fn next_address(
         .ok_or(NetworkError::NoAddressLeft { subnet })
 }
 
+fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
+    one.contains(&other) || other.contains(&one)
+}
+
+/// How many instances a subnet has addresses for.
+pub(super) fn hosts_of(prefix_length: u8) -> u32 {
+    ((1 << (32 - prefix_length)) - 1) - HOST_FIRST
+}
+
 fn host(subnet: Ipv4Net, place: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(subnet.network().to_bits() + place)
 }
@@ -250,14 +301,15 @@ mod tests {
         let subnets: Vec<String> = allocations
             .apps
             .values()
-            .map(|network| network.subnet(&config()).to_string())
+            .map(|network| network.subnet.to_string())
             .collect();
         assert_eq!(subnets, ["10.210.128.0/18", "10.210.192.0/18"]);
         let refused = allocations.ensure_app(app(3), &config()).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "all 2 subnets of the address pool 10.210.0.0/16 belong to apps"
+            "all subnets of the address pool 10.210.0.0/16 belong to apps: 2 have one"
         );
+        assert_eq!(allocations.free_subnets(&config()), 0);
         allocations.apps.remove(&app(1));
         assert!(allocations.ensure_app(app(3), &config()).unwrap());
     }
@@ -267,20 +319,68 @@ mod tests {
         let config = NetworkConfig::new(PathBuf::from("/nowhere"));
         let mut allocations = Allocations::default();
         allocations.ensure_app(app(1), &config).unwrap();
-        let web_and_api = [service("web", &["10.210.2.2"]), service("api", &[])];
+        let web_and_api = [service("web", &["10.210.0.130"]), service("api", &[])];
         allocations
-            .set_services(app(1), NameGroup::Services, &web_and_api, &config)
+            .set_services(app(1), NameGroup::Services, &web_and_api)
             .unwrap();
         allocations
-            .set_services(app(1), NameGroup::Services, &[service("api", &[])], &config)
+            .set_services(app(1), NameGroup::Services, &[service("api", &[])])
             .unwrap();
         allocations
-            .set_services(app(1), NameGroup::Services, &web_and_api, &config)
+            .set_services(app(1), NameGroup::Services, &web_and_api)
             .unwrap();
-        let address = |name| allocations.app(app(1)).unwrap().service_address(name, &config);
-        assert_eq!(address("web"), Some(Ipv4Addr::new(10, 211, 2, 2)));
-        assert_eq!(address("api"), Some(Ipv4Addr::new(10, 211, 2, 3)));
+        let address = |name| allocations.app(app(1)).unwrap().service_address(name);
+        assert_eq!(address("web"), Some(Ipv4Addr::new(10, 211, 0, 130)));
+        assert_eq!(address("api"), Some(Ipv4Addr::new(10, 211, 0, 131)));
         assert_eq!(address("other"), None);
+    }
+
+    #[test]
+    fn an_app_keeps_its_subnet_when_new_ones_get_smaller_ones() {
+        let old = NetworkConfig {
+            app_prefix_length: 24,
+            ..NetworkConfig::new(PathBuf::from("/nowhere"))
+        };
+        let new = NetworkConfig::new(PathBuf::from("/nowhere"));
+        let mut allocations = Allocations::default();
+        allocations.ensure_app(app(1), &old).unwrap();
+        // A /24, and the two /26 of the gateway and the builds, are gone.
+        assert_eq!(allocations.free_subnets(&new), 1024 - 4 - 2);
+        for number in 2..=7 {
+            allocations.ensure_app(app(number), &new).unwrap();
+        }
+        assert_eq!(allocations.apps[&app(1)].subnet.to_string(), "10.210.2.0/24");
+        assert_eq!(allocations.apps[&app(7)].subnet.to_string(), "10.210.1.192/26");
+        allocations.ensure_app(app(8), &new).unwrap();
+        assert_eq!(allocations.apps[&app(8)].subnet.to_string(), "10.210.3.0/26");
+        assert_eq!(allocations.outside_of_pools(&new), None);
+        let elsewhere = NetworkConfig {
+            service_pool: "10.215.0.0/16".parse().unwrap(),
+            ..new
+        };
+        let outside = allocations.outside_of_pools(&elsewhere);
+        assert_eq!(outside, Some((app(1), "10.211.2.0/24".parse().unwrap())));
+    }
+
+    #[test]
+    fn an_old_name_gives_its_address_to_a_new_one_when_all_are_taken() {
+        let config = NetworkConfig {
+            app_prefix_length: 29,
+            ..NetworkConfig::new(PathBuf::from("/nowhere"))
+        };
+        let mut allocations = Allocations::default();
+        allocations.ensure_app(app(1), &config).unwrap();
+        let mut set = |names: &[&str]| {
+            let services: Vec<_> = names.iter().map(|name| service(name, &[])).collect();
+            allocations.set_services(app(1), NameGroup::Services, &services)
+        };
+        set(&["a", "b", "c", "d", "e"]).unwrap();
+        set(&["b", "c", "d", "e", "f"]).unwrap();
+        assert!(set(&["b", "c", "d", "e", "f", "g"]).is_err(), "five are five");
+        let names = &allocations.apps[&app(1)].names;
+        let places: BTreeSet<u32> = names.values().copied().collect();
+        assert_eq!((names.len(), places.len()), (5, 5), "{names:?}");
+        assert!(!names.contains_key("a"));
     }
 
     #[test]
@@ -290,13 +390,13 @@ mod tests {
         allocations.ensure_app(app(1), &config).unwrap();
         let mut set = |service| {
             allocations
-                .set_services(app(1), NameGroup::Services, &[service], &config)
+                .set_services(app(1), NameGroup::Services, &[service])
                 .unwrap_err()
                 .to_string()
         };
         assert_eq!(
             set(service("web", &["10.210.3.2"])),
-            "component \"web\" names the address 10.210.3.2, which is not of the app's subnet 10.210.2.0/24"
+            "component \"web\" names the address 10.210.3.2, which is not of the app's subnet 10.210.0.128/26"
         );
         assert_eq!(
             set(service("web\n1.2.3.4 x", &[])),

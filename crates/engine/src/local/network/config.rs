@@ -27,7 +27,7 @@ pub struct NetworkConfig {
     pub pool: Ipv4Net,
     /// Stable addresses of components; as large as `pool`, and every app gets the subnet of the same place.
     pub service_pool: Ipv4Net,
-    /// Prefix length of an app's subnet.
+    /// Prefix length of the subnet that a new app gets. Apps keep what they have.
     pub app_prefix_length: u8,
     /// Keeps which app has which subnet and which component which address.
     pub state_file: PathBuf,
@@ -47,7 +47,7 @@ impl NetworkConfig {
             table: "mainstay".to_owned(),
             pool: Ipv4Net::new_assert(Ipv4Addr::new(10, 210, 0, 0), 16),
             service_pool: Ipv4Net::new_assert(Ipv4Addr::new(10, 211, 0, 0), 16),
-            app_prefix_length: 24,
+            app_prefix_length: 26,
             state_file,
             resolv_conf_files: [RESOLV_CONF, RESOLV_CONF_UPSTREAM].map(PathBuf::from).to_vec(),
             fallback_nameservers: vec![Ipv4Addr::new(9, 9, 9, 9), Ipv4Addr::new(1, 1, 1, 1)],
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn defaults_are_accepted() {
         config().validate().unwrap();
-        assert_eq!(config().subnet_count(), 256);
+        assert_eq!(config().subnet_count(), 1024);
     }
 
     #[test]

@@ -23,8 +23,13 @@ pub enum NetworkError {
         route: Ipv4Net,
         device: String,
     },
-    #[error("all {subnets} subnets of the address pool {pool} belong to apps")]
-    NoSubnetLeft { pool: Ipv4Net, subnets: u32 },
+    #[error("all subnets of the address pool {pool} belong to apps: {subnets} have one")]
+    NoSubnetLeft { pool: Ipv4Net, subnets: usize },
+    #[error(
+        "the pools hold no {subnet}, which the app {app} has since they were other ones; a pool can grow, and for anything else \
+         `mainstay-server down` has to give up all addresses first, with the pools as they were"
+    )]
+    PoolChanged { app: AppId, subnet: Ipv4Net },
     #[error("every address of {subnet} is taken")]
     NoAddressLeft { subnet: Ipv4Net },
     #[error("app {app} has no network")]

@@ -42,7 +42,7 @@ use mainstay_spec::ids::{AppId, InstanceId};
 use tokio::time::timeout;
 
 use self::{
-    allocations::{Allocations, BUILD_PLACE, gateway, subnet},
+    allocations::{Allocations, BUILD_PLACE, gateway, hosts_of, subnet},
     instance_side::{Addressing, Namespace},
     leases::{Lease, Leases, device_label, device_name},
     name_files::Resolvers,
@@ -51,7 +51,7 @@ use self::{
     rules::RuleInputs,
 };
 pub use self::{config::NetworkConfig, error::NetworkError, leases::Tenant, upkeep::Recheck};
-use crate::api::{InternalService, NameGroup};
+use crate::api::{InternalService, NameGroup, NetworkRoom};
 
 /// Netlink answers in microseconds; a device that is being removed can hold others up for some tens of milliseconds.
 const ATTACH_DEADLINE: Duration = Duration::from_secs(15);
@@ -100,7 +100,10 @@ impl Networks {
             // Its attach was cut off before the label; whoever wanted it has to repeat it.
             netlink.remove_device(&stray).await?;
         }
-        let mut allocations = state_file::load(&config.state_file)?;
+        let mut allocations = state_file::load(&config)?;
+        if let Some((app, subnet)) = allocations.outside_of_pools(&config) {
+            return Err(NetworkError::PoolChanged { app, subnet });
+        }
         // After a reboot nobody has the addresses that were ready before.
         allocations.retain_addresses(|address| leases.has(address));
         let networks = Self {
@@ -137,6 +140,20 @@ impl Networks {
         Ok(())
     }
 
+    /// What there is of addresses for this app, and for others.
+    pub fn room(&self, app: AppId) -> NetworkRoom {
+        let allocations = self.current();
+        let own = allocations.apps.get(&app);
+        let length = own.map_or(self.config.app_prefix_length, |network| {
+            network.subnet.prefix_len()
+        });
+        NetworkRoom {
+            apps: allocations.apps.keys().copied().collect(),
+            free: allocations.free_subnets(&self.config),
+            instances_of_app: hosts_of(length),
+        }
+    }
+
     /// Detaches what is left of the app's instances and gives its subnet back.
     pub async fn remove_app(&self, app: AppId) -> Result<(), NetworkError> {
         self.detach_all(Tenant::App(app)).await?;
@@ -168,14 +185,13 @@ impl Networks {
         namespace: Namespace,
     ) -> Result<Attachment, NetworkError> {
         self.refuse_if_removed()?;
-        let place = match tenant {
+        let subnet = match tenant {
             Tenant::App(app) => {
                 self.ensure_app(app).await?;
-                self.current().app(app)?.place
+                self.current().app(app)?.subnet
             }
-            Tenant::Build => BUILD_PLACE,
+            Tenant::Build => subnet(self.config.pool, self.config.app_prefix_length, BUILD_PLACE),
         };
-        let subnet = subnet(self.config.pool, self.config.app_prefix_length, place);
         let lease = self.leases().take(instance, tenant, subnet)?;
         let connected = timeout(ATTACH_DEADLINE, self.connect(instance, lease, namespace)).await;
         let connected = connected.unwrap_or_else(|_| {
@@ -214,10 +230,14 @@ impl Networks {
         group: NameGroup,
         services: &[InternalService],
     ) -> Result<(), NetworkError> {
+        if services.is_empty() && !self.current().apps.contains_key(&app) {
+            // Static sites alone need no addresses.
+            return Ok(());
+        }
         self.ensure_app(app).await?;
         let policy = self.policy.lock().await;
         let mut allocations = self.current().as_ref().clone();
-        allocations.set_services(app, group, services, &self.config)?;
+        allocations.set_services(app, group, services)?;
         {
             let leases = self.leases();
             allocations.retain_addresses(|address| leases.has(address));
@@ -236,12 +256,7 @@ impl Networks {
                 name: hostname.to_owned(),
             });
         }
-        Ok(name_files::hosts(
-            self.current().app(app)?,
-            &self.config,
-            hostname,
-            address,
-        ))
+        Ok(name_files::hosts(self.current().app(app)?, hostname, address))
     }
 
     /// `/etc/resolv.conf` of an instance or build. The nameservers in it are reachable from instances when this returns.

@@ -6,15 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{allocations::AppNetwork, config::NetworkConfig};
+use super::allocations::AppNetwork;
 
 /// The hosts file: loopback, the instance itself, then every component of the app.
-pub(super) fn hosts(
-    network: &AppNetwork,
-    config: &NetworkConfig,
-    hostname: &str,
-    address: Ipv4Addr,
-) -> String {
+pub(super) fn hosts(network: &AppNetwork, hostname: &str, address: Ipv4Addr) -> String {
     let mut text = String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
     let _ = writeln!(text, "{address} {hostname}");
     for service in network.named() {
@@ -23,7 +18,7 @@ pub(super) fn hosts(
         if component == hostname {
             continue;
         }
-        if let Some(stable) = network.service_address(component, config) {
+        if let Some(stable) = network.service_address(component) {
             let _ = writeln!(text, "{stable} {component}");
         }
     }
@@ -148,26 +143,24 @@ mod tests {
 
     #[test]
     fn hosts_lead_to_components_but_an_instance_finds_itself_first() {
-        let config = NetworkConfig::new(PathBuf::new());
         let service = |component: &str| crate::api::InternalService {
             component: component.to_owned(),
             ports: Vec::new(),
             addresses: Vec::new(),
         };
         let network = AppNetwork {
-            place: 3,
             names: [("web".to_owned(), 2), ("api".to_owned(), 5)].into(),
             services: vec![service("web"), service("api")],
-            databases: Vec::new(),
+            ..AppNetwork::new("10.210.3.0/24".parse().unwrap(), "10.211.3.0/24".parse().unwrap())
         };
         let head = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n10.210.3.9 ";
         let address = Ipv4Addr::new(10, 210, 3, 9);
         assert_eq!(
-            hosts(&network, &config, "web-0", address),
+            hosts(&network, "web-0", address),
             format!("{head}web-0\n10.211.3.2 web\n10.211.3.5 api\n")
         );
         assert_eq!(
-            hosts(&network, &config, "web", address),
+            hosts(&network, "web", address),
             format!("{head}web\n10.211.3.5 api\n")
         );
     }

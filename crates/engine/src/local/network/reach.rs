@@ -105,7 +105,7 @@ impl Networks {
         let allocations = self.current();
         let network = allocations.app(app)?;
         let named = network.named().any(|service| service.component == host);
-        let address = network.service_address(host, &self.config);
+        let address = network.service_address(host);
         Ok(address.filter(|_| named).map(IpAddr::from))
     }
 }

@@ -100,8 +100,8 @@ impl RuleInputs<'_> {
         let apps = self.allocations.apps.values();
         let mut rules: Vec<String> = apps
             .flat_map(|network| {
-                let own = network.subnet(self.config);
-                [own, network.service_subnet(self.config)]
+                let own = network.subnet;
+                [own, network.service_subnet]
                     .map(|reachable| format!("ip saddr {own} ip daddr {reachable} accept"))
             })
             .collect();
@@ -121,10 +121,10 @@ impl RuleInputs<'_> {
         let mut chains = Vec::new();
         let mut dispatch = Vec::new();
         for network in self.allocations.apps.values() {
-            let rules = self.service_rules(network);
+            let rules = service_rules(network);
             if !rules.is_empty() {
-                let name = format!("services_{}", network.place);
-                let subnet = network.service_subnet(self.config);
+                let name = format!("services_{}", network.tag());
+                let subnet = network.service_subnet;
                 dispatch.push(format!("iifname \"{prefix}-*\" ip daddr {subnet} goto {name}"));
                 chains.push(Chain::plain(name, rules));
             }
@@ -144,23 +144,6 @@ impl RuleInputs<'_> {
             ],
         ));
         chains
-    }
-
-    fn service_rules(&self, network: &AppNetwork) -> Vec<String> {
-        let mut rules = Vec::new();
-        for service in network.named() {
-            let Some(stable) = network.service_address(&service.component, self.config) else {
-                continue;
-            };
-            for (asked, port) in &service.ports {
-                let asked = format!("ip daddr {stable} tcp dport {asked}");
-                rules.extend(
-                    in_turn(service)
-                        .map(|(turn, address)| format!("{asked} {turn}dnat ip to {address}:{port}")),
-                );
-            }
-        }
-        rules
     }
 
     /// What was already checked in `guard` is checked again where it would arrive, now also for packets that come from elsewhere:
@@ -203,10 +186,7 @@ impl RuleInputs<'_> {
                 .flat_map(|service| service.addresses.iter().copied())
                 .collect();
             if !addresses.is_empty() {
-                let (name, own) = (
-                    format!("own_calls_{}", network.place),
-                    network.subnet(self.config),
-                );
+                let (name, own) = (format!("own_calls_{}", network.tag()), network.subnet);
                 let rule = |address| format!("ip saddr {address} ip daddr {address} snat ip to {gateway}");
                 chains.push(Chain::plain(&name, addresses.iter().map(rule).collect()));
                 outward.push(format!("ip saddr {own} ip daddr {own} goto {name}"));
@@ -220,6 +200,22 @@ impl RuleInputs<'_> {
         ));
         chains
     }
+}
+
+fn service_rules(network: &AppNetwork) -> Vec<String> {
+    let mut rules = Vec::new();
+    for service in network.named() {
+        let Some(stable) = network.service_address(&service.component) else {
+            continue;
+        };
+        for (asked, port) in &service.ports {
+            let asked = format!("ip daddr {stable} tcp dport {asked}");
+            rules.extend(
+                in_turn(service).map(|(turn, address)| format!("{asked} {turn}dnat ip to {address}:{port}")),
+            );
+        }
+    }
+    rules
 }
 
 /// Each ready address with the condition that gives it its share, when the rules are asked one after the other: every third, of
@@ -258,7 +254,7 @@ mod tests {
             ports: ports.to_vec(),
             addresses: places
                 .iter()
-                .map(|place| Ipv4Addr::new(10, 210, 2, *place))
+                .map(|place| Ipv4Addr::new(10, 210, 0, 128 + *place))
                 .collect(),
         }
     }
@@ -293,7 +289,7 @@ mod tests {
             service("cache", &[(6379, 6379)], &[]),
         ];
         allocations
-            .set_services(shop, NameGroup::Services, &services, &config)
+            .set_services(shop, NameGroup::Services, &services)
             .unwrap();
         let resolvers = BTreeSet::from([Ipv4Addr::new(192, 168, 1, 1)]);
         let inputs = RuleInputs {
