@@ -22,6 +22,9 @@ const ROWS_PER_MIB: u64 = 920;
 const RECOVERS_WITHIN: Duration = Duration::from_mins(1);
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
+/// How a server ends in the middle.
+type End = fn(&mut Platform);
+
 /// Does what it is told in SQL, and answers with the rows, one on a line.
 const TELLER: &str = r#"import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -195,6 +198,7 @@ pub(crate) fn a_backup_is_tried_before_it_is_called_good(platform: &mut Platform
     assert!(shown.stdout.contains("GOOD"), "{}", shown.stdout);
 
     begun_ones_exclude_others_and_are_over_after_a_kill(platform, APP);
+    what_cannot_be_restored_is_red(platform, APP);
     what_was_damaged_is_red(platform, APP, &first);
     platform.delete(APP);
     expect_no_files(platform);
@@ -210,7 +214,13 @@ fn expect_no_files(platform: &Platform) {
 }
 
 fn begun_ones_exclude_others_and_are_over_after_a_kill(platform: &mut Platform, app: &str) {
-    for state in ["RUNNING", "VERIFYING"] {
+    let ends: [(&str, End); 3] = [
+        ("RUNNING", Platform::kill_server),
+        ("VERIFYING", Platform::kill_server),
+        ("VERIFYING", Platform::stop_server),
+    ];
+    let password = admin_password(platform);
+    for (state, end) in ends {
         let begun = backup(platform, app, &["--no-wait"]).expect_success("mainstay databases backup");
         let begun: Value = serde_json::from_str(&begun.stdout).expect("a backup");
         let second = backup(platform, app, &[]);
@@ -225,7 +235,9 @@ fn begun_ones_exclude_others_and_are_over_after_a_kill(platform: &mut Platform, 
             "{}",
             find(platform, app, &begun["id"])
         );
-        platform.kill_server();
+        let told = platform.commands_with(&password);
+        assert!(told.is_empty(), "command lines hold the password: {told:?}");
+        end(platform);
         platform.start_server();
         let over = find(platform, app, &begun["id"]);
         assert_eq!(
@@ -236,6 +248,47 @@ fn begun_ones_exclude_others_and_are_over_after_a_kill(platform: &mut Platform, 
         expect_no_traces(platform);
         assert_eq!(files(platform).len(), 1, "{:?}", files(platform));
     }
+    assert!(
+        !platform.server_log().contains(&password),
+        "the server's log holds the password"
+    );
+}
+
+/// Of the platform's own role at the only database.
+fn admin_password(platform: &Platform) -> String {
+    let is_it = |path: &PathBuf| path.ends_with("settings/admin-password");
+    let file = files_below(&platform.data_dir().join("databases"))
+        .into_iter()
+        .find(is_it);
+    let password = fs::read_to_string(file.expect("there is a database")).expect("our own file");
+    assert!(password.len() >= 32, "it is too short");
+    password
+}
+
+/// Its table is restored before the one that its check looks into: `pg_dump` writes what `pg_restore` cannot read.
+fn what_cannot_be_restored_is_red(platform: &Platform, app: &str) {
+    sql(
+        platform,
+        app,
+        "CREATE FUNCTION is_known(n bigint) RETURNS bool LANGUAGE sql AS 'SELECT EXISTS (SELECT FROM public.entries WHERE id = n)';
+         CREATE TABLE before_entries (id bigint CHECK (is_known(id)));
+         INSERT INTO before_entries VALUES (1)",
+    );
+    let made = backup(platform, app, &[]);
+    let failed: Value = serde_json::from_str(&made.stdout).unwrap_or_default();
+    assert_eq!(
+        (made.is_success(), &failed["state"], &failed["failure"]),
+        (false, &json!("FAILED"), &json!("RESTORE")),
+        "{}",
+        made.stdout
+    );
+    let message = failed["message"].as_str().unwrap_or_default();
+    assert!(
+        message.contains("violates check constraint") && !message.contains("CONTEXT"),
+        "{message}"
+    );
+    assert_eq!(files(platform).len(), 1, "{:?}", files(platform));
+    sql(platform, app, "DROP TABLE before_entries");
 }
 
 fn flip_a_bit(file: &Path) {

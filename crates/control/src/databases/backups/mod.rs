@@ -141,13 +141,13 @@ pub(crate) async fn begin(
     platform.store.insert_backup(&backup).await?;
     let (own, row, begun) = (Arc::clone(platform), row.clone(), backup.clone());
     platform.tasks.spawn_actor(async move {
-        run(&own, &turn, &row, &begun).await;
+        run(&own, turn, &row, &begun).await;
     });
     Ok(Some(backup))
 }
 
 /// Ends with a word in the store, whatever happens, unless the database is being deleted.
-async fn run(platform: &Arc<Platform>, turn: &Turn, row: &DatabaseRow, backup: &BackupRow) {
+async fn run(platform: &Arc<Platform>, turn: Turn, row: &DatabaseRow, backup: &BackupRow) {
     let traces = Traces::default();
     let outcome = tokio::select! {
         outcome = in_time(platform, make::make(platform, row, backup, &traces)) => Some(outcome),
@@ -166,16 +166,20 @@ async fn run(platform: &Arc<Platform>, turn: &Turn, row: &DatabaseRow, backup: &
         }
     }
     let why = failure.map(|failed| (failed.kind, failed.message.as_str()));
-    let noted = platform.store.end_backup(backup.id, why, Timestamp::now()).await;
-    let tended = async {
-        noted?;
+    let noted = async {
+        platform
+            .store
+            .end_backup(backup.id, why, Timestamp::now())
+            .await?;
+        upkeep::let_go(platform, row.id).await?;
+        // Others may begin: reading all files again takes its time.
+        drop(turn);
         tokio::select! {
-            tended = upkeep::tend(platform, row.id) => tended,
-            () = turn.work.call_off.cancelled() => Ok(()),
+            checked = upkeep::check(platform, row.id) => checked,
             () = platform.tasks.until(Stage::Ending) => Ok(()),
         }
     };
-    if let Err(error) = tended.await {
+    if let Err(error) = noted.await {
         tracing::error!(database = row.name, app = %row.app, error = &error as &dyn std::error::Error, "could not look after the backups of a database");
     }
 }

@@ -17,19 +17,28 @@ use crate::platform::{Platform, PlatformError};
 /// What is told of a backup, or of a restore, that the server did not finish.
 pub(super) const INTERRUPTED: &str = "the server ended in the middle";
 
-/// Lets go of those that are not kept any more, and reads the others: what was damaged on its disk is not good any more.
-pub(super) async fn tend(platform: &Platform, database: DatabaseId) -> Result<(), PlatformError> {
+/// Lets go of those that are not kept any more. For whoever has the turn: none of them is being restored.
+pub(super) async fn let_go(platform: &Platform, database: DatabaseId) -> Result<(), PlatformError> {
     let (store, config) = (&platform.store, &platform.config);
-    for backup in good(platform, database).await? {
-        let checked = async { Stored::open(config, &backup).await?.check().await };
-        if let Err(failed) = checked.await {
-            condemn(platform, &backup, &failed).await?;
-        }
-    }
     let backups = store.backups_of_database(database).await?;
     for id in retention::surplus(&backups, &config.databases.backups, platform.clock.now()) {
         remove(&file::path(config, database, id))?;
         store.delete_backup(id).await?;
+    }
+    Ok(())
+}
+
+/// Reads all files: what was damaged on its disk is not good any more.
+pub(super) async fn check(platform: &Platform, database: DatabaseId) -> Result<(), PlatformError> {
+    for backup in good(platform, database).await? {
+        let checked = async { Stored::open(&platform.config, &backup).await?.check().await };
+        let Err(failed) = checked.await else {
+            continue;
+        };
+        // It may have been let go of while it was read.
+        if let Some(backup) = platform.store.backup(backup.id).await? {
+            condemn(platform, &backup, &failed).await?;
+        }
     }
     Ok(())
 }
