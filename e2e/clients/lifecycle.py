@@ -167,6 +167,13 @@ class Life:
             seen += json.loads(socket.recv())["data"]
         by_deployment = self.apps.get_exec(self.id, self.first["id"], "web")
         assert by_deployment["url"] != url
+        other = websocket.create_connection(by_deployment["url"], timeout=20, sslopt={"ca_certs": self.ca})
+        other.send(json.dumps({"op": "stdin", "data": "exit\n"}))
+        opcode = None
+        while opcode != websocket.ABNF.OPCODE_CLOSE:
+            opcode, data = other.recv_data()
+        # Clients take an end with any other code than 1000 for a fault.
+        assert data == b"\x03\xe8", data
         # The instance ends, and its console with it.
         send(op="stdin", data="kill -9 $(cat /tmp/server.pid)\n")
         try:

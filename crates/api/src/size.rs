@@ -79,8 +79,9 @@ impl From<&sizes::InstanceSize> for InstanceSize {
             },
             cpus: u64::from(size.cpu_millis / 1000),
             memory_bytes: size.memory_bytes,
-            usd_per_month: size.usd_per_month.into(),
-            usd_per_second: usd_per_second(size.usd_per_month),
+            // One's own machine costs nothing more for them.
+            usd_per_month: "0.00".into(),
+            usd_per_second: "0.000000000000".into(),
             tier_slug: if is_basic { "basic" } else { "professional" }.into(),
             bandwidth_allowance_gib: u64::from(size.bandwidth_allowance_gib),
             scalable: size.scalable,
@@ -110,13 +111,6 @@ fn name(size: &sizes::InstanceSize) -> String {
     format!("{kind} {}VCPU {memory}GB{fixed}", size.cpu_millis / 1000)
 }
 
-/// A month is billed as 28 days.
-fn usd_per_second(usd_per_month: &str) -> String {
-    const SECONDS: f64 = 28.0 * 24.0 * 3600.0;
-    let month: f64 = usd_per_month.parse().unwrap_or_default();
-    format!("{:.12}", month / SECONDS)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +121,7 @@ mod tests {
         let value = serde_json::to_value(&size).unwrap();
         assert_eq!(value["name"], "Shared 1VCPU 1GB Fixed");
         assert_eq!(value["memory_bytes"], "1073741824");
-        assert_eq!(value["usd_per_second"], "0.000004133598");
+        assert_eq!(value["usd_per_second"], "0.000000000000");
         assert_eq!(value["single_instance_only"], true);
         assert_eq!(value.get("scalable"), None);
         assert_eq!(serde_json::from_value::<InstanceSize>(value).unwrap(), size);

@@ -6,13 +6,14 @@ use std::{path::Path, time::Duration};
 
 use mainstay_api::{
     Alert, AlertDestinationsRequest, AlertResponse, AlertsResponse, App, AppDatabase, AppDatabasesResponse,
-    AppResponse, AppsResponse, AuditEntry, AuditResponse, CreateTokenRequest, DatabaseCluster,
-    DatabaseResponse, DatabasesResponse, Deployment, DeploymentResponse, DeploymentsResponse, ErrorBody,
-    Event, EventResponse, EventsResponse, ExecResponse, Instance, InstanceEvent, InstanceEventsResponse,
-    InstanceSize, InstanceSizeResponse, InstanceSizesResponse, InstancesResponse, JobInvocation,
-    JobInvocationResponse, JobInvocationsResponse, Limit, LimitsResponse, LogsResponse, ProposeResponse,
-    Region, RegionsResponse, RegisterDatabaseRequest, RollbackValidationResponse, Token, TokenResponse,
-    TokensResponse, UpdateAppRequest,
+    AppResponse, AppsResponse, AuditEntry, AuditResponse, Buildpack, BuildpacksResponse, CreateTokenRequest,
+    DatabaseCluster, DatabaseResponse, DatabasesResponse, Deployment, DeploymentResponse,
+    DeploymentsResponse, ErrorBody, Event, EventResponse, EventsResponse, ExecResponse, Instance,
+    InstanceEvent, InstanceEventsResponse, InstanceSize, InstanceSizeResponse, InstanceSizesResponse,
+    InstancesResponse, JobInvocation, JobInvocationResponse, JobInvocationsResponse, Limit, LimitsResponse,
+    LogsResponse, ProposeResponse, Region, RegionsResponse, RegisterDatabaseRequest,
+    RollbackValidationResponse, Tier, TierResponse, TiersResponse, Token, TokenResponse, TokensResponse,
+    UpdateAppRequest, UpgradeBuildpackRequest, UpgradeBuildpackResponse,
 };
 use mainstay_spec::AppSpec;
 use reqwest::{Body, Certificate, Method, RequestBuilder, Response, StatusCode, Upgraded};
@@ -427,6 +428,30 @@ impl Client {
     pub(crate) async fn regions(&self) -> Result<Vec<Region>, CliError> {
         let answer: RegionsResponse = self.get("/v2/apps/regions").await?;
         Ok(answer.regions)
+    }
+
+    pub(crate) async fn tiers(&self) -> Result<Vec<Tier>, CliError> {
+        let answer: TiersResponse = self.get("/v2/apps/tiers").await?;
+        Ok(answer.tiers)
+    }
+
+    pub(crate) async fn tier(&self, slug: &str) -> Result<Tier, CliError> {
+        let answer: TierResponse = self.get(&format!("/v2/apps/tiers/{}", escaped(slug))).await?;
+        Ok(answer.tier)
+    }
+
+    pub(crate) async fn buildpacks(&self) -> Result<Vec<Buildpack>, CliError> {
+        let answer: BuildpacksResponse = self.get("/v2/apps/buildpacks").await?;
+        Ok(answer.buildpacks)
+    }
+
+    pub(crate) async fn upgrade_buildpack(
+        &self,
+        app: &str,
+        request: &UpgradeBuildpackRequest,
+    ) -> Result<UpgradeBuildpackResponse, CliError> {
+        let path = format!("/v2/apps/{app}/upgrade_buildpack");
+        self.send(Method::POST, &path, &json!(request)).await
     }
 
     pub(crate) async fn instance_sizes(&self) -> Result<Vec<InstanceSize>, CliError> {

@@ -1,6 +1,6 @@
 //! The instance sizes that a component can have.
 
-/// What one instance of a component may use, and what it is said to cost.
+/// What one instance of a component may use. On one's own machine it costs nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InstanceSize {
     pub slug: &'static str,
@@ -8,7 +8,6 @@ pub struct InstanceSize {
     /// 1000 is one core.
     pub cpu_millis: u32,
     pub memory_bytes: u64,
-    pub usd_per_month: &'static str,
     pub bandwidth_allowance_gib: u32,
     pub scalable: bool,
     pub single_instance_only: bool,
@@ -27,45 +26,38 @@ const MIB: u64 = 1024 * 1024;
 /// An allowance of 0 is not known.
 #[rustfmt::skip]
 pub const ALL: [InstanceSize; 24] = [
-    size("apps-s-1vcpu-0.5gb",     1,   512, "5.00",   50).single(),
-    size("apps-s-1vcpu-1gb-fixed", 1,  1024, "10.00", 100).single(),
-    size("apps-s-1vcpu-1gb",       1,  1024, "12.00", 150),
-    size("apps-s-1vcpu-2gb",       1,  2048, "25.00", 200),
-    size("apps-s-2vcpu-4gb",       2,  4096, "50.00", 250),
-    size("apps-d-1vcpu-0.5gb",     1,   512, "29.00", 100).dedicated(),
-    size("apps-d-1vcpu-1gb",       1,  1024, "34.00", 200).dedicated(),
-    size("apps-d-1vcpu-2gb",       1,  2048, "39.00", 300).dedicated(),
-    size("apps-d-1vcpu-4gb",       1,  4096, "49.00", 400).dedicated(),
-    size("apps-d-2vcpu-4gb",       2,  4096, "78.00", 500).dedicated(),
-    size("apps-d-2vcpu-8gb",       2,  8192, "98.00", 600).dedicated(),
-    size("apps-d-4vcpu-8gb",       4,  8192, "156.00", 700).dedicated(),
-    size("apps-d-4vcpu-16gb",      4, 16384, "196.00", 800).dedicated(),
-    size("apps-d-8vcpu-32gb",      8, 32768, "392.00", 900).dedicated(),
-    size("basic-xxs",              1,   512, "5.00",   0).old(),
-    size("basic-xs",               1,  1024, "10.00",  0).old(),
-    size("basic-s",                1,  2048, "20.00",  0).old(),
-    size("basic-m",                2,  4096, "40.00",  0).old(),
-    size("professional-xs",        1,  1024, "12.00",  0).old(),
-    size("professional-s",         1,  2048, "25.00",  0).old(),
-    size("professional-m",         2,  4096, "50.00",  0).old(),
-    size("professional-1l",        1,  4096, "75.00",  0).old().dedicated(),
-    size("professional-l",         2,  8192, "150.00", 0).old().dedicated(),
-    size("professional-xl",        4, 16384, "300.00", 0).old().dedicated(),
+    size("apps-s-1vcpu-0.5gb",     1,   512, 50).single(),
+    size("apps-s-1vcpu-1gb-fixed", 1,  1024, 100).single(),
+    size("apps-s-1vcpu-1gb",       1,  1024, 150),
+    size("apps-s-1vcpu-2gb",       1,  2048, 200),
+    size("apps-s-2vcpu-4gb",       2,  4096, 250),
+    size("apps-d-1vcpu-0.5gb",     1,   512, 100).dedicated(),
+    size("apps-d-1vcpu-1gb",       1,  1024, 200).dedicated(),
+    size("apps-d-1vcpu-2gb",       1,  2048, 300).dedicated(),
+    size("apps-d-1vcpu-4gb",       1,  4096, 400).dedicated(),
+    size("apps-d-2vcpu-4gb",       2,  4096, 500).dedicated(),
+    size("apps-d-2vcpu-8gb",       2,  8192, 600).dedicated(),
+    size("apps-d-4vcpu-8gb",       4,  8192, 700).dedicated(),
+    size("apps-d-4vcpu-16gb",      4, 16384, 800).dedicated(),
+    size("apps-d-8vcpu-32gb",      8, 32768, 900).dedicated(),
+    size("basic-xxs",              1,   512, 0).old(),
+    size("basic-xs",               1,  1024, 0).old(),
+    size("basic-s",                1,  2048, 0).old(),
+    size("basic-m",                2,  4096, 0).old(),
+    size("professional-xs",        1,  1024, 0).old(),
+    size("professional-s",         1,  2048, 0).old(),
+    size("professional-m",         2,  4096, 0).old(),
+    size("professional-1l",        1,  4096, 0).old().dedicated(),
+    size("professional-l",         2,  8192, 0).old().dedicated(),
+    size("professional-xl",        4, 16384, 0).old().dedicated(),
 ];
 
-const fn size(
-    slug: &'static str,
-    cpus: u32,
-    memory_mib: u64,
-    usd_per_month: &'static str,
-    bandwidth_allowance_gib: u32,
-) -> InstanceSize {
+const fn size(slug: &'static str, cpus: u32, memory_mib: u64, bandwidth_allowance_gib: u32) -> InstanceSize {
     InstanceSize {
         slug,
         cpu_type: CpuType::Shared,
         cpu_millis: cpus * 1000,
         memory_bytes: memory_mib * MIB,
-        usd_per_month,
         bandwidth_allowance_gib,
         scalable: false,
         single_instance_only: false,

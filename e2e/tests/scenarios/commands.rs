@@ -70,6 +70,19 @@ fn objects_are_lists_of_one(platform: &Platform, deployment: &str) {
     let size = ["apps", "tier", "instance-size", "get", "apps-s-1vcpu-1gb"];
     assert_eq!(only(&size)["cpus"], "1");
     assert_eq!(only(&["apps", "list-regions"])["default"], true);
+    assert_eq!(only(&["apps", "tier", "get", "basic"])["name"], "Basic");
+    let tiers = ask(platform, &["apps", "tier", "list"]);
+    assert_eq!(tiers.as_array().map(Vec::len), Some(2), "{tiers:#}");
+    let buildpacks = ask(platform, &["apps", "list-buildpacks"]);
+    assert_eq!(buildpacks[0]["id"], "mainstay/node-js", "{buildpacks:#}");
+    let upgrade = ["apps", "upgrade-buildpack", APP, "--buildpack"];
+    let upgraded = only(&[&upgrade[..], &["mainstay/python"]].concat());
+    assert_eq!(upgraded["latest"], true);
+    let unknown = platform.json(&[&upgrade[..], &["heroku/python"]].concat());
+    assert!(
+        !unknown.is_success() && unknown.stderr.contains("mainstay/python"),
+        "{unknown:?}"
+    );
     assert_eq!(
         ask(platform, &["apps", "list-alerts", APP]),
         Value::Array(Vec::new())

@@ -16,6 +16,14 @@ impl Buildpack for Html {
         "html"
     }
 
+    fn title(&self) -> &'static str {
+        "Static HTML"
+    }
+
+    fn about(&self) -> &'static str {
+        "Serves files as they are."
+    }
+
     fn version(&self) -> &'static str {
         "1"
     }

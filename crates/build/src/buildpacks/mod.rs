@@ -20,6 +20,12 @@ pub trait Buildpack: fmt::Debug + Send + Sync {
     /// "node-js": as in `BuilderChoice`.
     fn name(&self) -> &'static str;
 
+    /// "Node.js": for people.
+    fn title(&self) -> &'static str;
+
+    /// What it builds, in one sentence.
+    fn about(&self) -> &'static str;
+
     /// Changes whenever the same tree would be built otherwise; part of the build key.
     fn version(&self) -> &'static str;
 

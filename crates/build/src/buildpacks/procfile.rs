@@ -16,6 +16,14 @@ impl Buildpack for ProcfileOnly {
         "procfile"
     }
 
+    fn title(&self) -> &'static str {
+        "Procfile"
+    }
+
+    fn about(&self) -> &'static str {
+        "Runs the command of a Procfile in files that no other buildpack accepts."
+    }
+
     fn version(&self) -> &'static str {
         "1"
     }

@@ -82,6 +82,20 @@ pub(crate) enum Question {
     CancelEvent { app: String, event: String },
     /// List the regions: the one that this machine is.
     ListRegions,
+    /// List the buildpacks.
+    ListBuildpacks,
+    /// Ask for the latest version of a buildpack, which every build takes by itself.
+    UpgradeBuildpack {
+        app: String,
+        #[arg(long)]
+        buildpack: String,
+        /// The latest when it is not given.
+        #[arg(long, default_value_t = 0)]
+        major_version: u32,
+        /// Deploy components again that were upgraded.
+        #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+        trigger_deployment: bool,
+    },
     /// Ask what a spec would become, without creating anything.
     #[command(visible_alias = "p")]
     Propose {
@@ -111,6 +125,12 @@ pub(crate) enum Question {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tier {
+    /// List the tiers.
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show a tier.
+    #[command(visible_alias = "g")]
+    Get { slug: String },
     /// Sizes of instances.
     #[command(subcommand)]
     InstanceSize(InstanceSizes),

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use mainstay_api::{
-    Alert, AlertDestinationsRequest, Event, InstanceSize, ProposeResponse, Region, SlackWebhook,
+    Alert, AlertDestinationsRequest, Buildpack, Event, InstanceSize, ProposeResponse, Region, SlackWebhook,
+    Tier as AppTier, UpgradeBuildpackRequest,
 };
 use mainstay_spec::Sources;
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,20 @@ async fn ask(client: &Client, output: &Output, question: Question) -> Result<(),
             output.list(&[client.cancel_event(&app.id, &event).await?], &EVENTS)
         }
         Question::ListRegions => output.list(&client.regions().await?, &REGIONS),
+        Question::ListBuildpacks => output.list(&client.buildpacks().await?, &BUILDPACKS),
+        Question::UpgradeBuildpack {
+            app,
+            buildpack,
+            major_version,
+            trigger_deployment,
+        } => {
+            let request = UpgradeBuildpackRequest {
+                buildpack_id: buildpack,
+                major_version,
+                trigger_deployment,
+            };
+            upgrade_buildpack(client, output, &app, &request).await
+        }
         Question::Propose { spec: file, app } => {
             let parsed = spec::load(&file, Sources::Required)?;
             spec::warn(&parsed, &file);
@@ -117,13 +132,34 @@ async fn ask(client: &Client, output: &Output, question: Question) -> Result<(),
             let alert = client.send_alert_to(&app.id, &alert, &destinations);
             output.list(&[alert.await?], &ALERTS)
         }
-        Question::Tier(Tier::InstanceSize(InstanceSizes::List)) => {
-            output.list(&client.instance_sizes().await?, &SIZES)
-        }
-        Question::Tier(Tier::InstanceSize(InstanceSizes::Get { slug })) => {
+        Question::Tier(tier) => show_tiers(client, output, tier).await,
+    }
+}
+
+async fn show_tiers(client: &Client, output: &Output, tier: Tier) -> Result<(), CliError> {
+    match tier {
+        Tier::List => output.list(&client.tiers().await?, &TIERS),
+        Tier::Get { slug } => output.list(&[client.tier(&slug).await?], &TIERS),
+        Tier::InstanceSize(InstanceSizes::List) => output.list(&client.instance_sizes().await?, &SIZES),
+        Tier::InstanceSize(InstanceSizes::Get { slug }) => {
             output.list(&[client.instance_size(&slug).await?], &SIZES)
         }
     }
+}
+
+/// Shows the buildpack as it is after that.
+async fn upgrade_buildpack(
+    client: &Client,
+    output: &Output,
+    app: &str,
+    request: &UpgradeBuildpackRequest,
+) -> Result<(), CliError> {
+    output.check(&BUILDPACKS)?;
+    let app = client.app(app).await?;
+    client.upgrade_buildpack(&app.id, request).await?;
+    let mut buildpacks = client.buildpacks().await?;
+    buildpacks.retain(|known| known.id == request.buildpack_id);
+    output.list(&buildpacks, &BUILDPACKS)
 }
 
 async fn create_deployment(
@@ -195,6 +231,20 @@ const REGIONS: [Column<Region>; 7] = [
     Column::new("IsDisabled", "IS DISABLED?", |region| region.disabled.to_string()),
     Column::new("Reason", "REASON (IF DISABLED)", |region| region.reason.clone()),
     Column::new("IsDefault", "IS DEFAULT?", |region| region.default.to_string()),
+];
+
+const BUILDPACKS: [Column<Buildpack>; 4] = [
+    Column::new("Name", "NAME", |buildpack| buildpack.name.clone()),
+    Column::new("ID", "ID", |buildpack| buildpack.id.clone()),
+    Column::new("Version", "VERSION", |buildpack| buildpack.version.clone()),
+    Column::new("Description", "DESCRIPTION", |buildpack| {
+        buildpack.description.join(" ")
+    }),
+];
+
+const TIERS: [Column<AppTier>; 2] = [
+    Column::new("Name", "NAME", |tier| tier.name.clone()),
+    Column::new("Slug", "SLUG", |tier| tier.slug.clone()),
 ];
 
 const PROPOSALS: [Column<ProposeResponse>; 6] = [

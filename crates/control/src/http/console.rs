@@ -22,6 +22,7 @@ use serde_json::json;
 use super::{
     ApiError,
     extract::{Path, Query, base_url},
+    websocket::good_end,
 };
 use crate::app::{Application, links::Link, tokens::Access};
 
@@ -202,7 +203,7 @@ async fn serve(socket: WebSocket, mut session: ExecSession) {
             }
         }
     }
-    drop(to_client.send(Message::Close(None)).await);
+    drop(to_client.send(good_end()).await);
 }
 
 fn input(operation: Operation) -> ExecInput {

@@ -15,6 +15,7 @@ use super::{
     ApiError,
     console::{self, OpenQuery, Opener},
     extract::{Path, Query, base_url},
+    websocket::good_end,
 };
 use crate::{
     app::{
@@ -171,7 +172,7 @@ fn live(application: Application, wish: LogWish, upgrade: WebSocketUpgrade) -> R
                 }
             }
         }
-        drop(to_client.send(Message::Close(None)).await);
+        drop(to_client.send(good_end()).await);
     })
 }
 

@@ -6,6 +6,7 @@ mod access_tests;
 mod alerts;
 mod apps;
 mod backups;
+mod catalogue;
 mod clusters;
 mod console;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod routes;
 #[cfg(test)]
 mod test_client;
 mod tokens;
+mod websocket;
 mod wire;
 
 use axum::{

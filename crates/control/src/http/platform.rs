@@ -1,16 +1,12 @@
-//! What is not about one app: the catalogue, the account, uploads, health.
+//! What is not about one app: the account, uploads, health.
 
 use axum::{Json, body::Body, extract::State};
 use futures_util::TryStreamExt;
-use mainstay_api::{
-    Account, AccountLimits, AccountResponse, InstanceSize, InstanceSizeResponse, InstanceSizesResponse,
-    LimitsResponse, RegionsResponse, Team, Upload, UploadResponse,
-};
-use mainstay_spec::sizes;
+use mainstay_api::{Account, AccountLimits, AccountResponse, LimitsResponse, Team, Upload, UploadResponse};
 use serde_json::{Value, json};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use super::{ApiError, extract::Path, wire};
+use super::{ApiError, wire};
 use crate::{
     app::Application,
     uploads::{self, UploadError},
@@ -38,24 +34,6 @@ pub(crate) async fn account() -> Json<AccountResponse> {
             ..AccountLimits::default()
         },
     })
-}
-
-/// One region: this machine.
-pub(crate) async fn regions() -> Json<RegionsResponse> {
-    Json(RegionsResponse {
-        regions: vec![wire::region()],
-    })
-}
-
-pub(crate) async fn instance_sizes() -> Json<InstanceSizesResponse> {
-    Json(InstanceSizesResponse::current())
-}
-
-pub(crate) async fn instance_size(Path(slug): Path<String>) -> Result<Json<InstanceSizeResponse>, ApiError> {
-    let size = sizes::InstanceSize::by_slug(&slug).ok_or_else(ApiError::not_found)?;
-    Ok(Json(InstanceSizeResponse {
-        instance_size: InstanceSize::from(size),
-    }))
 }
 
 pub(crate) async fn limits(State(application): State<Application>) -> Result<Json<LimitsResponse>, ApiError> {

@@ -10,10 +10,9 @@ use mainstay_api::{
     AppsResponse, AuditResponse, BandwidthRequest, BandwidthResponse, CreateAppRequest,
     CreateDeploymentRequest, CreateTokenRequest, DeleteAppResponse, DeploymentResponse, DeploymentsResponse,
     EmptyResponse, EventResponse, EventsResponse, ExecResponse, IdResponse, InstanceEventsResponse,
-    InstanceSizeResponse, InstanceSizesResponse, InstancesResponse, JobInvocationResponse,
-    JobInvocationsResponse, LimitsResponse, LogsQuery, LogsResponse, PageQuery, ProposeRequest,
-    ProposeResponse, RegionsResponse, RestartRequest, RollbackRequest, RollbackValidationResponse,
-    TokenResponse,
+    InstancesResponse, JobInvocationResponse, JobInvocationsResponse, LimitsResponse, LogsQuery,
+    LogsResponse, PageQuery, ProposeRequest, ProposeResponse, RestartRequest, RollbackRequest,
+    RollbackValidationResponse, TokenResponse,
     TokenScope::{self, Admin, Read, Write},
     TokensResponse, UpdateAppRequest, UploadResponse,
 };
@@ -23,17 +22,21 @@ use super::{
         Reach::{self, All, Anybody, App, Deployment},
         Route,
     },
-    alerts, apps, console, database_routes, deployments, events, jobs, logs, metrics,
+    alerts, apps, catalogue, console, database_routes, deployments, events, jobs, logs, metrics,
     openapi::Operation,
     platform, rollbacks, tokens,
 };
 use crate::app::Application;
 
 pub(crate) fn all() -> Vec<Route> {
-    [of_apps(), of_runs(), of_platform(), database_routes::all()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let parts = [
+        of_apps(),
+        of_runs(),
+        of_platform(),
+        catalogue::all(),
+        database_routes::all(),
+    ];
+    parts.into_iter().flatten().collect()
 }
 
 pub(super) fn route(
@@ -57,15 +60,6 @@ pub(super) fn route(
 #[expect(clippy::too_many_lines, reason = "one flat table")]
 fn of_apps() -> Vec<Route> {
     vec![
-        route(
-            Method::GET,
-            "/v2/apps/tiers/instance_sizes/{slug}",
-            Read,
-            Anybody,
-            get(platform::instance_size),
-        )
-        .named("apps_get_instanceSize", "An instance size.")
-        .gives::<InstanceSizeResponse>(),
         route(Method::GET, "/v2/apps/{id}", Read, App, get(apps::get))
             .named("apps_get", "An app, by id or by name.")
             .asks::<apps::GetQuery>()
@@ -440,24 +434,6 @@ fn of_platform() -> Vec<Route> {
         )
         .takes::<ProposeRequest>()
         .gives::<ProposeResponse>(),
-        route(
-            Method::GET,
-            "/v2/apps/tiers/instance_sizes",
-            Read,
-            Anybody,
-            get(platform::instance_sizes),
-        )
-        .named("apps_list_instanceSizes", "The instance sizes.")
-        .gives::<InstanceSizesResponse>(),
-        route(
-            Method::GET,
-            "/v2/apps/regions",
-            Read,
-            Anybody,
-            get(platform::regions),
-        )
-        .named("apps_list_regions", "The regions: this machine.")
-        .gives::<RegionsResponse>(),
         route(
             Method::POST,
             "/v2/apps/metrics/bandwidth_daily",

@@ -21,6 +21,14 @@ impl Buildpack for Go {
         "go"
     }
 
+    fn title(&self) -> &'static str {
+        "Go"
+    }
+
+    fn about(&self) -> &'static str {
+        "Compiles a module and its vendored or fetched dependencies."
+    }
+
     fn version(&self) -> &'static str {
         "1"
     }

@@ -29,6 +29,14 @@ impl Buildpack for NodeJs {
         "node-js"
     }
 
+    fn title(&self) -> &'static str {
+        "Node.js"
+    }
+
+    fn about(&self) -> &'static str {
+        "Installs the packages of a package.json by npm, yarn or pnpm, and runs its build script."
+    }
+
     fn version(&self) -> &'static str {
         "1"
     }

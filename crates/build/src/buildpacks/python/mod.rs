@@ -26,6 +26,14 @@ impl Buildpack for Python {
         "python"
     }
 
+    fn title(&self) -> &'static str {
+        "Python"
+    }
+
+    fn about(&self) -> &'static str {
+        "Installs a requirements.txt or a pyproject.toml by uv."
+    }
+
     fn version(&self) -> &'static str {
         "1"
     }
