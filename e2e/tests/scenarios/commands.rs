@@ -80,7 +80,7 @@ fn objects_are_lists_of_one(platform: &Platform, deployment: &str) {
     assert_eq!(upgraded["latest"], true);
     let unknown = platform.json(&[&upgrade[..], &["heroku/python"]].concat());
     assert!(
-        !unknown.is_success() && unknown.stderr.contains("mainstay/python"),
+        !unknown.is_success() && unknown.stdout.contains("mainstay/python"),
         "{unknown:?}"
     );
     assert_eq!(
