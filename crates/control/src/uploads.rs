@@ -11,7 +11,7 @@ use std::{
 
 use mainstay_build::upload::{self, UploadLimits};
 use mainstay_diagnosis::facts::BuildFault;
-use mainstay_images::store::tree_bytes;
+use mainstay_images::store::{free_bytes, tree_bytes};
 use mainstay_spec::{AppSpec, ComponentRef};
 
 use crate::{
@@ -30,11 +30,15 @@ const ARCHIVE_BYTES_MAX: u64 = 1 << 30;
 pub(crate) enum UploadError {
     /// Its content breaks a rule; in words for whoever packed it.
     Refused(String),
+    /// The disk is full.
+    NoRoom,
     Platform(PlatformError),
 }
 
 /// Uploads that were given an id. Held while one is taken or taken away: the same folder may come again just when it is to go.
 static PLACES: Mutex<()> = Mutex::new(());
+/// With less free, a write that failed is taken to have failed of that.
+const FULL_BYTES: u64 = 4 << 20;
 /// Drafts are unpacked within minutes; older ones are of a server that was killed.
 const DRAFTS_KEPT: Duration = Duration::from_hours(1);
 
@@ -42,7 +46,14 @@ const DRAFTS_KEPT: Duration = Duration::from_hours(1);
 pub(crate) fn store(platform: &Platform, archive: impl Read) -> Result<String, UploadError> {
     let uploads = platform.config.uploads_dir();
     let draft = uploads.join(format!(".{}", uuid::Uuid::new_v4().simple()));
-    let stored = store_through(&uploads, &draft, archive);
+    let stored = store_through(&uploads, &draft, archive).map_err(|error| match error {
+        UploadError::Platform(PlatformError::Io { source, .. })
+            if source.kind() == io::ErrorKind::StorageFull =>
+        {
+            UploadError::NoRoom
+        }
+        other => other,
+    });
     // What was unpacked twice, or refused, is not kept.
     drop(fs::remove_dir_all(&draft));
     stored
@@ -50,7 +61,8 @@ pub(crate) fn store(platform: &Platform, archive: impl Read) -> Result<String, U
 
 fn store_through(uploads: &Path, draft: &Path, archive: impl Read) -> Result<String, UploadError> {
     let archive = spool(uploads, archive)?;
-    let id = upload::unpack(archive, draft, &UploadLimits::default()).map_err(refusal)?;
+    let id =
+        upload::unpack(archive, draft, &UploadLimits::default()).map_err(|fault| refusal(fault, uploads))?;
     let place = uploads.join(id.to_string());
     let _held = places();
     let kept = match fs::rename(draft, &place) {
@@ -151,8 +163,12 @@ fn spool(uploads: &Path, archive: impl Read) -> Result<File, UploadError> {
         .open(&path)
         .map_err(io_error)?;
     fs::remove_file(&path).map_err(io_error)?;
-    let count = io::copy(&mut archive.take(ARCHIVE_BYTES_MAX + 1), &mut file)
-        .map_err(|error| UploadError::Refused(format!("the upload broke off: {error}")))?;
+    let count = io::copy(&mut archive.take(ARCHIVE_BYTES_MAX + 1), &mut file).map_err(|error| match error
+        .kind()
+    {
+        io::ErrorKind::StorageFull => UploadError::NoRoom,
+        _ => UploadError::Refused(format!("the upload broke off: {error}")),
+    })?;
     if count > ARCHIVE_BYTES_MAX {
         return Err(UploadError::Refused(format!(
             "the upload is larger than {ARCHIVE_BYTES_MAX} bytes"
@@ -162,9 +178,10 @@ fn spool(uploads: &Path, archive: impl Read) -> Result<File, UploadError> {
     Ok(file)
 }
 
-fn refusal(fault: BuildFault) -> UploadError {
+fn refusal(fault: BuildFault, uploads: &Path) -> UploadError {
     match fault {
         BuildFault::SourceRefused { path, rule } => UploadError::Refused(format!("{path}: {rule}")),
+        _ if free_bytes(uploads).is_ok_and(|free| free < FULL_BYTES) => UploadError::NoRoom,
         other => UploadError::Refused(format!("the upload could not be unpacked: {other:?}")),
     }
 }

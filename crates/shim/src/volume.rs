@@ -7,6 +7,9 @@ use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 const SUPERBLOCK: u64 = 1024;
 const MAGIC_AT: u64 = SUPERBLOCK + 0x38;
 const UUID_AT: u64 = SUPERBLOCK + 0x68;
+const INCOMPATIBLE_AT: u64 = SUPERBLOCK + 0x60;
+/// The journal is to be replayed.
+const INCOMPATIBLE_RECOVER: u32 = 0x4;
 const MAGIC: [u8; 2] = [0x53, 0xEF];
 
 /// The UUID of the ext4 in the image, with hyphens; `None` when there is no ext4 in it.
@@ -25,6 +28,13 @@ pub fn identity_of(image: &File) -> io::Result<Option<String>> {
         read => read?,
     }
     Ok((magic == MAGIC).then(|| hyphenated(uuid)))
+}
+
+/// Whether the journal of the ext4 in the image holds what the rest of it does not: until the kernel mounts it, what is read may be old.
+pub fn needs_recovery(image: &Path) -> io::Result<bool> {
+    let mut features = [0; 4];
+    File::open(image)?.read_exact_at(&mut features, INCOMPATIBLE_AT)?;
+    Ok(u32::from_le_bytes(features) & INCOMPATIBLE_RECOVER != 0)
 }
 
 fn hyphenated(uuid: [u8; 16]) -> String {
@@ -61,8 +71,12 @@ mod tests {
         for (byte, place) in (0..16).zip(1024 + 0x68..) {
             bytes[place] = byte;
         }
-        std::fs::write(&image, bytes).unwrap();
+        std::fs::write(&image, &bytes).unwrap();
         let read = identity(&image).unwrap().unwrap();
         assert_eq!(read, "00010203-0405-0607-0809-0a0b0c0d0e0f");
+        assert!(!needs_recovery(&image).unwrap());
+        bytes[1024 + 0x60] = 0xC6;
+        std::fs::write(&image, bytes).unwrap();
+        assert!(needs_recovery(&image).unwrap());
     }
 }

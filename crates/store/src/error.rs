@@ -31,7 +31,19 @@ pub enum StoreError {
     NotPinned { app: AppId },
 }
 
+/// `SQLITE_FULL`: <https://www.sqlite.org/rescode.html#full>.
+const FULL: &str = "13";
+
 impl StoreError {
+    /// Whether there was no room on the disk; nothing of the query was done.
+    pub fn is_disk_full(&self) -> bool {
+        let Self::Query { source, .. } = self else {
+            return false;
+        };
+        let database = source.as_database_error();
+        database.and_then(sqlx::error::DatabaseError::code).as_deref() == Some(FULL)
+    }
+
     pub(crate) fn during(operation: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
         let operation = operation.into();
         move |source| Self::Query { operation, source }

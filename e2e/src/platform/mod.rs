@@ -576,8 +576,8 @@ impl Platform {
         let log = self.server_log();
         let broken = self.broken.load(Ordering::Relaxed);
         let filled = self.filled.load(Ordering::Relaxed);
-        // ENOSPC, and what SQLite makes of it.
-        let of_full_disk = ["No space left on device", "database or disk is full"];
+        // ENOSPC, and what SQLite and the server make of it.
+        let of_full_disk = ["No space left on device", "disk is full"];
         let is_expected = |line: &&str| {
             broken && line.contains("internal error")
                 || filled && of_full_disk.iter().any(|words| line.contains(words))

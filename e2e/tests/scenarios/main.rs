@@ -12,6 +12,7 @@ mod broken;
 mod commands;
 mod databases;
 mod django;
+mod full_disk;
 mod images;
 mod jobs;
 mod killed;
@@ -124,6 +125,7 @@ const SCENARIOS: &[Scenario] = &[
         "a_database_of_ones_own_is_attached",
         attached::a_database_of_ones_own_is_attached,
     ),
+    ("a_full_disk_loses_nothing", full_disk::a_full_disk_loses_nothing),
     ("redeploys_lose_no_request", load::redeploys_lose_no_request),
     (
         "apps_outlive_a_killed_server",

@@ -17,6 +17,14 @@ impl Application {
         Ok(self.platform.store.limits().await?)
     }
 
+    /// What cannot be taken because the disk is full.
+    pub(crate) fn no_disk(&self) -> Refusal {
+        match self.platform.capacity.full_disk(&self.platform) {
+            Ok(facts) => Refusal::Limit(reason(facts)),
+            Err(error) => error.into(),
+        }
+    }
+
     /// Of the machine.
     pub(crate) async fn rooms(&self) -> Result<Vec<Room>, Refusal> {
         Ok(self.platform.capacity.rooms(&self.platform).await?)

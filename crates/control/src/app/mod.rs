@@ -51,6 +51,11 @@ pub(crate) enum Refusal {
     Unprocessable(String),
     #[error("{}", .0.message)]
     Limit(Box<Reason>),
+    /// Nothing can be stored.
+    #[error(
+        "the platform's disk is full: nothing that changes something can be taken until there is room; what runs goes on"
+    )]
+    DiskFull,
     #[error("the app spec was refused")]
     Spec(Vec<SpecError>),
     #[error("the platform failed")]
@@ -80,6 +85,7 @@ impl From<mainstay_store::StoreError> for Refusal {
             mainstay_store::StoreError::NotPinned { .. } => Self::BadRequest(
                 "the app does not stay at a rollback; there is nothing to commit or revert".into(),
             ),
+            full if full.is_disk_full() => Self::DiskFull,
             other => Self::Platform(PlatformError::Store(other)),
         }
     }

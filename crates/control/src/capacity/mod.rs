@@ -18,7 +18,8 @@ use std::{
     time::Duration,
 };
 
-use mainstay_diagnosis::facts::{QuotaFacts, QuotaUnit};
+use mainstay_diagnosis::facts::{QuotaFacts, QuotaScope, QuotaUnit};
+use mainstay_images::store::{disk_bytes, free_bytes};
 use mainstay_spec::{
     AppSpec,
     ids::{AppId, DeploymentId},
@@ -133,6 +134,22 @@ impl Capacity {
         let _turn = self.turn.lock().await;
         let machine = machine::look(platform, &self.config, &self.sizes, Some(wish.app)).await?;
         Ok(self.ledger.claim(wish, &machine))
+    }
+
+    /// What a call is refused with that finds no room on the disk: it would have asked for what a deployment has to find free.
+    pub(crate) fn full_disk(&self, platform: &Platform) -> Result<QuotaFacts, PlatformError> {
+        let limit = disk_bytes(&platform.config.data_dir)?;
+        let free = free_bytes(&platform.config.data_dir)?;
+        Ok(QuotaFacts {
+            resource: DISK.to_owned(),
+            scope: QuotaScope::Node,
+            unit: QuotaUnit::Bytes,
+            limit,
+            used: limit.saturating_sub(free),
+            asked: self.config.disk_free_bytes,
+            biggest: Vec::new(),
+            waiting: false,
+        })
     }
 
     /// Counts what a rollout holds that was let in before the server was restarted.

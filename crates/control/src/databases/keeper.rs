@@ -11,7 +11,7 @@ use mainstay_diagnosis::{
     facts::{DatabaseProblem, ExitRecord, StopReason},
 };
 use mainstay_engine::{InstanceSpec, InstanceState, LogQuery, StartError};
-use mainstay_images::stack::USER_ID;
+use mainstay_images::{stack::USER_ID, store::free_bytes};
 use mainstay_spec::ids::{DatabaseId, InstanceId};
 use mainstay_store::DatabaseRow;
 use tokio::{
@@ -43,6 +43,8 @@ const SETTLED_AFTER: Duration = Duration::from_mins(1);
 const INITIALIZES_WITHIN: Duration = Duration::from_mins(3);
 /// A login, three questions, and for a new database two statements that copy some megabytes.
 const PREPARES_WITHIN: Duration = Duration::from_secs(30);
+/// What has to be free on the disk before a volume that the kernel closed is opened again: what the server had not written yet, and some.
+const ROOM_TO_REOPEN: u64 = 32 << 20;
 /// Lines of a server's log that are looked at when it ended.
 const LOG_LINES: usize = 20;
 
@@ -148,6 +150,9 @@ async fn tend(
         && let Some(status) = platform.engine.status(instance).await?
     {
         if status.state == InstanceState::Running {
+            if is_closed(&row, status.pid) {
+                return reopen(platform, &row, condition, memory).await;
+            }
             return attend(platform, &row, instance, status.address, condition, memory).await;
         }
         memory.ready = None;
@@ -164,6 +169,43 @@ async fn tend(
         }
     }
     start(platform, &row, condition, memory).await
+}
+
+/// Whether its server runs, and can write to its volume no more.
+fn is_closed(row: &DatabaseRow, pid: Option<i32>) -> bool {
+    let Some(pid) = pid else { return false };
+    volume::is_closed(pid, postgres::VOLUME).unwrap_or_else(|error| {
+        // It is ending, which is seen in its own way.
+        tracing::debug!(database = row.name, %error, "could not look at a volume");
+        false
+    })
+}
+
+/// Only a new server on a new mount of the volume can write again; with a full disk it could not either.
+async fn reopen(
+    platform: &Platform,
+    row: &DatabaseRow,
+    condition: &watch::Sender<Condition>,
+    memory: &mut Memory,
+) -> Result<Next, PlatformError> {
+    memory.ready = None;
+    let has_room = free_bytes(&platform.config.data_dir)? >= ROOM_TO_REOPEN;
+    let why = if has_room {
+        "a write to its volume failed: its server is started anew"
+    } else {
+        "the machine's disk is full: its volume can be written to no more until there is room"
+    };
+    let trouble = Trouble::new(DatabaseProblem::StorageFull, why);
+    if memory.last.as_ref() != Some(&trouble) {
+        tracing::warn!(database = row.name, app = %row.app, why, "a database cannot write");
+    }
+    memory.last = Some(trouble.clone());
+    show(condition, Condition::Starting(Some(trouble)));
+    if !has_room {
+        return Ok(Next::Look(LOOK_EVERY));
+    }
+    stop(platform, row, StopReason::Requested).await?;
+    Ok(Next::Look(Duration::ZERO))
 }
 
 /// A deployment that serves, goes on or waits has it in its spec, or the app's own spec has. `None` when the app is being deleted.

@@ -30,7 +30,7 @@ pub(super) const ADMIN_DATABASE: &str = "postgres";
 const CONNECTIONS_MAX: u32 = 25;
 const CONNECTIONS_KEPT: u32 = 3;
 
-const VOLUME: &str = "/var/lib/postgresql";
+pub(super) const VOLUME: &str = "/var/lib/postgresql";
 const DATA: &str = "/var/lib/postgresql/data";
 const SETTINGS: &str = "/etc/mainstay-database";
 /// SIGINT: "fast shutdown", which ends sessions and writes a checkpoint (PostgreSQL manual, section 19.5).

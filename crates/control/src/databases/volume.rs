@@ -96,11 +96,32 @@ pub(super) async fn look(
     debugfs.args(["-R", &format!("cat {VERSION_FILE}")]).arg(image);
     let output = run(debugfs).await.map_err(failed())?;
     let found = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if found.is_empty() && volume::needs_recovery(image).map_err(failed())? {
+        // After a crash the file may be in the journal alone. The server that is started on it says whose data it finds.
+        return Ok(Ok(()));
+    }
     Ok(match found.as_str() {
         "" => Err(VolumeProblem::Empty),
         found if found == version => Ok(()),
         _ => Err(VolumeProblem::OtherVersion { found }),
     })
+}
+
+/// Whether the kernel takes no more writes to what the process has mounted at `target`. That is how it keeps an ext4 from harm of which a write
+/// failed, a full disk below it included; only a new mount ends it.
+pub(super) fn is_closed(pid: i32, target: &str) -> io::Result<bool> {
+    let table = std::fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
+    Ok(is_closed_in(&table, target))
+}
+
+/// `36 35 7:1 / <target> rw,… - ext4 /dev/loop1 rw,…,emergency_ro` (proc(5)). Kernels before 6.15 change `rw` to `ro` instead.
+fn is_closed_in(table: &str, target: &str) -> bool {
+    let of_target = table.lines().find(|line| line.split(' ').nth(4) == Some(target));
+    let options = of_target
+        .and_then(|line| line.split_once(" - "))
+        .and_then(|(_, file_system)| file_system.split(' ').nth(2));
+    let mut options = options.unwrap_or_default().split(',');
+    options.any(|option| matches!(option, "ro" | "emergency_ro" | "shutdown"))
 }
 
 async fn run(mut tool: Command) -> io::Result<std::process::Output> {
@@ -174,6 +195,22 @@ pub(crate) fn directory(data_dir: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_system_that_the_kernel_closed_is_seen() {
+        let table = |options: &str| {
+            format!(
+                "136 135 0:29 / / rw - overlay overlay ro\n\
+                 140 136 7:1 / /var/lib/postgresql rw,nosuid - ext4 /dev/loop1 {options}\n"
+            )
+        };
+        let closed = |options: &str| is_closed_in(&table(options), "/var/lib/postgresql");
+        assert!(!closed("rw,discard,errors=remount-ro"));
+        assert!(closed("rw,discard,errors=remount-ro,emergency_ro"));
+        assert!(closed("ro,discard,errors=remount-ro"));
+        assert!(!is_closed_in(&table("ro"), "/elsewhere"));
+        assert!(!is_closed(std::process::id().cast_signed(), "/nothing/there").unwrap());
+    }
 
     #[tokio::test]
     async fn a_volume_is_told_from_a_missing_a_foreign_and_an_empty_one() {

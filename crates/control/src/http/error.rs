@@ -88,6 +88,7 @@ impl From<Refusal> for ApiError {
                 let reason = Some((*reason).into());
                 ErrorBody { reason, ..body }.into()
             }
+            full @ Refusal::DiskFull => Self::new(ErrorId::ServiceUnavailable, full.to_string()),
             Refusal::Spec(errors) => ErrorBody::of_spec(errors).into(),
             Refusal::Platform(error) => {
                 let incident = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();

@@ -60,6 +60,7 @@ pub(crate) async fn upload(
             }))
         }
         Ok(Err(UploadError::Refused(message))) => Err(ApiError::bad_request(message)),
+        Ok(Err(UploadError::NoRoom)) => Err(application.no_disk().into()),
         Ok(Err(UploadError::Platform(error))) => Err(crate::app::Refusal::Platform(error).into()),
         Err(_) => Err(ApiError::bad_request("the upload broke off")),
     }
