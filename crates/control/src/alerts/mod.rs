@@ -158,7 +158,11 @@ async fn make_messages(application: &Application) -> Result<(), Refusal> {
             Ok(messages) => messages,
             // Gone by now, and nobody can be told where to look.
             Err(Refusal::NotFound) => Vec::new(),
-            Err(error) => return Err(error),
+            Err(error) => {
+                // Others' do not wait for it.
+                tracing::error!(app = %occurrence.app, error = &error as &dyn std::error::Error, "could not make messages of what happened");
+                continue;
+            }
         };
         let store = &platform.store;
         let left_out = store
