@@ -14,7 +14,10 @@ use super::{
     effects::{Effects, Obstacle},
     evidence::reason_of,
 };
-use crate::capacity::{Capacity, Claim, Wish};
+use crate::{
+    capacity::{Capacity, Claim, Wish},
+    platform::PlatformError,
+};
 
 /// What others give back is seen this soon.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -39,8 +42,35 @@ impl Effects {
         let claim = self.wait_for_room(&wish, None).await?;
         self.room.put(claim);
         if needs_range {
-            let ensured = self.platform.engine.ensure_network(deployment.app).await;
-            ensured.map_err(|error| Obstacle::Platform(error.into()))?;
+            self.ensure_network().await?;
+        }
+        Ok(())
+    }
+
+    /// The app may be deleted meanwhile, which waits for no source that is being fetched: what was made after its network was taken away would
+    /// stay.
+    async fn ensure_network(&self) -> Result<(), Obstacle> {
+        if self.is_over() {
+            return Err(Obstacle::CalledOff);
+        }
+        let engine = &self.platform.engine;
+        let ensured = engine.ensure_network(self.deployment.app).await;
+        ensured.map_err(|error| Obstacle::Platform(error.into()))?;
+        if !self.is_over() {
+            return Ok(());
+        }
+        while let Err(error) = self.give_network_of_deleted_app_back().await {
+            tracing::error!(app = %self.deployment.app, error = &error as &dyn std::error::Error, "could not remove the network of an app that is gone; will try again");
+            sleep(LOOK_EVERY).await;
+        }
+        Err(Obstacle::CalledOff)
+    }
+
+    async fn give_network_of_deleted_app_back(&self) -> Result<(), PlatformError> {
+        let app = self.deployment.app;
+        let row = self.platform.store.app(app).await?;
+        if row.is_none_or(|row| row.deleting) {
+            self.platform.engine.remove_network(app).await?;
         }
         Ok(())
     }
