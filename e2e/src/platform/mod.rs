@@ -1,15 +1,16 @@
 //! A whole Mainstay of its own, beside everything else on the machine.
 
 mod leftovers;
+mod processes;
 mod programs;
 mod setup;
 mod small_disk;
 mod stack;
 mod user;
+mod visitors;
 
 use std::{
     fs::{self, File},
-    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -25,16 +26,12 @@ pub use small_disk::Ballast;
 pub(crate) use stack::ServerImage;
 pub use user::User;
 
-use self::{
-    programs::Away,
-    setup::{Network, Setup, Wishes},
-};
+use self::setup::{Network, Setup, Wishes};
 use crate::{
     Deployment, Folder, Nature, OutsideServer, Registry, outside,
     registry::{Refusal, RefusingRegistry},
     run::{Answer, run},
-    visit::{self, Page, Visiting, Waiting},
-    wait_until,
+    visit, wait_until,
 };
 
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
@@ -331,55 +328,6 @@ impl Platform {
             .expect_success("mainstay apps delete");
     }
 
-    /// Asks an app through the router.
-    pub fn get(&self, app: &str, path: &str) -> io::Result<Page> {
-        visit::get(self.setup.router, &self.host(app), path)
-    }
-
-    /// Sends a form to an app through the router.
-    pub fn post(&self, app: &str, path: &str, form: &str) -> io::Result<Page> {
-        self.post_with(app, path, form, "")
-    }
-
-    /// The same with header lines added.
-    pub fn post_with(&self, app: &str, path: &str, form: &str, headers: &str) -> io::Result<Page> {
-        visit::post_with(self.setup.router, &self.host(app), path, form, headers)
-    }
-
-    /// Asks an app through the router until it answers 200 with what is wanted; within the time that a deployment may take.
-    pub(crate) fn wait_for_page(&self, app: &str, wanted: &(dyn Fn(&str) -> bool + Sync)) -> Page {
-        let host = self.host(app);
-        let waiting = Waiting {
-            address: self.setup.router,
-            host: &host,
-            path: "/",
-            wanted,
-            within: DEPLOYS_WITHIN,
-        };
-        waiting.wait().unwrap_or_else(|reason| panic!("{reason}"))
-    }
-
-    /// Fails the test unless the app answers 200 with these words.
-    pub fn expect_page(&self, app: &str, path: &str, words: &str) {
-        let page = self
-            .get(app, path)
-            .unwrap_or_else(|error| panic!("{app} does not answer: {error}"));
-        assert!(
-            page.status == 200 && page.text.contains(words),
-            "{app}{path} should say {words:?}: {}",
-            page.text
-        );
-    }
-
-    /// Visitors of an app, evenly spread.
-    pub fn visitors(&self, app: &str, per_second: f64) -> Visiting {
-        Visiting::start(self.setup.router, &self.host(app), per_second)
-    }
-
-    fn host(&self, app: &str) -> String {
-        format!("{app}.localhost:{}", self.setup.router.port())
-    }
-
     /// Starts the registry that stands in for Docker Hub.
     pub fn start_registry(&self) -> Registry {
         Registry::start(self.setup.registry)
@@ -494,75 +442,6 @@ impl Platform {
         self.setup.router
     }
 
-    /// The server's process.
-    pub(crate) fn server_process(&self) -> Option<u32> {
-        self.server.as_ref().map(Child::id)
-    }
-
-    /// All processes of the platform and its apps, with their arguments.
-    pub(crate) fn processes(&self) -> Vec<(u32, String)> {
-        let processes = leftovers::processes(&self.setup).into_iter();
-        processes
-            .map(|(pid, command)| (pid.as_raw_nonzero().get().unsigned_abs(), command))
-            .collect()
-    }
-
-    /// A program of the platform is gone until the value is dropped.
-    pub(crate) fn take_program_away(&self, name: &str) -> Away {
-        self.broken.store(true, Ordering::Relaxed);
-        self.programs.take_away(name)
-    }
-
-    /// `kill -9` to every process of the apps whose command line begins so.
-    pub fn kill_apps(&self, command: &str) {
-        let of_app = |(_, line): &(u32, String)| line.starts_with(command);
-        for (pid, _) in self.processes().into_iter().filter(of_app) {
-            let pid = Pid::from_raw(pid.cast_signed()).expect("a process has a number");
-            // It may have ended by itself.
-            let _ = kill_process(pid, Signal::KILL);
-        }
-    }
-
-    /// `kill -9` to the shims of the apps' processes whose command line begins so.
-    pub fn kill_shims_of(&self, command: &str) {
-        let processes = self.processes();
-        let shims: Vec<u32> = processes
-            .iter()
-            .filter(|(_, line)| line.starts_with(command))
-            .filter_map(|(pid, _)| shim_above(*pid, &processes))
-            .collect();
-        assert!(
-            !shims.is_empty(),
-            "no shim has a process {command}: {processes:?}"
-        );
-        for pid in shims {
-            let pid = Pid::from_raw(pid.cast_signed()).expect("a process has a number");
-            // The same shim may have several of these processes.
-            let _ = kill_process(pid, Signal::KILL);
-        }
-    }
-
-    /// The value of a variable in the environment of a process of the apps whose command line holds these words.
-    pub fn variable_of(&self, words: &str, name: &str) -> Option<String> {
-        let (pid, _) = self
-            .processes()
-            .into_iter()
-            .find(|(_, line)| line.contains(words))?;
-        let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-        let environment = String::from_utf8_lossy(&environment).into_owned();
-        let prefix = format!("{name}=");
-        let value = environment
-            .split('\0')
-            .find_map(|variable| variable.strip_prefix(&prefix));
-        value.map(str::to_owned)
-    }
-
-    /// Command lines of the platform and its apps that hold these words.
-    pub fn commands_with(&self, words: &str) -> Vec<String> {
-        let commands = self.processes().into_iter().map(|(_, command)| command);
-        commands.filter(|command| command.contains(words)).collect()
-    }
-
     fn log_path(&self) -> PathBuf {
         self.setup.root().join("server.log")
     }
@@ -610,23 +489,6 @@ impl Platform {
         if let Err(error) = fs::copy(self.log_path(), Path::new(&path)) {
             eprintln!("could not keep the server's log: {error}");
         }
-    }
-}
-
-/// The nearest shim among the processes that the process comes from.
-fn shim_above(mut pid: u32, processes: &[(u32, String)]) -> Option<u32> {
-    loop {
-        let (_, line) = processes.iter().find(|(known, _)| *known == pid)?;
-        if line.split(' ').next()?.ends_with("mainstay-shim") {
-            return Some(pid);
-        }
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        pid = status
-            .lines()
-            .find_map(|line| line.strip_prefix("PPid:"))?
-            .trim()
-            .parse()
-            .ok()?;
     }
 }
 
