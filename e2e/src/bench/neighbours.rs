@@ -76,7 +76,8 @@ fn neighbour() -> Folder {
 fn beside(platform: &Platform, fault: &Fault) -> Line {
     interrupt::check();
     let quiet = platform.visitors(APP, PER_SECOND);
-    wait_until(ANSWERS_WITHIN, || quiet.requests() >= QUIET_ANSWERS);
+    let came = wait_until(ANSWERS_WITHIN, || quiet.requests() >= QUIET_ANSWERS);
+    assert!(came, "too few visits were answered");
     let quiet = quiet.stop();
     let visiting = platform.visitors(APP, PER_SECOND);
     let ended = misbehave(platform, fault, &visiting);
@@ -107,6 +108,7 @@ fn beside(platform: &Platform, fault: &Fault) -> Line {
 /// Deploys it as a new app, more than once if it is over before enough visitors came.
 fn misbehave(platform: &Platform, fault: &Fault, visiting: &Visiting) -> Deployment {
     loop {
+        interrupt::check();
         let folder = fault.folder("misbehaving");
         let ended = platform.deploy_directory(folder.path());
         platform.delete("misbehaving");
