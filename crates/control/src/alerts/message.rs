@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{Application, Refusal};
 
-/// Plain text; no line of the title is ever empty.
+/// Plain text: how it is marked up is the place's own affair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Message {
     pub title: String,

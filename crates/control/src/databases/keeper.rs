@@ -355,7 +355,7 @@ async fn forget_replaced(platform: &Platform, row: &DatabaseRow) -> Result<(), P
 
 /// What the server calls its data, once the app's role and database are there.
 async fn prepare(platform: &Platform, row: &DatabaseRow, address: Ipv4Addr) -> Result<String, Trouble> {
-    let session = super::admin_session(platform, row, address).await?;
+    let session = super::admin_session(platform, row, address, postgres::ADMIN_DATABASE).await?;
     let identifier = postgres::system_identifier(&session).await?;
     let is_known = row
         .system_identifier

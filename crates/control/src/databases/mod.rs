@@ -279,11 +279,12 @@ async fn running(platform: &Platform, row: &DatabaseRow) -> Result<Option<Ipv4Ad
         .and_then(|status| status.address))
 }
 
-/// As the platform's own role.
+/// As the platform's own role, with one of the server's databases.
 async fn admin_session(
     platform: &Platform,
     row: &DatabaseRow,
     address: Ipv4Addr,
+    database: &str,
 ) -> Result<Session, Trouble> {
     let login = Login {
         address: SocketAddr::from((address, postgres::PORT)),
@@ -291,7 +292,7 @@ async fn admin_session(
         encryption: Encryption::Verified(platform.databases.authority.certificate()),
         user: postgres::ADMIN,
         password: &row.admin_password,
-        database: postgres::ADMIN_DATABASE,
+        database,
     };
     Session::open(&login).await
 }

@@ -111,7 +111,9 @@ async fn explained(
     match trouble.server_code.as_deref() {
         Some(NO_SUCH_DATABASE) => {
             let names = async {
-                let session = admin_session(platform, row, address).await.ok()?;
+                let session = admin_session(platform, row, address, postgres::ADMIN_DATABASE)
+                    .await
+                    .ok()?;
                 postgres::database_names(&session).await.ok()
             };
             let existing = timeout(ASKED_WITHIN, names)
@@ -143,7 +145,9 @@ async fn usage(
     row: &DatabaseRow,
     address: std::net::Ipv4Addr,
 ) -> Option<DatabaseOutcome> {
-    let session = admin_session(platform, row, address).await.ok()?;
+    let session = admin_session(platform, row, address, postgres::ADMIN_DATABASE)
+        .await
+        .ok()?;
     let Usage { maximum, sessions } = postgres::usage(&session).await.ok()?;
     let listed = platform.engine.list().await.ok()?;
     let mut users: BTreeMap<String, u64> = BTreeMap::new();

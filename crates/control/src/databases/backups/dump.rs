@@ -3,19 +3,16 @@
 //! The tool runs in an instance of its own, so that what it takes of memory is not the database's. Its output comes through the engine: the
 //! file is written here, where a full disk is an error number and not a word in a log.
 
-use std::{
-    collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
-};
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use mainstay_spec::ids::InstanceId;
 use mainstay_store::{BackupFailure, DatabaseRow, TableRows};
 
 use super::{
     super::{
+        admin_session,
         postgres::{self, program},
-        session::{Login, Session, trouble},
-        tls::Encryption,
+        session::{Session, trouble},
     },
     counts,
     failure::Failed,
@@ -45,15 +42,7 @@ impl<'a> Source<'a> {
         row: &'a DatabaseRow,
         address: Ipv4Addr,
     ) -> Result<Self, Failed> {
-        let login = Login {
-            address: SocketAddr::from((address, postgres::PORT)),
-            host: &row.name,
-            encryption: Encryption::Verified(platform.databases.authority.certificate()),
-            user: postgres::ADMIN,
-            password: &row.admin_password,
-            database: &row.database_name,
-        };
-        let session = Session::open(&login).await?;
+        let session = admin_session(platform, row, address, &row.database_name).await?;
         session
             .client
             .batch_execute(GUARD)
