@@ -1,7 +1,7 @@
 //! The shim: one process per instance, which outlives the server.
 //!
 //! `mainstay-shim <run directory>` reads the spec there, listens on the socket there, detaches, and returns; from then on it speaks
-//! the protocol of `mainstay_shim::protocol`. One thread and one poll loop: nothing here may wait for the app, the disk of a client
+//! the protocol of `mainstay_shim::protocol`. One thread and one poll loop, once the instance runs: nothing here may wait for the app, the disk of a client
 //! or a server that is gone.
 //!
 //! `mainstay-shim --probe-file-owners <scratch directory> <directory> <first id>` only tries what an instance's layers need of the
@@ -11,6 +11,7 @@ mod bundle;
 mod create;
 mod detach;
 mod gate;
+mod prompt_moves;
 mod runtime;
 mod start;
 mod system;

@@ -35,6 +35,7 @@ use rustix::{
 
 use crate::{
     bundle::{self, BundleError},
+    prompt_moves::PromptMoves,
     runtime::{ChildStreams, Runtime, RuntimeError},
     system,
     watch::Taps,
@@ -190,9 +191,11 @@ fn run_create(spec: &ShimSpec, places: &Places, held: Vec<File>) -> Result<Creat
         stderr: child_stderr.into(),
         report: child_report,
     };
+    let prompt = PromptMoves::begin(&spec.cgroup_root);
     let pid = runtime
         .create(&places.bundle(), streams)
         .map_err(CreateError::Runtime)?;
+    drop(prompt);
     Ok(Created {
         init: ProcessIdentity::of(pid).ok_or(CreateError::InitGone { pid })?,
         stdout,
