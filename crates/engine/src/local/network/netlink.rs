@@ -16,7 +16,7 @@ use rtnetlink::{
         route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType},
     },
 };
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use super::error::NetworkError;
 
@@ -34,13 +34,8 @@ pub(super) const HOST_HARDWARE_ADDRESS: [u8; 6] = [0x02, 0x6d, 0x73, 0x00, 0x00,
 #[derive(Debug)]
 pub(super) struct Netlink {
     handle: Handle,
-    pump: JoinHandle<()>,
-}
-
-impl Drop for Netlink {
-    fn drop(&mut self) {
-        self.pump.abort();
-    }
+    /// Ends the connection by going away.
+    _until: oneshot::Sender<()>,
 }
 
 /// A device of ours.
@@ -54,9 +49,21 @@ impl Netlink {
     pub(super) fn open() -> Result<Self, NetworkError> {
         let (connection, handle, _) =
             rtnetlink::new_connection().map_err(NetworkError::io("open a netlink socket"))?;
+        let (until, over) = oneshot::channel::<()>();
+        let runtime = tokio::runtime::Handle::current();
+        // The kernel does what it is asked within the call, and for a device that goes it waits until no processor looks at it any
+        // more: some ten milliseconds, in which a worker of the runtime would hold up all that waits behind it.
+        tokio::task::spawn_blocking(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = connection => {}
+                    _ = over => {}
+                }
+            });
+        });
         Ok(Self {
             handle,
-            pump: tokio::spawn(connection),
+            _until: until,
         })
     }
 
