@@ -6,7 +6,7 @@ use mainstay_api::{
     App, AppResponse, AppsResponse, CauseDetails, CauseType, Deployment, DeploymentComponent,
     DeploymentResponse, EvidenceItem, Phase, Progress, Reason, Step, StepStatus, UserAction, UserActionName,
 };
-use mainstay_diagnosis::{Evidence, NextStep};
+use mainstay_diagnosis::{Evidence, NextStep, facts::Changes};
 use mainstay_spec::{Format, parse};
 
 fn golden<T: serde::Serialize>(name: &str, value: &T) {
@@ -41,9 +41,10 @@ fn reason() -> Reason {
         message: "web exited with code 3 two seconds after its start".into(),
         cause: "exited".into(),
         component: "web".into(),
-        evidence: vec![EvidenceItem::Known(Box::new(Evidence::Changes {
+        evidence: vec![EvidenceItem::Known(Box::new(Evidence::Changes(Changes {
+            since: None,
             sentences: vec!["PORT was removed".into()],
-        }))],
+        })))],
         next_steps: vec![NextStep::new("Read its last lines").with_command("mainstay logs web")],
         ..Reason::default()
     }

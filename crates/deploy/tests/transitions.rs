@@ -13,7 +13,7 @@ use mainstay_deploy::{
 };
 use mainstay_diagnosis::{
     Reason, diagnose,
-    facts::{Facts, InternalFacts, Subject},
+    facts::{Changes, Facts, InternalFacts, Subject},
 };
 use mainstay_spec::{JobKind, ids::DeploymentId, kind::ComponentKind};
 
@@ -30,7 +30,7 @@ fn reason() -> Box<Reason> {
         observed_at: Timestamp::UNIX_EPOCH,
         subject,
         log_tail: vec![],
-        changes: vec![],
+        changes: Changes::default(),
     };
     diagnose(&facts).into_reason().unwrap()
 }

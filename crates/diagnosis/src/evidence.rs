@@ -7,9 +7,9 @@ use crate::{
     Cause,
     exit_codes::EndedBy,
     facts::{
-        BuildFault, BuilderChoice, CommandFacts, DatabaseFacts, DetectionVerdict, ExecFault, ListeningSocket,
-        MemoryKill, OutboundFailure, ProbeFacts, QueuePosition, QuotaFacts, ReusedBuild, SourceFacts,
-        StepFacts, ToolFinding, UnknownName,
+        BuildFault, BuilderChoice, Changes, CommandFacts, DatabaseFacts, DetectionVerdict, ExecFault,
+        ListeningSocket, MemoryKill, OutboundFailure, ProbeFacts, QueuePosition, QuotaFacts, ReusedBuild,
+        SourceFacts, StepFacts, ToolFinding, UnknownName,
     },
 };
 
@@ -71,9 +71,7 @@ pub enum Evidence {
         names: Vec<String>,
     },
     /// What differs from the last good deployment.
-    Changes {
-        sentences: Vec<String>,
-    },
+    Changes(Changes),
     /// A database as the platform's own probe saw it.
     Database(DatabaseFacts),
     Quota(QuotaFacts),

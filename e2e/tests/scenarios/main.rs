@@ -66,6 +66,10 @@ const SCENARIOS: &[Scenario] = &[
         broken::a_failed_build_calls_off_those_that_wait,
     ),
     (
+        "a_failure_stays_readable_over_a_rollback",
+        broken::a_failure_stays_readable_over_a_rollback,
+    ),
+    (
         "a_crash_after_success_is_explained_and_heals",
         serving::a_crash_after_success_is_explained_and_heals,
     ),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use mainstay_diagnosis::{
     Reason, diagnose,
-    facts::{Facts, QuotaFacts, Subject},
+    facts::{Changes, Facts, QuotaFacts, Subject},
 };
 use mainstay_spec::kind::ComponentKind;
 use mainstay_store::Use;
@@ -40,7 +40,7 @@ pub(super) fn reason(passed: QuotaFacts) -> Box<Reason> {
         observed_at: Timestamp::now(),
         subject: Subject::Quota(passed),
         log_tail: Vec::new(),
-        changes: Vec::new(),
+        changes: Changes::default(),
     };
     let reason = diagnose(&facts).into_reason();
     reason.unwrap_or_else(|| unreachable!("a limit that would be passed is a failure"))

@@ -1,7 +1,7 @@
 //! Databases of a spec that are not the platform's (`production: true`): each is one of the registered clusters.
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{DatabaseFacts, DatabaseOutcome, Facts, Subject};
+use mainstay_diagnosis::facts::{Changes, DatabaseFacts, DatabaseOutcome, Facts, Subject};
 use mainstay_spec::{
     AppSpec, Database, DatabaseEngine, Problem, SpecError, database_binding::DatabaseBinding,
 };
@@ -157,7 +157,7 @@ fn unknown(wanted: &str, at: &str, clusters: &[ClusterRow]) -> SpecError {
 pub(crate) async fn unregistered(
     platform: &Platform,
     spec: &AppSpec,
-    changes: &[String],
+    changes: &Changes,
 ) -> Result<Option<Facts>, PlatformError> {
     if named(spec).next().is_none() {
         return Ok(None);
@@ -186,7 +186,7 @@ pub(crate) async fn unregistered(
             },
         }),
         log_tail: Vec::new(),
-        changes: changes.to_vec(),
+        changes: changes.clone(),
     }))
 }
 

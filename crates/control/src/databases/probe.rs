@@ -8,7 +8,9 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use mainstay_diagnosis::{
     Reason, diagnose,
-    facts::{DatabaseFacts, DatabaseOutcome, DatabaseProblem, Facts, SchemaRight, Subject, UsedDatabase},
+    facts::{
+        Changes, DatabaseFacts, DatabaseOutcome, DatabaseProblem, Facts, SchemaRight, Subject, UsedDatabase,
+    },
 };
 use mainstay_spec::{
     AppSpec, DatabaseEngine,
@@ -94,7 +96,7 @@ pub(crate) async fn before_rollout(
     platform: &Platform,
     spec: &AppSpec,
     asker: Asker<'_>,
-    changes: &[String],
+    changes: &Changes,
 ) -> Result<Option<Box<Reason>>, PlatformError> {
     let databases = Databases::of(platform, asker, spec).await?;
     for target in &databases.targets {
@@ -109,7 +111,7 @@ pub(crate) async fn before_rollout(
             observed_at: Timestamp::now(),
             subject: Subject::Database(facts),
             log_tail: Vec::new(),
-            changes: changes.to_vec(),
+            changes: changes.clone(),
         };
         if let Some(reason) = diagnose(&facts).into_reason() {
             return Ok(Some(reason));

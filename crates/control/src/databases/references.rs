@@ -1,11 +1,11 @@
 //! References to databases that are not in the spec.
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{DatabaseFacts, DatabaseOutcome, Facts, Subject};
+use mainstay_diagnosis::facts::{Changes, DatabaseFacts, DatabaseOutcome, Facts, Subject};
 use mainstay_spec::{AppSpec, ComponentRef, database_binding::DatabaseBinding, environment};
 
 /// The first `${name.VARIABLE}` of a database's variable where nothing of the spec has that name, as facts about the component that has it.
-pub(crate) fn unresolved(spec: &AppSpec, changes: &[String]) -> Option<Facts> {
+pub(crate) fn unresolved(spec: &AppSpec, changes: &Changes) -> Option<Facts> {
     let components = spec
         .components()
         .filter(|component| !matches!(component, ComponentRef::Database(_)));
@@ -37,7 +37,7 @@ fn facts(
     key: &str,
     name: &str,
     reference: &str,
-    changes: &[String],
+    changes: &Changes,
 ) -> Facts {
     Facts {
         component: component.name().to_owned(),
@@ -60,7 +60,7 @@ fn facts(
             },
         }),
         log_tail: Vec::new(),
-        changes: changes.to_vec(),
+        changes: changes.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use mainstay_diagnosis::{
     Reason, diagnose,
-    facts::{DatabaseFacts, DatabaseOutcome, DatabaseProblem, Facts, Subject},
+    facts::{Changes, DatabaseFacts, DatabaseOutcome, DatabaseProblem, Facts, Subject},
 };
 use mainstay_spec::AppSpec;
 use mainstay_store::{DatabaseRow, DeploymentRow};
@@ -31,7 +31,7 @@ pub(crate) struct NotReady {
 pub(crate) async fn wait(
     platform: &Arc<Platform>,
     deployment: &DeploymentRow,
-    changes: &[String],
+    changes: &Changes,
 ) -> Result<Result<(), NotReady>, PlatformError> {
     let deadline = Instant::now() + READY_WITHIN;
     let rows = platform.store.databases_of_app(deployment.app).await?;
@@ -68,7 +68,7 @@ fn not_ready(
     spec: &AppSpec,
     row: &DatabaseRow,
     trouble: Trouble,
-    changes: &[String],
+    changes: &Changes,
 ) -> Result<NotReady, PlatformError> {
     let component = who_needs(spec, &row.name)
         .ok_or_else(|| PlatformError::missing("a component that needs a database"))?;
@@ -89,7 +89,7 @@ fn not_ready(
             },
         }),
         log_tail: Vec::new(),
-        changes: changes.to_vec(),
+        changes: changes.clone(),
     };
     let reason = diagnose(&facts)
         .into_reason()

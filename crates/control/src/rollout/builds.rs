@@ -10,7 +10,7 @@ use mainstay_build::{
 use mainstay_deploy::Event;
 use mainstay_diagnosis::{
     diagnose,
-    facts::{BuildFacts, BuildFault, BuildOutcome, Facts, MemoryRecord, QueuePosition, Subject},
+    facts::{BuildFacts, BuildFault, BuildOutcome, Changes, Facts, MemoryRecord, QueuePosition, Subject},
 };
 use mainstay_spec::{ComponentRef, ImageSource, ids::BuildId, kind::ComponentKind};
 use mainstay_store::{DeploymentRow, ReasonRow};
@@ -390,7 +390,7 @@ pub(super) fn wrap(
         observed_at: Timestamp::now(),
         subject: Subject::Build(facts),
         log_tail,
-        changes: effects.changes.to_vec(),
+        changes: (*effects.changes).clone(),
     }
 }
 
@@ -399,7 +399,7 @@ pub(crate) async fn instance_plan(
     platform: &Platform,
     deployment: &DeploymentRow,
     component: &str,
-    changes: &[String],
+    changes: &Changes,
 ) -> Result<InstancePlan, PlatformError> {
     let plans = instance_plans(platform, deployment, changes).await?;
     plans
@@ -419,7 +419,7 @@ pub(crate) async fn builds_of(
 pub(crate) async fn instance_plans(
     platform: &Platform,
     deployment: &DeploymentRow,
-    changes: &[String],
+    changes: &Changes,
 ) -> Result<Vec<InstancePlan>, PlatformError> {
     let builds = builds_of(platform, deployment).await?;
     let spec = platform.secrets.opened(deployment.app, &deployment.spec)?;
@@ -452,7 +452,7 @@ pub(crate) async fn instance_plans(
             layers: platform.images.layer_paths(&record)?,
             image: &record.config,
             variables: bindings::run_variables(platform, deployment, &spec, component, &builds, &databases),
-            changes: changes.to_vec(),
+            changes: changes.clone(),
             builder: build.facts.as_ref().and_then(|facts| facts.builder.clone()),
         }));
     }

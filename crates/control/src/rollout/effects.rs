@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mainstay_deploy::{Event, Failure};
-use mainstay_diagnosis::Reason;
+use mainstay_diagnosis::{Reason, facts::Changes};
 use mainstay_shim::log::LogSource;
 use mainstay_spec::kind::ComponentKind;
 use mainstay_store::DeploymentRow;
@@ -34,7 +34,7 @@ pub(crate) struct Effects {
     /// Turns true when the deployment is over, whatever way.
     pub over: watch::Receiver<bool>,
     /// What differs from the last good deployment, in sentences.
-    pub changes: Arc<[String]>,
+    pub changes: Arc<Changes>,
     /// What its rollout was promised of the machine.
     pub room: Promise,
 }

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use mainstay_diagnosis::{
     HEALED_AFTER, Reason, diagnose, exit_codes,
     facts::{
-        Course, CpuReading, ExecFault, ExecFaultKind, ExitRecord, Facts, InstanceFacts, InternalFacts,
-        MemoryRecord, ProbeFacts, StopReason, Subject,
+        Changes, Course, CpuReading, ExecFault, ExecFaultKind, ExitRecord, Facts, InstanceFacts,
+        InternalFacts, MemoryRecord, ProbeFacts, StopReason, Subject,
     },
 };
 use mainstay_engine::LogQuery;
@@ -264,7 +264,7 @@ pub(crate) fn internal(
             attempts,
         }),
         log_tail: Vec::new(),
-        changes: Vec::new(),
+        changes: Changes::default(),
     };
     reason_of(&facts)
 }

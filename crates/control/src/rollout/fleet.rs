@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use mainstay_diagnosis::Reason;
+use mainstay_diagnosis::{Reason, facts::Changes};
 use mainstay_engine::{InstanceState, InstanceStatus};
 use mainstay_spec::ids::{DeploymentId, InstanceId};
 use mainstay_store::DeploymentRow;
@@ -54,7 +54,7 @@ impl Fleet {
     pub(crate) async fn prepare(
         platform: &Platform,
         row: &DeploymentRow,
-        changes: &[String],
+        changes: &Changes,
         renewed: impl Fn(&str) -> bool,
     ) -> Result<Self, PlatformError> {
         let plans = builds::instance_plans(platform, row, changes).await?;

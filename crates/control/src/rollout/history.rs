@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mainstay_deploy::{ComponentPlan, Event, PhaseKind, Recorded, State, step};
-use mainstay_diagnosis::facts::{BuildFacts, BuildOutcome};
+use mainstay_diagnosis::facts::{BuildFacts, BuildOutcome, Changes};
 use mainstay_spec::{
     AppSpec, ComponentRef,
     ids::{AppId, DeploymentId},
@@ -98,23 +98,26 @@ pub(crate) async fn close_superseded(
     Ok(())
 }
 
-/// What differs between two deployments: spec fields, then what their images were built from, by and with.
+/// What differs from an earlier deployment: spec fields, then what the images were built from, by and with.
 pub(crate) async fn changes(
     platform: &Platform,
     before: &DeploymentRow,
     after: &DeploymentRow,
-) -> Result<Vec<String>, PlatformError> {
+) -> Result<Changes, PlatformError> {
     let as_json = |spec: &AppSpec| serde_json::to_value(spec).unwrap_or_default();
-    let mut changes = mainstay_deploy::changes(&as_json(&before.spec), &as_json(&after.spec));
+    let mut sentences = mainstay_deploy::changes(&as_json(&before.spec), &as_json(&after.spec));
     // An upload's address is its digest, which is told below.
-    changes.retain(|change| !change.contains(uploads::SCHEME));
+    sentences.retain(|change| !change.contains(uploads::SCHEME));
     let old = makings(platform, before).await?;
     for (component, making) in makings(platform, after).await? {
         if let Some(former) = old.get(&component) {
-            changes.extend(differences(&component, former, &making));
+            sentences.extend(differences(&component, former, &making));
         }
     }
-    Ok(changes)
+    Ok(Changes {
+        since: Some(before.id.to_string()),
+        sentences,
+    })
 }
 
 /// How a component's image came to be.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use mainstay_diagnosis::facts::{
-    BuilderChoice, CommandFacts, CommandSource, JobFacts, ProbeDefinition, SizeFacts,
+    BuilderChoice, Changes, CommandFacts, CommandSource, JobFacts, ProbeDefinition, SizeFacts,
 };
 use mainstay_engine::{InstanceOwner, InstanceSpec, Limits, Network};
 use mainstay_images::record::ImageConfig;
@@ -40,7 +40,7 @@ pub(crate) struct InstancePlan {
     pub probe_host: Option<String>,
     pub grace_period: Duration,
     /// What differs from the last good deployment.
-    pub changes: Vec<String>,
+    pub changes: Changes,
     /// How the image was built, and why that way.
     pub builder: Option<BuilderChoice>,
     /// An instance's spec, but for its id, owner and host name.
@@ -59,7 +59,7 @@ pub(crate) struct PlanInputs<'a> {
     pub image: &'a ImageConfig,
     /// The component's variables at run time.
     pub variables: Vec<Binding>,
-    pub changes: Vec<String>,
+    pub changes: Changes,
     pub builder: Option<BuilderChoice>,
 }
 

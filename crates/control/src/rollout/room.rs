@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mainstay_deploy::Failure;
-use mainstay_diagnosis::facts::{Facts, QuotaFacts, Subject};
+use mainstay_diagnosis::facts::{Changes, Facts, QuotaFacts, Subject};
 use mainstay_shim::log::LogSource;
 use mainstay_spec::{AppSpec, ComponentRef, kind::ComponentKind};
 use mainstay_store::DeploymentRow;
@@ -136,7 +136,7 @@ impl Effects {
             observed_at: Timestamp::now(),
             subject: Subject::Quota(refused),
             log_tail: Vec::new(),
-            changes: Vec::new(),
+            changes: Changes::default(),
         };
         let reason = reason_of(&facts);
         self.say_of(component, &reason.message);

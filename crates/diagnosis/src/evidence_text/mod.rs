@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     CpuEvidence, Evidence,
-    facts::{DatabaseFacts, DatabaseOutcome, QuotaFacts},
+    facts::{Changes, DatabaseFacts, DatabaseOutcome, QuotaFacts},
     rules::quota::amount,
     words,
 };
@@ -41,7 +41,7 @@ impl Evidence {
             Self::UnknownNames { .. } => "unknown_names",
             Self::LogHint(_) => "log_hint",
             Self::Variables { .. } => "variables",
-            Self::Changes { .. } => "changes",
+            Self::Changes(_) => "changes",
             Self::Database(_) => "database",
             Self::Quota(_) => "quota",
             Self::Incident(_) => "incident",
@@ -74,7 +74,7 @@ impl Evidence {
             Self::UnknownNames { .. } => "unknown names",
             Self::LogHint(_) => "log line",
             Self::Variables { .. } => "variables",
-            Self::Changes { .. } => "changed",
+            Self::Changes(_) => "changed",
             Self::Database(_) => "database",
             Self::Quota(_) => "quota",
             Self::Incident(_) => "incident",
@@ -125,7 +125,7 @@ impl Evidence {
                 .collect(),
             Self::LogHint(hint) => vec![hint.line.clone()],
             Self::Variables { names } => vec![names.join(", ")],
-            Self::Changes { sentences } => sentences.clone(),
+            Self::Changes(changes) => changes_lines(changes),
             Self::Database(database) => database_lines(database),
             Self::Quota(quota) => quota_lines(quota),
             Self::Incident(incident) => {
@@ -142,6 +142,23 @@ impl Evidence {
             Self::LogTail { lines } => lines.clone(),
         }
     }
+}
+
+/// With the deployment that it is compared with, so that one can look at it.
+fn changes_lines(changes: &Changes) -> Vec<String> {
+    let Some(since) = &changes.since else {
+        return changes.sentences.clone();
+    };
+    if changes.sentences.is_empty() {
+        return vec![
+            format!("nothing since deployment {since}:"),
+            "spec, sources and tools are the same".to_owned(),
+        ];
+    }
+    let heading = format!("since deployment {since}:");
+    std::iter::once(heading)
+        .chain(changes.sentences.clone())
+        .collect()
 }
 
 /// "12:00:02 UTC".

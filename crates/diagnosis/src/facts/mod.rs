@@ -26,8 +26,17 @@ pub struct Facts {
     pub subject: Subject,
     /// The last lines of the component's log, oldest first, secrets masked; at most 50.
     pub log_tail: Vec<String>,
-    /// What differs from the last good deployment, one plain sentence each; secrets by name only.
-    pub changes: Vec<String>,
+    pub changes: Changes,
+}
+
+/// What differs from the last good deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The id of the deployment that it is compared with; `None` when there is no good one yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// One plain sentence for each difference; secrets by name only. Empty with `since`: spec, sources and tools are the same.
+    pub sentences: Vec<String>,
 }
 
 /// What the facts are about.

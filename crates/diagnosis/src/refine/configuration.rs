@@ -23,8 +23,9 @@ pub(super) fn removed_database(facts: &Facts) -> Option<&str> {
 /// The log says nothing; but variables went away, and nothing else is different from what worked, but perhaps the source.
 pub(super) fn only_difference(facts: &Facts, instance: &InstanceFacts) -> Option<Refinement> {
     let names: Vec<String> = removed(facts).map(str::to_owned).collect();
-    let sources = facts.changes.iter().filter(|change| is_of_source(change)).count();
-    if instance.was_ready || names.is_empty() || names.len() + sources < facts.changes.len() {
+    let changes = &facts.changes.sentences;
+    let sources = changes.iter().filter(|change| is_of_source(change)).count();
+    if instance.was_ready || names.is_empty() || names.len() + sources < changes.len() {
         return None;
     }
     let list = words::quoted_list(&names, NAMES_SHOWN_MAX);
@@ -59,7 +60,7 @@ fn is_of_source(change: &str) -> bool {
 
 /// Names from sentences like `services[web].envs[TOKEN] was removed` and `envs[TOKEN].value became empty`.
 fn removed(facts: &Facts) -> impl Iterator<Item = &str> {
-    facts.changes.iter().filter_map(|change| {
+    facts.changes.sentences.iter().filter_map(|change| {
         let path = change
             .strip_suffix(" became empty")
             .or_else(|| Some(change.split_once(" was removed")?.0))?;
@@ -74,7 +75,7 @@ mod tests {
     use mainstay_spec::kind::ComponentKind;
 
     use super::*;
-    use crate::facts::{InternalFacts, Subject};
+    use crate::facts::{Changes, InternalFacts, Subject};
 
     fn changed(changes: &[&str]) -> Facts {
         Facts {
@@ -88,7 +89,10 @@ mod tests {
                 attempts: 0,
             }),
             log_tail: Vec::new(),
-            changes: changes.iter().map(|change| (*change).to_owned()).collect(),
+            changes: Changes {
+                since: None,
+                sentences: changes.iter().map(|change| (*change).to_owned()).collect(),
+            },
         }
     }
 

@@ -21,7 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     Blame, Cause, Code, Evidence, NextStep, Reason, Retry, Verdict,
     exit_codes::{self, EndedBy},
-    facts::{ExitRecord, Facts, InstanceFacts, Subject},
+    facts::{Changes, ExitRecord, Facts, InstanceFacts, Subject},
 };
 
 /// An instance that ran this long counts as healed; the back-off of restarts begins anew then, too.
@@ -177,10 +177,8 @@ impl Finding {
 
     /// Adds what every reason has: what changed, and the end of the log.
     pub(crate) fn into_reason(mut self, facts: &Facts) -> Box<Reason> {
-        if !facts.changes.is_empty() {
-            self.evidence.push(Evidence::Changes {
-                sentences: facts.changes.clone(),
-            });
+        if facts.changes != Changes::default() {
+            self.evidence.push(Evidence::Changes(facts.changes.clone()));
         }
         if !facts.log_tail.is_empty() {
             let from = facts.log_tail.len().saturating_sub(LOG_TAIL_LINES_MAX);

@@ -127,7 +127,7 @@ fn build_job_exit_non_zero() -> Facts {
         clue: None,
     });
     let mut facts = build_facts(build);
-    facts.changes = vec!["commit changed from 77b0a1d2 to 3f2a9c1e".into()];
+    facts.changes.sentences = vec!["commit changed from 77b0a1d2 to 3f2a9c1e".into()];
     facts.log_tail = vec![
         "npm error code EUSAGE".into(),
         "npm error `npm ci` can only install packages when your package.json and package-lock.json are in sync.".into(),
@@ -230,7 +230,7 @@ fn container_exit_non_zero() -> Facts {
         ..instance()
     };
     let mut facts = instance_facts(instance);
-    facts.changes = vec!["services[web].envs[DATABASE_URL] was removed".into()];
+    facts.changes.sentences = vec!["services[web].envs[DATABASE_URL] was removed".into()];
     facts.log_tail = vec![
         "Traceback (most recent call last):".into(),
         "  File \"/workspace/app.py\", line 4, in <module>".into(),

@@ -18,7 +18,7 @@ pub(crate) fn instance_facts(instance: InstanceFacts) -> Facts {
         observed_at: at(90),
         subject: Subject::Instance(instance),
         log_tail: Vec::new(),
-        changes: Vec::new(),
+        changes: Changes::default(),
     }
 }
 

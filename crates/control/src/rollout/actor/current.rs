@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use mainstay_deploy::{Effect, Event, Failure, Phase, PhaseKind, Recorded, State, resume, step};
-use mainstay_diagnosis::facts::StopReason;
+use mainstay_diagnosis::facts::{Changes, StopReason};
 use mainstay_spec::{AppSpec, ids::DeploymentId};
 use mainstay_store::DeploymentRow;
 use tokio::{sync::watch, time::Instant};
@@ -130,7 +130,7 @@ impl Actor {
                     _ => ("going on with the rollout", None),
                 };
                 let failure = self
-                    .effects(current, Vec::new())
+                    .effects(current, Changes::default())
                     .internal(operation, component, &error, 1);
                 self.post(current.row.id, Event::ComponentFailed { failure });
             }
@@ -174,7 +174,7 @@ impl Actor {
         Ok(())
     }
 
-    pub(super) fn effects(&self, current: &Current, changes: Vec<String>) -> Effects {
+    pub(super) fn effects(&self, current: &Current, changes: Changes) -> Effects {
         Effects {
             platform: Arc::clone(&self.platform),
             deployment: Arc::clone(&current.row),
@@ -184,10 +184,10 @@ impl Actor {
         }
     }
 
-    pub(super) async fn changes(&self, row: &DeploymentRow) -> Result<Vec<String>, PlatformError> {
+    pub(super) async fn changes(&self, row: &DeploymentRow) -> Result<Changes, PlatformError> {
         match &self.serving {
             Some(serving) => history::changes(&self.platform, &serving.row, row).await,
-            None => Ok(Vec::new()),
+            None => Ok(Changes::default()),
         }
     }
 
@@ -236,7 +236,7 @@ impl Actor {
     async fn prepare_fleet(
         &mut self,
         row: &DeploymentRow,
-        changes: &[String],
+        changes: &Changes,
     ) -> Result<Fleet, PlatformError> {
         if row.restarts.is_some() && self.serving.is_none() {
             self.serve_again().await;
@@ -274,7 +274,8 @@ impl Actor {
             return Ok(());
         };
         let row = Arc::clone(&current.row);
-        let mut fleet = self.prepare_fleet(&row, &[]).await?;
+        let changes = self.changes(&row).await?;
+        let mut fleet = self.prepare_fleet(&row, &changes).await?;
         fleet.start_all(&self.platform, &self.outbox, true).await?;
         if let Some(current) = &mut self.current {
             current.fleet = Some(fleet);
@@ -359,7 +360,7 @@ impl Actor {
         let failure = known.map_or_else(
             || {
                 let error = PlatformError::missing(format!("the end of phase {phase:?} within its time"));
-                self.effects(current, Vec::new()).internal(
+                self.effects(current, Changes::default()).internal(
                     "waiting for the deployment to go on",
                     job.as_deref(),
                     &error,

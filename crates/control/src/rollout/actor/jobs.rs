@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use mainstay_deploy::{Event, Failure, Phase, State};
-use mainstay_diagnosis::facts::StopReason;
+use mainstay_diagnosis::facts::{Changes, StopReason};
 use mainstay_spec::{
     AppSpec, ComponentRef,
     ids::{DeploymentId, InvocationId},
@@ -70,7 +70,7 @@ impl Actor {
         &mut self,
         deployment: &DeploymentRow,
         row: InvocationRow,
-        changes: &[String],
+        changes: &Changes,
     ) -> Result<(), PlatformError> {
         let plan = match builds::instance_plan(&self.platform, deployment, &row.job, changes).await {
             Ok(plan) => plan,
@@ -137,7 +137,7 @@ impl Actor {
         let deployment = self.platform.store.deployment(row.deployment).await?;
         let missing = || PlatformError::missing(format!("deployment {}", row.deployment));
         let deployment = deployment.ok_or_else(missing)?;
-        self.spawn_run(&deployment, row, &[]).await
+        self.spawn_run(&deployment, row, &Changes::default()).await
     }
 
     /// Runs a job of what serves, because somebody asked.
@@ -152,7 +152,7 @@ impl Actor {
         let by_hand = Trigger::Manual { by };
         let row = self.begin(&deployment, job, by_hand, false, None).await?;
         let id = row.id;
-        self.spawn_run(&deployment, row, &[]).await?;
+        self.spawn_run(&deployment, row, &Changes::default()).await?;
         Ok(id)
     }
 

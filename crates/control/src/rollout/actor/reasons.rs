@@ -130,7 +130,7 @@ mod tests {
     use jiff::SignedDuration;
     use mainstay_diagnosis::{
         Cause, Code, diagnose,
-        facts::{Facts, InternalFacts, Subject},
+        facts::{Changes, Facts, InternalFacts, Subject},
     };
 
     use super::*;
@@ -147,7 +147,7 @@ mod tests {
                 attempts: 1,
             }),
             log_tail: Vec::new(),
-            changes: Vec::new(),
+            changes: Changes::default(),
         };
         let some = *diagnose(&facts).into_reason().unwrap();
         Reason {

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mainstay_diagnosis::Reason;
+use mainstay_diagnosis::{Reason, facts::Changes};
 use mainstay_shim::log::LogSource;
 use mainstay_spec::{
     AppSpec, ComponentRef, Job, JobKind, JobSchedule,
@@ -189,7 +189,7 @@ impl Actor {
             return Ok(());
         }
         let id = row.id;
-        if let Err(error) = self.spawn_run(deployment, row, &[]).await {
+        if let Err(error) = self.spawn_run(deployment, row, &Changes::default()).await {
             // It is stored: as failed, or as one to be taken up again.
             tracing::error!(invocation = %id, job, error = &error as &dyn std::error::Error, "could not begin a scheduled run");
         }

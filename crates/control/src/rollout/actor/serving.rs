@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use mainstay_deploy::{Event, Phase, PhaseKind};
-use mainstay_diagnosis::facts::StopReason;
+use mainstay_diagnosis::facts::{Changes, StopReason};
 use mainstay_spec::ids::{DeploymentId, InvocationId};
 use mainstay_store::{DeploymentRow, InstanceRow};
 
@@ -54,13 +54,13 @@ impl Actor {
     }
 
     /// Against the deployment that it replaced, as long as that one is known.
-    async fn changes_since_previous(&self, row: &DeploymentRow) -> Result<Vec<String>, PlatformError> {
+    async fn changes_since_previous(&self, row: &DeploymentRow) -> Result<Changes, PlatformError> {
         let Some(previous) = row.previous else {
-            return Ok(Vec::new());
+            return Ok(Changes::default());
         };
         match self.platform.store.deployment(previous).await? {
             Some(previous) => history::changes(&self.platform, &previous, row).await,
-            None => Ok(Vec::new()),
+            None => Ok(Changes::default()),
         }
     }
 

@@ -45,14 +45,16 @@ pub(crate) fn log_lines() -> impl Strategy<Value = Vec<String>> {
     vec(line, 0..6)
 }
 
-pub(crate) fn changes() -> impl Strategy<Value = Vec<String>> {
-    vec(
+pub(crate) fn changes() -> impl Strategy<Value = Changes> {
+    let sentences = vec(
         prop_oneof![
             Just("services[web].envs[DATABASE_URL] was removed".to_owned()),
             Just("services[web].http_port changed from 3000 to 8080".to_owned()),
         ],
         0..3,
-    )
+    );
+    (option::of(Just("3f2a9c1e".to_owned())), sentences)
+        .prop_map(|(since, sentences)| Changes { since, sentences })
 }
 
 pub(crate) fn variables() -> impl Strategy<Value = Vec<String>> {
