@@ -3,7 +3,7 @@
 use crate::wire::wire_object;
 
 wire_object! {
-    /// The operator's; limits that mean nothing here are zero.
+    /// A user with the team, which is the account; limits that mean nothing here are zero.
     pub struct Account {
         pub uuid: String,
         pub email: String,

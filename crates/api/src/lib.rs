@@ -31,6 +31,7 @@ mod reason;
 mod region;
 mod rollback;
 mod size;
+mod team;
 mod token;
 mod wire;
 
@@ -62,4 +63,5 @@ pub use reason::*;
 pub use region::*;
 pub use rollback::*;
 pub use size::*;
+pub use team::*;
 pub use token::*;

@@ -1,4 +1,4 @@
-//! The account's limits: an addition, below `/v2/mainstay`.
+//! An account's limits: an addition, below `/v2/mainstay`.
 
 use crate::wire::wire_object;
 
@@ -14,6 +14,8 @@ wire_object! {
         pub used: u64,
         /// Left out where there is none.
         pub limit: Option<u64>,
+        /// Whether it is the account's own, not everybody's.
+        pub overridden: bool,
     }
 }
 

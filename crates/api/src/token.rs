@@ -12,7 +12,7 @@ wire_words! {
         Read = "read",
         /// May change apps.
         Write = "write",
-        /// May also make and revoke tokens.
+        /// May also make and revoke tokens and users of the account.
         Admin = "admin",
     }
 }
@@ -22,6 +22,9 @@ wire_object! {
         pub id: String,
         pub name: String,
         pub scope: TokenScope,
+        /// Whose it is.
+        pub user_id: String,
+        pub user_email: String,
         /// The only app that it is for; empty: all.
         pub app_id: String,
         pub created_at: Option<Timestamp>,
@@ -37,6 +40,8 @@ wire_object! {
 wire_object! {
     pub struct CreateTokenRequest {
         pub name: String,
+        /// Whose it is to be, by id or address; empty: that of the token that asks.
+        pub user: String,
         pub scope: TokenScope,
         /// Only for this app.
         pub app_id: String,
@@ -62,6 +67,10 @@ wire_object! {
     pub struct AuditEntry {
         pub id: u64,
         pub at: Option<Timestamp>,
+        /// Whose token it was.
+        pub account_id: String,
+        pub user_id: String,
+        pub user_email: String,
         pub token_id: String,
         pub token_name: String,
         /// Method and path.

@@ -1,19 +1,19 @@
 //! The API, call by call.
 
 mod backups;
+mod team;
 
 use std::{path::Path, time::Duration};
 
 use mainstay_api::{
     Alert, AlertDestinationsRequest, AlertResponse, AlertsResponse, App, AppDatabase, AppDatabasesResponse,
-    AppResponse, AppsResponse, AuditEntry, AuditResponse, Buildpack, BuildpacksResponse, CreateTokenRequest,
-    DatabaseCluster, DatabaseResponse, DatabasesResponse, Deployment, DeploymentResponse,
-    DeploymentsResponse, ErrorBody, Event, EventResponse, EventsResponse, ExecResponse, Instance,
-    InstanceEvent, InstanceEventsResponse, InstanceSize, InstanceSizeResponse, InstanceSizesResponse,
-    InstancesResponse, JobInvocation, JobInvocationResponse, JobInvocationsResponse, Limit, LimitsResponse,
-    LogsResponse, ProposeResponse, Region, RegionsResponse, RegisterDatabaseRequest,
-    RollbackValidationResponse, Tier, TierResponse, TiersResponse, Token, TokenResponse, TokensResponse,
-    UpdateAppRequest, UpgradeBuildpackRequest, UpgradeBuildpackResponse,
+    AppResponse, AppsResponse, Buildpack, BuildpacksResponse, DatabaseCluster, DatabaseResponse,
+    DatabasesResponse, Deployment, DeploymentResponse, DeploymentsResponse, ErrorBody, Event, EventResponse,
+    EventsResponse, ExecResponse, Instance, InstanceEvent, InstanceEventsResponse, InstanceSize,
+    InstanceSizeResponse, InstanceSizesResponse, InstancesResponse, JobInvocation, JobInvocationResponse,
+    JobInvocationsResponse, LogsResponse, ProposeResponse, Region, RegionsResponse, RegisterDatabaseRequest,
+    RollbackValidationResponse, Tier, TierResponse, TiersResponse, UpdateAppRequest, UpgradeBuildpackRequest,
+    UpgradeBuildpackResponse,
 };
 use mainstay_spec::AppSpec;
 use reqwest::{Body, Certificate, Method, RequestBuilder, Response, StatusCode, Upgraded};
@@ -98,12 +98,6 @@ impl Client {
             .await
             .map_err(|source| self.unreachable(source))?;
         Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
-    }
-
-    /// Whether the server knows the token.
-    pub(crate) async fn check_token(&self) -> Result<(), CliError> {
-        let _: Value = self.get("/v2/account").await?;
-        Ok(())
     }
 
     pub(crate) async fn apps(&self) -> Result<Vec<App>, CliError> {
@@ -203,31 +197,6 @@ impl Client {
         );
         let _: Value = self.send(Method::DELETE, &path, &Value::Null).await?;
         Ok(())
-    }
-
-    pub(crate) async fn tokens(&self) -> Result<Vec<Token>, CliError> {
-        let answer: TokensResponse = self.get("/v2/mainstay/tokens").await?;
-        Ok(answer.tokens)
-    }
-
-    /// With its secret.
-    pub(crate) async fn create_token(&self, request: &CreateTokenRequest) -> Result<Token, CliError> {
-        let answer: TokenResponse = self
-            .send(Method::POST, "/v2/mainstay/tokens", &json!(request))
-            .await?;
-        Ok(answer.token)
-    }
-
-    pub(crate) async fn revoke_token(&self, id: &str) -> Result<(), CliError> {
-        let path = format!("/v2/mainstay/tokens/{}", escaped(id));
-        let _: Value = self.send(Method::DELETE, &path, &Value::Null).await?;
-        Ok(())
-    }
-
-    pub(crate) async fn audit(&self, count: u32) -> Result<Vec<AuditEntry>, CliError> {
-        let path = format!("/v2/mainstay/audit?per_page={count}");
-        let answer: AuditResponse = self.get(&path).await?;
-        Ok(answer.audit)
     }
 
     pub(crate) async fn roll_back(
@@ -330,11 +299,6 @@ impl Client {
         let path = format!("/v2/apps/{app}/deployments/{}/cancel", escaped(deployment));
         let answer: DeploymentResponse = self.send(Method::POST, &path, &json!({})).await?;
         Ok(answer.deployment)
-    }
-
-    pub(crate) async fn limits(&self) -> Result<Vec<Limit>, CliError> {
-        let answer: LimitsResponse = self.get("/v2/mainstay/limits").await?;
-        Ok(answer.limits)
     }
 
     pub(crate) async fn invocations(

@@ -139,6 +139,7 @@ mod tests {
                 url: url.into(),
                 token: format!("of {name}"),
                 ca_file: Some(format!("/{name}.crt").into()),
+                account: None,
             };
             contexts.put(name, context).unwrap();
         }

@@ -62,11 +62,11 @@ fn bindables(
     builds: &[BuildRow],
     databases: BTreeMap<String, DatabaseBinding>,
 ) -> Bindables {
-    let domain = platform.config.app_domain(&deployment.spec);
+    let (config, suffix) = (&platform.config, &deployment.host_suffix);
     Bindables {
         app_id: Some(deployment.app.to_string()),
-        app_url: Some(platform.config.app_url(&deployment.spec)),
-        app_domain: Some(domain),
+        app_url: Some(config.app_url(&deployment.spec, suffix)),
+        app_domain: Some(config.app_domain(&deployment.spec, suffix)),
         commit_hashes: builds
             .iter()
             .map(|row| (row.component.clone(), row.source.revision.clone()))

@@ -260,7 +260,10 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
     let store = Store::open(&config.data_dir.join("mainstay.db"))
         .await
         .map_err(PlatformError::from)?
-        .with_limits(config.limits.as_limits());
+        .with_limits(config.limits.as_limits())
+        .with_domain(&config.router.domain)
+        .await
+        .map_err(PlatformError::from)?;
     // Before anything reads a spec.
     let secrets = Keyring::open(&config.data_dir, &store)
         .await

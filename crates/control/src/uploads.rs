@@ -9,10 +9,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use jiff::Timestamp;
 use mainstay_build::upload::{self, UploadLimits};
 use mainstay_diagnosis::facts::BuildFault;
 use mainstay_images::store::{free_bytes, tree_bytes};
-use mainstay_spec::{AppSpec, ComponentRef};
+use mainstay_spec::{AppSpec, ComponentRef, Problem, SpecError, ids::AccountId};
 
 use crate::{
     keep::Freed,
@@ -87,12 +88,32 @@ fn touch(place: &Path) -> io::Result<()> {
     File::open(place)?.set_modified(SystemTime::now())
 }
 
+/// What the spec names that is no upload of the account, by path. Whether it is somebody else's is not told.
+pub(crate) async fn check(
+    platform: &Platform,
+    account: AccountId,
+    spec: &AppSpec,
+) -> Result<Vec<SpecError>, PlatformError> {
+    let mut errors = Vec::new();
+    for (path, component) in spec.components_with_paths() {
+        let Some(id) = upload_of(component) else { continue };
+        if !platform.store.has_upload(account, &id).await? {
+            let path = format!("{path}.git.repo_clone_url");
+            let rule = "no upload of this name is there; `mainstay deploy` makes one";
+            errors.push(SpecError::new(path, Problem::UnknownValue, rule).value(format!("{SCHEME}{id}")));
+        }
+    }
+    Ok(errors)
+}
+
 /// Deletes uploads that no app and no deployment which is held names, a while after they came.
 pub(crate) async fn collect(platform: &Platform, rollbacks: u32) -> Result<Freed, PlatformError> {
     let specs = platform.store.specs_in_use(rollbacks).await?;
     let named: HashSet<String> = specs.iter().flat_map(uploads_of).collect();
     let directory = platform.config.uploads_dir();
     let kept_for = Duration::from_secs(platform.config.keep.upload_seconds);
+    let before = Timestamp::now().checked_sub(kept_for).unwrap_or(Timestamp::MIN);
+    platform.store.forget_uploads(before, &named).await?;
     let collected = tokio::task::spawn_blocking(move || collect_from(&directory, &named, kept_for)).await;
     collected
         .map_err(io::Error::other)
@@ -104,10 +125,12 @@ pub(crate) async fn collect(platform: &Platform, rollbacks: u32) -> Result<Freed
 }
 
 fn uploads_of(spec: &AppSpec) -> Vec<String> {
-    let url = |component: ComponentRef<'_>| component.source()?.clone_url();
-    let urls = spec.components().filter_map(url);
-    urls.filter_map(|url| url.strip_prefix(SCHEME).map(str::to_owned))
-        .collect()
+    spec.components().filter_map(upload_of).collect()
+}
+
+fn upload_of(component: ComponentRef<'_>) -> Option<String> {
+    let url = component.source()?.clone_url()?;
+    url.strip_prefix(SCHEME).map(str::to_owned)
 }
 
 fn collect_from(directory: &Path, named: &HashSet<String>, kept_for: Duration) -> io::Result<Freed> {

@@ -64,4 +64,18 @@ ids! {
     RestoreId,
     /// A database cluster that is registered, not run.
     ClusterId,
+    /// Those who see the same apps: a team.
+    AccountId,
+    /// Somebody of an account: a person, or a program that stands for one.
+    UserId,
+}
+
+impl AccountId {
+    /// The operator's account, which is there from the first start on.
+    pub const FIRST: Self = Self(Uuid::nil());
+}
+
+impl UserId {
+    /// Its first owner.
+    pub const FIRST: Self = Self(Uuid::nil());
 }

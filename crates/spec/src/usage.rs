@@ -45,6 +45,11 @@ impl Resource {
         }
     }
 
+    /// The one of this [`noun`](Self::noun).
+    pub fn by_noun(noun: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|resource| resource.noun() == noun)
+    }
+
     /// What an app of this spec takes of it.
     pub fn asked_by(self, spec: &AppSpec) -> u64 {
         let components = || spec.components();

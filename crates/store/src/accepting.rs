@@ -7,7 +7,7 @@ use mainstay_spec::{
 };
 use sqlx::SqliteConnection;
 
-use crate::{NewDeployment, Store, StoreError, apps, deployments, limits};
+use crate::{NewDeployment, Store, StoreError, apps, deployments, hosts, limits};
 
 /// What accepting a deployment changes about its app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Pinned`], [`StoreError::NotPinned`]; [`StoreError::NameTaken`] when its spec has a new name, and it is in use;
-    /// [`StoreError::NoApp`] when the app is gone or going.
+    /// [`StoreError::HostTaken`] when another app has one of its hosts; [`StoreError::NoApp`] when the app is gone or going.
     pub async fn accept(&self, new: &NewDeployment, change: AppChange) -> Result<(), StoreError> {
         let failed = || StoreError::during(format!("accept deployment {}", new.id));
         // It reads before it writes: begun as a reader it could be refused in the middle.
@@ -48,10 +48,11 @@ impl Store {
             (AppChange::Pin, None) => pin(&mut transaction, new.app, Some(new.id)).await?,
             (AppChange::Spec, None) => {
                 apps::update_spec(&mut transaction, new.app, &new.spec, new.created_at).await?;
-                limits::take(&mut transaction, new.app, &new.spec, &self.limits).await?;
+                limits::take(&mut transaction, new.app, &new.spec, Some(&self.limits)).await?;
             }
             (AppChange::Nothing, None) => {}
         }
+        hosts::claim(&mut transaction, new.app, &new.spec, &self.domain).await?;
         deployments::insert(&mut transaction, new).await?;
         transaction.commit().await.map_err(failed())
     }
@@ -78,7 +79,7 @@ impl Store {
         }
         apps::update_spec(&mut transaction, app, spec, now).await?;
         // It runs already: no limit can undo that.
-        limits::take(&mut transaction, app, spec, &limits::Limits::new()).await?;
+        limits::take(&mut transaction, app, spec, None).await?;
         pin(&mut transaction, app, None).await?;
         transaction.commit().await.map_err(failed())
     }

@@ -3,16 +3,20 @@
 use jiff::Timestamp;
 use mainstay_spec::{
     AppSpec,
-    ids::{AppId, DeploymentId},
+    ids::{AccountId, AppId, DeploymentId},
 };
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{NewDeployment, Store, StoreError, deployments, limits};
+use crate::{NewDeployment, Store, StoreError, deployments, hosts, limits};
 
 #[derive(Debug, Clone)]
 pub struct AppRow {
     pub id: AppId,
+    pub account: AccountId,
+    /// No two of an account have the same.
     pub name: String,
+    /// What stands between its name and the domain in its default host.
+    pub host_suffix: String,
     /// As last submitted.
     pub spec: AppSpec,
     pub created_at: Timestamp,
@@ -29,12 +33,20 @@ impl Store {
     /// Stores an app with its first deployment, both or neither: an app that nobody deploys would be a riddle.
     ///
     /// # Errors
-    /// [`StoreError::NameTaken`] when the name is in use.
-    pub async fn create_app(&self, first: &NewDeployment) -> Result<(), StoreError> {
+    /// [`StoreError::NameTaken`] when the account has an app of that name; [`StoreError::HostTaken`], [`StoreError::LimitPassed`].
+    pub async fn create_app(&self, account: AccountId, first: &NewDeployment) -> Result<(), StoreError> {
         let failed = || StoreError::during(format!("store app {}", first.app));
-        let mut transaction = self.writer.begin().await.map_err(failed())?;
-        insert_app(&mut transaction, first.app, &first.spec, first.created_at).await?;
-        limits::take(&mut transaction, first.app, &first.spec, &self.limits).await?;
+        // It reads before it writes: begun as a reader it could be refused in the middle.
+        let mut transaction = self
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed())?;
+        let (app, name) = (first.app, &first.spec.name);
+        let suffix = hosts::suffix(&mut transaction, account, app, name, &self.domain).await?;
+        insert_app(&mut transaction, account, &suffix, first).await?;
+        hosts::claim(&mut transaction, app, &first.spec, &self.domain).await?;
+        limits::take(&mut transaction, app, &first.spec, Some(&self.limits)).await?;
         deployments::insert(&mut transaction, first).await?;
         transaction.commit().await.map_err(failed())
     }
@@ -48,8 +60,20 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    pub async fn app_by_name(&self, name: &str) -> Result<Option<AppRow>, StoreError> {
-        let row = sqlx::query("SELECT * FROM apps WHERE name = ?")
+    /// Whether the account has the app, and it is not being deleted.
+    pub async fn has_app(&self, account: AccountId, id: AppId) -> Result<bool, StoreError> {
+        let row = sqlx::query("SELECT 1 FROM apps WHERE id = ? AND account = ? AND deleting = 0")
+            .bind(id.to_string())
+            .bind(account.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(StoreError::during(format!("look whose app {id} is")))?;
+        Ok(row.is_some())
+    }
+
+    pub async fn app_by_name(&self, account: AccountId, name: &str) -> Result<Option<AppRow>, StoreError> {
+        let row = sqlx::query("SELECT * FROM apps WHERE account = ? AND name = ?")
+            .bind(account.to_string())
             .bind(name)
             .fetch_optional(&self.readers)
             .await
@@ -57,7 +81,7 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// Every app, those that are being deleted included.
+    /// Every app of every account, those that are being deleted included.
     pub async fn all_apps(&self) -> Result<Vec<AppRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM apps ORDER BY created_at, id")
             .fetch_all(&self.readers)
@@ -66,22 +90,30 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// A page of apps, oldest first, and how many there are.
-    pub async fn apps(&self, offset: u64, limit: u64) -> Result<(Vec<AppRow>, u64), StoreError> {
-        let rows =
-            sqlx::query("SELECT * FROM apps WHERE deleting = 0 ORDER BY created_at, id LIMIT ? OFFSET ?")
-                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-                .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-                .fetch_all(&self.readers)
-                .await
-                .map_err(StoreError::during("list the apps"))?;
-        let total: i64 = sqlx::query_scalar("SELECT listed FROM app_count WHERE only_row = 1")
-            .fetch_one(&self.readers)
+    /// A page of an account's apps, oldest first, and how many it has.
+    pub async fn apps(
+        &self,
+        account: AccountId,
+        offset: u64,
+        limit: u64,
+    ) -> Result<(Vec<AppRow>, u64), StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM apps WHERE account = ? AND deleting = 0 ORDER BY created_at, id LIMIT ? OFFSET ?",
+        )
+        .bind(account.to_string())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(StoreError::during("list the apps"))?;
+        let total: Option<i64> = sqlx::query_scalar("SELECT listed FROM app_count WHERE account = ?")
+            .bind(account.to_string())
+            .fetch_optional(&self.readers)
             .await
             .map_err(StoreError::during("count the apps"))?;
         Ok((
             rows.iter().map(read).collect::<Result<_, _>>()?,
-            u64::try_from(total).unwrap_or(0),
+            u64::try_from(total.unwrap_or(0)).unwrap_or(0),
         ))
     }
 
@@ -108,20 +140,23 @@ impl Store {
 
 async fn insert_app(
     connection: &mut SqliteConnection,
-    id: AppId,
-    spec: &AppSpec,
-    now: Timestamp,
+    account: AccountId,
+    suffix: &str,
+    first: &NewDeployment,
 ) -> Result<(), StoreError> {
+    let (id, spec) = (first.app, &first.spec);
     let json = serde_json::to_string(spec).map_err(StoreError::damaged("spec", id))?;
-    let inserted =
-        sqlx::query("INSERT INTO apps (id, name, spec, created_at, updated_at) VALUES (?, ?, ?, ?, ?)")
-            .bind(id.to_string())
-            .bind(&spec.name)
-            .bind(json)
-            .bind(now.to_string())
-            .bind(now.to_string())
-            .execute(connection)
-            .await;
+    let inserted = sqlx::query(
+        "INSERT INTO apps (id, account, name, host_suffix, spec, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+    )
+    .bind(id.to_string())
+    .bind(account.to_string())
+    .bind(&spec.name)
+    .bind(suffix)
+    .bind(json)
+    .bind(first.created_at.to_string())
+    .execute(connection)
+    .await;
     match inserted {
         Ok(_) => Ok(()),
         Err(error) => Err(name_taken(spec, error, format!("store app {id}"))),
@@ -163,7 +198,12 @@ fn read(row: &SqliteRow) -> Result<AppRow, StoreError> {
     let id: String = row.get("id");
     Ok(AppRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
+        account: row
+            .get::<&str, _>("account")
+            .parse()
+            .map_err(StoreError::damaged("account", &id))?,
         name: row.get("name"),
+        host_suffix: row.get("host_suffix"),
         spec: serde_json::from_str(row.get("spec")).map_err(StoreError::damaged("spec", &id))?,
         created_at: row
             .get::<&str, _>("created_at")

@@ -1,7 +1,7 @@
 //! Who changed what, from where.
 
 use jiff::Timestamp;
-use mainstay_spec::ids::AppId;
+use mainstay_spec::ids::{AccountId, AppId};
 use sqlx::{Row, sqlite::SqliteRow};
 
 use crate::{Store, StoreError};
@@ -9,6 +9,12 @@ use crate::{Store, StoreError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAuditEntry {
     pub at: Timestamp,
+    /// Whose token it was; the first one's where it was nobody's.
+    pub account: AccountId,
+    /// The user's id.
+    pub user: String,
+    /// The user's address.
+    pub user_name: String,
     /// The token's id.
     pub token: String,
     pub token_name: String,
@@ -30,9 +36,13 @@ pub struct AuditRow {
 impl Store {
     pub async fn add_audit(&self, entry: &NewAuditEntry) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO audit (at, token, token_name, action, app, status, origin) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO audit (at, account, user, user_name, token, token_name, action, app, status, origin)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(entry.at.to_string())
+        .bind(entry.account.to_string())
+        .bind(&entry.user)
+        .bind(&entry.user_name)
         .bind(&entry.token)
         .bind(&entry.token_name)
         .bind(&entry.action)
@@ -61,15 +71,22 @@ impl Store {
         Ok(done.rows_affected())
     }
 
-    /// A page, newest first, and how many there are.
-    pub async fn audit(&self, offset: u64, limit: u64) -> Result<(Vec<AuditRow>, u64), StoreError> {
-        let rows = sqlx::query("SELECT * FROM audit ORDER BY id DESC LIMIT ? OFFSET ?")
+    /// A page of an account's, newest first, and how many there are.
+    pub async fn audit(
+        &self,
+        account: AccountId,
+        offset: u64,
+        limit: u64,
+    ) -> Result<(Vec<AuditRow>, u64), StoreError> {
+        let rows = sqlx::query("SELECT * FROM audit WHERE account = ? ORDER BY id DESC LIMIT ? OFFSET ?")
+            .bind(account.to_string())
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(i64::try_from(offset).unwrap_or(i64::MAX))
             .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during("read the audit log"))?;
-        let total: i64 = sqlx::query_scalar("SELECT count(*) FROM audit")
+        let total: i64 = sqlx::query_scalar("SELECT count(*) FROM audit WHERE account = ?")
+            .bind(account.to_string())
             .fetch_one(&self.readers)
             .await
             .map_err(StoreError::during("count the audit log"))?;
@@ -89,6 +106,12 @@ fn read(row: &SqliteRow) -> Result<AuditRow, StoreError> {
                 .get::<&str, _>("at")
                 .parse()
                 .map_err(StoreError::damaged("time", id))?,
+            account: row
+                .get::<&str, _>("account")
+                .parse()
+                .map_err(StoreError::damaged("account", id))?,
+            user: row.get("user"),
+            user_name: row.get("user_name"),
             token: row.get("token"),
             token_name: row.get("token_name"),
             action: row.get("action"),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
-use mainstay_spec::ids::ClusterId;
+use mainstay_spec::ids::{AccountId, AppId, ClusterId};
 use sqlx::{Row, sqlite::SqliteRow};
 
 use crate::{Store, StoreError};
@@ -12,6 +12,7 @@ use crate::{Store, StoreError};
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClusterRow {
     pub id: ClusterId,
+    pub account: AccountId,
     /// What specs call it in `cluster_name`.
     pub name: String,
     /// As a spec writes it: "PG".
@@ -45,13 +46,14 @@ impl fmt::Debug for ClusterRow {
 }
 
 impl Store {
-    /// False where one of that name is registered already; nothing is changed then.
+    /// False where the account has one of that name already; nothing is changed then.
     pub async fn insert_cluster(&self, row: &ClusterRow) -> Result<bool, StoreError> {
         let done = sqlx::query(
-            "INSERT INTO clusters (id, name, engine, version, host, port, user, password, database, ca_certificate, tls, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
+            "INSERT INTO clusters (id, account, name, engine, version, host, port, user, password, database, ca_certificate, tls, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account, name) DO NOTHING",
         )
         .bind(row.id.to_string())
+        .bind(row.account.to_string())
         .bind(&row.name)
         .bind(&row.engine)
         .bind(&row.version)
@@ -91,26 +93,42 @@ impl Store {
         Ok(())
     }
 
-    /// All of them, by name.
-    pub async fn clusters(&self) -> Result<Vec<ClusterRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM clusters ORDER BY name")
+    /// Those of an account, by name.
+    pub async fn clusters(&self, account: AccountId) -> Result<Vec<ClusterRow>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM clusters WHERE account = ? ORDER BY name")
+            .bind(account.to_string())
             .fetch_all(&self.readers)
             .await
             .map_err(StoreError::during("list the clusters"))?;
         rows.iter().map(read).collect()
     }
 
-    /// Cluster → the apps whose specs name it, by name: their own, and those of what serves, goes on or waits. Apps that are being deleted do not
+    /// Those that an app may attach to, by name: its account's.
+    pub async fn clusters_of_app(&self, app: AppId) -> Result<Vec<ClusterRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM clusters WHERE account = (SELECT account FROM apps WHERE id = ?) ORDER BY name",
+        )
+        .bind(app.to_string())
+        .fetch_all(&self.readers)
+        .await
+        .map_err(StoreError::during(format!("list the clusters for app {app}")))?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Of an account, cluster → the apps whose specs name it, by name: their own, and those of what serves, goes on or waits. Apps that are being deleted do not
     /// count.
-    pub async fn users_of_clusters(&self) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
+    pub async fn users_of_clusters(
+        &self,
+        account: AccountId,
+    ) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
         let rows = sqlx::query(
             "SELECT DISTINCT json_extract(named.value, '$.cluster_name') AS cluster, specs.app AS app
              FROM (
                SELECT name AS app, spec FROM apps
-               WHERE instr(spec, 'cluster_name') > 0 AND deleting = 0
+               WHERE instr(spec, 'cluster_name') > 0 AND deleting = 0 AND account = ?1
                UNION ALL SELECT apps.name, deployments.spec
                FROM deployments CROSS JOIN apps ON apps.id = deployments.app
-               WHERE instr(deployments.spec, 'cluster_name') > 0 AND apps.deleting = 0
+               WHERE instr(deployments.spec, 'cluster_name') > 0 AND apps.deleting = 0 AND apps.account = ?1
                  AND (deployments.settled = 0 OR deployments.id = apps.active_deployment)
              ) AS specs
              CROSS JOIN json_each(specs.spec, '$.databases') AS named
@@ -118,6 +136,7 @@ impl Store {
                AND json_extract(named.value, '$.cluster_name') IS NOT NULL
              ORDER BY app",
         )
+        .bind(account.to_string())
         .fetch_all(&self.readers)
         .await
         .map_err(StoreError::during("list the apps of the clusters"))?;
@@ -142,6 +161,10 @@ fn read(row: &SqliteRow) -> Result<ClusterRow, StoreError> {
     let id: String = row.get("id");
     Ok(ClusterRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
+        account: row
+            .get::<&str, _>("account")
+            .parse()
+            .map_err(StoreError::damaged("account", &id))?,
         name: row.get("name"),
         engine: row.get("engine"),
         version: row.get("version"),
@@ -161,7 +184,7 @@ fn read(row: &SqliteRow) -> Result<ClusterRow, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use mainstay_spec::ids::{AppId, DeploymentId};
+    use mainstay_spec::ids::DeploymentId;
     use uuid::Uuid;
 
     use super::*;
@@ -170,6 +193,7 @@ mod tests {
     fn row(name: &str) -> ClusterRow {
         ClusterRow {
             id: ClusterId::from_uuid(Uuid::new_v4()),
+            account: AccountId::FIRST,
             name: name.into(),
             engine: "PG".into(),
             version: "15".into(),
@@ -192,7 +216,10 @@ mod tests {
         assert!(store.insert_cluster(&main).await.unwrap());
         assert!(store.insert_cluster(&other).await.unwrap());
         assert!(!store.insert_cluster(&row("main")).await.unwrap());
-        assert_eq!(store.clusters().await.unwrap(), [other.clone(), main.clone()]);
+        assert_eq!(
+            store.clusters(AccountId::FIRST).await.unwrap(),
+            [other.clone(), main.clone()]
+        );
         let moved = ClusterRow {
             host: "elsewhere".into(),
             tls: false,
@@ -200,7 +227,10 @@ mod tests {
         };
         store.update_cluster(&moved).await.unwrap();
         store.delete_cluster(other.id).await.unwrap();
-        assert_eq!(store.clusters().await.unwrap(), std::slice::from_ref(&moved));
+        assert_eq!(
+            store.clusters(AccountId::FIRST).await.unwrap(),
+            std::slice::from_ref(&moved)
+        );
         assert!(!format!("{moved:?}").contains("sealed"));
     }
 
@@ -232,9 +262,10 @@ mod tests {
         for (number, databases) in (1_u128..).zip(databases) {
             let app = AppId::from_uuid(Uuid::from_u128(number));
             let spec = serde_json::json!({ "name": format!("app-{number}"), "databases": databases });
-            store.create_app(&deployment(app, number, spec)).await.unwrap();
+            let first = deployment(app, number, spec);
+            store.create_app(AccountId::FIRST, &first).await.unwrap();
         }
-        let users = || async { store.users_of_clusters().await.unwrap() };
+        let users = || async { store.users_of_clusters(AccountId::FIRST).await.unwrap() };
         let main = BTreeMap::from([("main".to_owned(), vec!["app-1".to_owned()])]);
         assert_eq!(users().await, main);
         // What was deployed before and has not ended still names it.

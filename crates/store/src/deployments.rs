@@ -43,6 +43,8 @@ pub struct DeploymentRow {
     /// Counts up from 1 within the app.
     pub number: u64,
     pub spec: AppSpec,
+    /// That of its app.
+    pub host_suffix: String,
     pub cause: String,
     pub cause_kind: String,
     pub previous: Option<DeploymentId>,
@@ -311,8 +313,9 @@ pub(crate) async fn insert(connection: &mut SqliteConnection, new: &NewDeploymen
     let restarts = restarts.map_err(StoreError::damaged("components", new.id))?;
     sqlx::query(
         "INSERT INTO deployments (id, app, number, spec, cause, cause_kind, previous, force_build, pinned_sources,
-                                  phase, settled, created_at, updated_at, cloned_from, restarts)
-         SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?10, ?11, ?12
+                                  phase, settled, created_at, updated_at, cloned_from, restarts, host_suffix)
+         SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?10, ?11, ?12,
+                coalesce((SELECT host_suffix FROM apps WHERE id = ?2), '')
          FROM deployments WHERE app = ?2",
     )
     .bind(new.id.to_string())
@@ -360,6 +363,7 @@ pub(crate) fn read(row: &SqliteRow) -> Result<DeploymentRow, StoreError> {
             .map_err(StoreError::damaged("app id", &id))?,
         number: u64::try_from(row.get::<i64, _>("number")).unwrap_or(0),
         spec: serde_json::from_str(row.get("spec")).map_err(StoreError::damaged("spec", &id))?,
+        host_suffix: row.get("host_suffix"),
         cause: row.get("cause"),
         cause_kind: row.get("cause_kind"),
         previous: row

@@ -21,6 +21,8 @@ pub enum StoreError {
     },
     #[error("an app named {name:?} exists already")]
     NameTaken { name: String },
+    #[error("the host {host} belongs to another app")]
+    HostTaken { host: String },
     #[error("the account's limit of {} would be passed", .0.resource)]
     LimitPassed(Box<QuotaFacts>),
     #[error("there is no app {app}, or it is being deleted")]

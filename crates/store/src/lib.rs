@@ -4,6 +4,7 @@
 //! another at work sleeps and looks again, by chance for long. So all writes go through one connection, for which they wait in turn.
 
 mod accepting;
+mod accounts;
 mod alerts;
 mod apps;
 mod audit;
@@ -15,6 +16,7 @@ mod deployments;
 mod error;
 #[cfg(feature = "faults")]
 mod faults;
+mod hosts;
 mod instance_events;
 mod instances;
 mod invocations;
@@ -29,6 +31,8 @@ mod running;
 mod schema;
 mod sealing;
 mod tokens;
+mod uploads;
+mod users;
 
 use std::{
     fs::{File, Permissions},
@@ -46,6 +50,7 @@ use sqlx::{
 };
 
 pub use accepting::AppChange;
+pub use accounts::{AccountRow, Removal};
 pub use alerts::{AlertDestinations, Delivery, Occurrence};
 pub use apps::AppRow;
 pub use audit::{AuditRow, NewAuditEntry};
@@ -66,6 +71,7 @@ pub use reasons::ReasonRow;
 pub use restores::{RestoreRow, RestoreState, VolumeFile};
 pub use running::RunningGroup;
 pub use tokens::TokenRow;
+pub use users::UserRow;
 
 const MODE: u32 = 0o600;
 
@@ -89,7 +95,10 @@ pub struct Store {
     readers: SqlitePool,
     /// The one connection that writes.
     writer: SqlitePool,
+    /// Of each account that has none of its own.
     limits: Arc<Limits>,
+    /// Below which apps have their default hosts.
+    domain: Arc<str>,
 }
 
 impl Store {
@@ -124,11 +133,13 @@ impl Store {
                 .after_release(|connection, _| Box::pin(is_clean(connection)));
             pool.connect_with(options).await.map_err(opening())
         };
-        Ok(Self {
+        let store = Self {
             readers: connect(READERS, options.clone().pragma("query_only", "ON")).await?,
             writer: connect(1, options).await?,
             limits: Arc::default(),
-        })
+            domain: Arc::default(),
+        };
+        store.knowing_its_domain().await
     }
 
     /// Waits for running queries and closes the file.

@@ -1,17 +1,21 @@
-//! The account's limits: checked here alone, in the transaction that would pass them.
+//! The accounts' limits: checked here alone, in the transaction that would pass them.
 
 use std::collections::BTreeMap;
 
 use mainstay_diagnosis::facts::{QuotaFacts, QuotaScope, QuotaUnit};
-use mainstay_spec::{AppSpec, ids::AppId, usage::Resource};
+use mainstay_spec::{
+    AppSpec,
+    ids::{AccountId, AppId},
+    usage::Resource,
+};
 use sqlx::{Row, SqliteConnection};
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, accounts};
 
 /// How many of the biggest users are named.
 const BIGGEST: i64 = 3;
 
-/// What all apps may take together; what is not named is not limited.
+/// What all apps of an account may take together; what is not named is not limited.
 pub type Limits = BTreeMap<Resource, u64>;
 
 /// A resource with what is taken of it.
@@ -19,33 +23,37 @@ pub type Limits = BTreeMap<Resource, u64>;
 pub struct Use {
     pub resource: Resource,
     pub unit: QuotaUnit,
-    /// By all apps together.
+    /// By all apps of the account together.
     pub used: u64,
     pub limit: Option<u64>,
+    /// Whether the limit is the account's own, not everybody's.
+    pub is_own: bool,
 }
 
 impl Store {
-    /// The same store, which from now on refuses apps and specs that would pass a limit. One that is passed already lets specs go on that ask
-    /// for no more than before.
+    /// The same store, which from now on refuses apps and specs that would pass a limit: these, unless an account has others of its own. One that
+    /// is passed already lets specs go on that ask for no more than before.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits.into();
         self
     }
 
-    pub async fn limits(&self) -> Result<Vec<Use>, StoreError> {
+    pub async fn limits(&self, account: AccountId) -> Result<Vec<Use>, StoreError> {
         let mut connection = self
             .readers
             .acquire()
             .await
             .map_err(StoreError::during("read what is used"))?;
+        let own = accounts::limits_of(&mut connection, account).await?;
         let mut uses = Vec::with_capacity(Resource::ALL.len());
         for resource in Resource::ALL {
             uses.push(Use {
                 resource,
                 unit: unit(resource),
-                used: total(&mut connection, resource).await?,
-                limit: self.limits.get(&resource).copied(),
+                used: total(&mut connection, account, resource).await?,
+                limit: own.get(&resource).or(self.limits.get(&resource)).copied(),
+                is_own: own.contains_key(&resource),
             });
         }
         Ok(uses)
@@ -61,7 +69,7 @@ fn unit(resource: Resource) -> QuotaUnit {
 }
 
 /// Notes what the app takes from now on. Called within the transaction that stores its spec, which holds the database's only write lock:
-/// nobody else can take anything meanwhile.
+/// nobody else can take anything meanwhile. `limits` are those of accounts without others of their own; `None`: no limit counts.
 ///
 /// # Errors
 /// [`StoreError::LimitPassed`].
@@ -69,8 +77,17 @@ pub(crate) async fn take(
     connection: &mut SqliteConnection,
     app: AppId,
     spec: &AppSpec,
-    limits: &Limits,
+    limits: Option<&Limits>,
 ) -> Result<(), StoreError> {
+    let account = account_of(connection, app).await?;
+    let limits = match limits {
+        Some(limits) => {
+            let mut limits = limits.clone();
+            limits.extend(accounts::limits_of(connection, account).await?);
+            limits
+        }
+        None => Limits::new(),
+    };
     for resource in Resource::ALL {
         let before = of_app(connection, app, resource).await?;
         let asked = resource.asked_by(spec);
@@ -78,7 +95,7 @@ pub(crate) async fn take(
         let Some(limit) = limits.get(&resource).copied().filter(|_| asked > before) else {
             continue;
         };
-        let used = total(connection, resource).await?;
+        let used = total(connection, account, resource).await?;
         if used > limit {
             return Err(StoreError::LimitPassed(Box::new(QuotaFacts {
                 resource: resource.noun().to_owned(),
@@ -87,7 +104,7 @@ pub(crate) async fn take(
                 limit,
                 used: used - asked,
                 asked,
-                biggest: biggest(connection, app, resource).await?,
+                biggest: biggest(connection, account, app, resource).await?,
                 waiting: false,
             })));
         }
@@ -105,9 +122,19 @@ pub(crate) async fn take_of_all(connection: &mut SqliteConnection) -> Result<(),
         let id: &str = row.get("id");
         let app = id.parse().map_err(StoreError::damaged("id", id))?;
         let spec = serde_json::from_str(row.get("spec")).map_err(StoreError::damaged("spec", id))?;
-        take(connection, app, &spec, &Limits::new()).await?;
+        take(connection, app, &spec, None).await?;
     }
     Ok(())
+}
+
+async fn account_of(connection: &mut SqliteConnection, app: AppId) -> Result<AccountId, StoreError> {
+    let account: Option<String> = sqlx::query_scalar("SELECT account FROM apps WHERE id = ?")
+        .bind(app.to_string())
+        .fetch_optional(connection)
+        .await
+        .map_err(StoreError::during(format!("look whose app {app} is")))?;
+    let account = account.ok_or(StoreError::NoApp { app })?;
+    account.parse().map_err(StoreError::damaged("account", app))
 }
 
 async fn put(
@@ -142,26 +169,38 @@ async fn of_app(
 }
 
 /// Apps that are being deleted count no more.
-async fn total(connection: &mut SqliteConnection, resource: Resource) -> Result<u64, StoreError> {
+async fn total(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    resource: Resource,
+) -> Result<u64, StoreError> {
     let amount: i64 = sqlx::query_scalar(
-        "SELECT coalesce(sum(amount), 0) FROM app_usage JOIN apps ON apps.id = app WHERE resource = ? AND deleting = 0",
+        "SELECT coalesce(sum(amount), 0) FROM apps CROSS JOIN app_usage ON app = apps.id
+         WHERE account = ? AND deleting = 0 AND resource = ?",
     )
+    .bind(account.to_string())
     .bind(resource.noun())
     .fetch_one(connection)
     .await
-    .map_err(StoreError::during(format!("count the {} in use", resource.noun())))?;
+    .map_err(StoreError::during(format!(
+        "count the {} in use",
+        resource.noun()
+    )))?;
     Ok(u64::try_from(amount).unwrap_or(0))
 }
 
 async fn biggest(
     connection: &mut SqliteConnection,
+    account: AccountId,
     but: AppId,
     resource: Resource,
 ) -> Result<Vec<(String, u64)>, StoreError> {
     let rows = sqlx::query(
-        "SELECT name, amount FROM app_usage JOIN apps ON apps.id = app
-         WHERE resource = ? AND deleting = 0 AND app <> ? AND amount > 0 ORDER BY amount DESC, name LIMIT ?",
+        "SELECT name, amount FROM apps CROSS JOIN app_usage ON app = apps.id
+         WHERE account = ? AND deleting = 0 AND resource = ? AND app <> ? AND amount > 0
+         ORDER BY amount DESC, name LIMIT ?",
     )
+    .bind(account.to_string())
     .bind(resource.noun())
     .bind(but.to_string())
     .bind(BIGGEST)

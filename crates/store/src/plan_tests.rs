@@ -20,10 +20,10 @@ const LARGE: [&str; 8] = [
 
 /// Statements that are about everything there is: of a start, of housekeeping, and of what the machine has room for.
 const ABOUT_ALL: [&str; 8] = [
+    "SELECT id FROM apps ORDER BY created_at, id",
     "SELECT * FROM apps ORDER BY created_at, id",
     "SELECT id FROM apps ORDER BY id",
     "SELECT id, spec FROM apps WHERE id NOT IN (SELECT app FROM app_usage)",
-    "SELECT id, name FROM apps",
     "SELECT id, active_deployment FROM apps WHERE active_deployment IS NOT NULL AND deleting = 0",
     "SELECT app, deployment, component, count(*) AS count FROM instances WHERE removed = 0 AND exit IS NULL GROUP BY app, deployment, component",
     "SELECT id, deployment FROM builds",
@@ -116,7 +116,7 @@ async fn a_scan_would_be_seen() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(&directory.path().join("test.db")).await.unwrap();
     for statement in [
-        "SELECT count(*) FROM apps WHERE deleting = 0",
+        "SELECT count(*) FROM apps WHERE name = 'shop'",
         "SELECT * FROM deployments ORDER BY created_at LIMIT 1",
         "SELECT * FROM deployments WHERE phase = 'active'",
     ] {

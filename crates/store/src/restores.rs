@@ -256,7 +256,8 @@ mod tests {
         let store = Store::open(&directory.join("test.db")).await.unwrap();
         let app = AppId::from_uuid(uuid::Uuid::from_u128(1));
         sqlx::query(
-            "INSERT INTO apps (id, name, spec, created_at, updated_at) VALUES (?, 'shop', '{}', ?, ?)",
+            "INSERT INTO apps (id, account, name, host_suffix, spec, created_at, updated_at)
+             VALUES (?, '00000000-0000-0000-0000-000000000000', 'shop', '', '{}', ?, ?)",
         )
         .bind(app.to_string())
         .bind(Timestamp::UNIX_EPOCH.to_string())

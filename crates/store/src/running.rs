@@ -17,11 +17,14 @@ pub struct RunningGroup {
 }
 
 impl Store {
-    pub async fn app_names(&self) -> Result<HashMap<AppId, String>, StoreError> {
-        let rows = sqlx::query("SELECT id, name FROM apps")
-            .fetch_all(&self.readers)
-            .await
-            .map_err(StoreError::during("list the names of all apps"))?;
+    /// The names of the apps of this one's account, its own among them: those that it may be told.
+    pub async fn names_beside(&self, app: AppId) -> Result<HashMap<AppId, String>, StoreError> {
+        let rows =
+            sqlx::query("SELECT id, name FROM apps WHERE account = (SELECT account FROM apps WHERE id = ?)")
+                .bind(app.to_string())
+                .fetch_all(&self.readers)
+                .await
+                .map_err(StoreError::during("list the names of an account's apps"))?;
         rows.iter()
             .map(|row| {
                 let id: &str = row.get("id");

@@ -335,6 +335,9 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX restores_of_database ON restores (database, created_at);
     ",
+    // Accounts and their users. All that there was belongs to the first account, and each token to its first user. Names are an account's own,
+    // which the tables that had them for everybody are made anew for.
+    include_str!("../migrations/accounts.sql"),
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.
@@ -355,6 +358,8 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sto
             source: newer.into(),
         });
     }
+    // A table that is made anew is dropped in between: those that refer to it must not notice.
+    refer(connection, false).await?;
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         let mut transaction = connection
             .begin()
@@ -375,6 +380,18 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sto
             .await
             .map_err(StoreError::during(operation))?;
     }
+    refer(connection, true).await
+}
+
+/// Whether references between tables count. Nothing changes within a transaction.
+async fn refer(connection: &mut SqliteConnection, counts: bool) -> Result<(), StoreError> {
+    let statement = if counts {
+        "PRAGMA foreign_keys = ON"
+    } else {
+        "PRAGMA foreign_keys = OFF"
+    };
+    let set = connection.execute(statement).await;
+    set.map_err(StoreError::during("set whether references count"))?;
     Ok(())
 }
 
@@ -382,6 +399,7 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sto
 mod tests {
     use std::path::Path;
 
+    use mainstay_spec::ids::{AccountId, UserId};
     use sqlx::sqlite::SqliteConnectOptions;
 
     use super::*;
@@ -419,6 +437,7 @@ mod tests {
             INSERT INTO instances VALUES
                 ('00000000-0000-0000-0000-000000000001', '{APP}', '{DEPLOYMENT}', 'web', 0, '2026-01-01T00:00:02Z', 1, NULL),
                 ('00000000-0000-0000-0000-000000000002', '{APP}', '{DEPLOYMENT}', 'web', 0, '2026-01-01T00:00:03Z', 0, NULL);
+            INSERT INTO tokens VALUES ('t', 'first start', 'hash', '{SERVED_AT}');
             PRAGMA user_version = 1;
             "#
         );
@@ -446,6 +465,27 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(row.get::<&str, _>(0), SERVED_AT, "read off its events");
+        assert_eq!(app.account, AccountId::FIRST, "whose all is that there was");
+        let (listed, total) = store.apps(AccountId::FIRST, 0, 10).await.unwrap();
+        assert_eq!((listed.len(), total), (1, 1));
+        let (token, user) = store.token_by_hash("hash").await.unwrap().unwrap();
+        assert_eq!(
+            (token.scope.as_str(), user.id, user.account),
+            ("admin", UserId::FIRST, AccountId::FIRST)
+        );
+        let broken = sqlx::query("PRAGMA foreign_key_check")
+            .fetch_all(&store.readers)
+            .await
+            .unwrap();
+        assert!(
+            broken.is_empty(),
+            "what refers to the tables that were made anew still does"
+        );
+        let counts: i64 = sqlx::query_scalar("PRAGMA foreign_keys")
+            .fetch_one(&store.writer)
+            .await
+            .unwrap();
+        assert_eq!(counts, 1);
         store.close().await;
         // A second start changes nothing.
         Store::open(&path).await.unwrap().close().await;

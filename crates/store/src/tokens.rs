@@ -1,15 +1,16 @@
 //! API tokens, by hash only, and the platform's own settings.
 
 use jiff::Timestamp;
-use mainstay_spec::ids::AppId;
+use mainstay_spec::ids::{AccountId, AppId, UserId};
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, UserRow, users};
 
 /// A token, but for its secret: of that only a hash is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRow {
     pub id: String,
+    pub user: UserId,
     pub name: String,
     /// The API's word for what it may do.
     pub scope: String,
@@ -24,9 +25,10 @@ pub struct TokenRow {
 impl Store {
     pub async fn insert_token(&self, row: &TokenRow, hash: &str) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO tokens (id, name, hash, created_at, scope, app, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tokens (id, user, name, hash, created_at, scope, app, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&row.id)
+        .bind(row.user.to_string())
         .bind(&row.name)
         .bind(hash)
         .bind(row.created_at.to_string())
@@ -39,33 +41,55 @@ impl Store {
         Ok(())
     }
 
-    /// The token of this hash, whatever became of it.
-    pub async fn token_by_hash(&self, hash: &str) -> Result<Option<TokenRow>, StoreError> {
+    /// The token of this hash and its user, whatever became of them.
+    pub async fn token_by_hash(&self, hash: &str) -> Result<Option<(TokenRow, UserRow)>, StoreError> {
+        let failed = || StoreError::during("look up an API token");
         let row = sqlx::query("SELECT * FROM tokens WHERE hash = ?")
             .bind(hash)
             .fetch_optional(&self.readers)
             .await
-            .map_err(StoreError::during("look up an API token"))?;
-        row.as_ref().map(read).transpose()
+            .map_err(failed())?;
+        let Some(token) = row.as_ref().map(read).transpose()? else {
+            return Ok(None);
+        };
+        let row = sqlx::query("SELECT * FROM users WHERE id = ?")
+            .bind(token.user.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed())?;
+        let user = row.as_ref().map(users::read).transpose()?;
+        Ok(user.map(|user| (token, user)))
     }
 
-    /// All tokens, oldest first, revoked and expired ones included.
-    pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM tokens ORDER BY created_at, id")
-            .fetch_all(&self.readers)
-            .await
-            .map_err(StoreError::during("list the API tokens"))?;
+    /// All tokens of an account's users, oldest first, revoked and expired ones included.
+    pub async fn tokens(&self, account: AccountId) -> Result<Vec<TokenRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM tokens WHERE user IN (SELECT id FROM users WHERE account = ?) ORDER BY created_at, id",
+        )
+        .bind(account.to_string())
+        .fetch_all(&self.readers)
+        .await
+        .map_err(StoreError::during("list the API tokens"))?;
         rows.iter().map(read).collect()
     }
 
-    /// False when there is no such token. Revoking again changes nothing.
-    pub async fn revoke_token(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
-            .bind(now.to_string())
-            .bind(id)
-            .execute(&self.writer)
-            .await
-            .map_err(StoreError::during("revoke an API token"))?;
+    /// False when the account has no such token. Revoking again changes nothing.
+    pub async fn revoke_token(
+        &self,
+        account: AccountId,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?)
+             WHERE id = ? AND user IN (SELECT id FROM users WHERE account = ?)",
+        )
+        .bind(now.to_string())
+        .bind(id)
+        .bind(account.to_string())
+        .execute(&self.writer)
+        .await
+        .map_err(StoreError::during("revoke an API token"))?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -116,6 +140,10 @@ fn read(row: &SqliteRow) -> Result<TokenRow, StoreError> {
             .map_err(StoreError::damaged("time", &id))
     };
     Ok(TokenRow {
+        user: row
+            .get::<&str, _>("user")
+            .parse()
+            .map_err(StoreError::damaged("user", &id))?,
         name: row.get("name"),
         scope: row.get("scope"),
         app: row

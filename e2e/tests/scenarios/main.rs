@@ -3,6 +3,7 @@
 //! `MAINSTAY_E2E=faults,static` runs those with such a name alone.
 #![allow(clippy::print_stderr, reason = "a test says on standard error how far it is")]
 
+mod accounts;
 mod addresses;
 mod apps;
 mod attached;
@@ -45,6 +46,10 @@ const SCENARIOS: &[Scenario] = &[
         commands::apps_answer_to_doctls_commands,
     ),
     ("a_static_site_serves", apps::a_static_site_serves),
+    (
+        "two_accounts_share_the_machine_and_nothing_else",
+        accounts::two_accounts_share_the_machine_and_nothing_else,
+    ),
     ("a_node_app_serves", apps::a_node_app_serves),
     (
         "a_git_repository_is_cloned_by_its_path",

@@ -5,6 +5,7 @@ mod auth;
 mod backups;
 mod databases;
 mod manual;
+mod team;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ pub(crate) use self::{
     backups::Backups,
     databases::{Databases, Register},
     manual::{Manual, Shell},
+    team::{Accounts, OfAccount, Role, Users},
 };
 
 /// Where help shows what all commands have.
@@ -69,8 +71,11 @@ pub(crate) enum Command {
     /// Runs of an app's jobs.
     #[command(subcommand)]
     Jobs(Jobs),
-    /// Show what all apps take together, and the limits.
-    Limits,
+    /// Show what all apps of the account take together, and the limits.
+    Limits {
+        #[command(flatten)]
+        of: OfAccount,
+    },
     /// Show the logs of an app.
     Logs(Logs),
     /// Run a command in an instance; without one, open a shell.
@@ -83,6 +88,15 @@ pub(crate) enum Command {
     /// Databases: clusters of your own that apps attach to, and those that the platform runs for an app.
     #[command(subcommand)]
     Databases(Databases),
+    /// Whose token this is, and of which account.
+    #[command(visible_alias = "whoami")]
+    Account,
+    /// Accounts: each has its own apps, users and limits. For the operator.
+    #[command(subcommand)]
+    Accounts(Accounts),
+    /// Users of the account.
+    #[command(subcommand)]
+    Users(Users),
     /// API tokens.
     #[command(subcommand)]
     Tokens(Tokens),
@@ -91,6 +105,8 @@ pub(crate) enum Command {
         /// Only the last ones.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
         count: u32,
+        #[command(flatten)]
+        of: OfAccount,
     },
     /// Know a server: asks for a token, checks it, and keeps both.
     Login(Login),
@@ -231,11 +247,14 @@ pub(crate) enum Apps {
 pub(crate) enum Tokens {
     /// List the tokens; their secrets are not kept.
     #[command(visible_alias = "ls")]
-    List,
+    List {
+        #[command(flatten)]
+        of: OfAccount,
+    },
     /// Make a token and print its secret, once.
     Create {
         name: String,
-        /// `read`: may ask; `write`: may change apps; `admin`: may also make and revoke tokens.
+        /// `read`: may ask; `write`: may change apps; `admin`: may also administer the account.
         #[arg(long, value_enum, default_value_t = Scope::Read)]
         scope: Scope,
         /// Only for this app.
@@ -244,10 +263,19 @@ pub(crate) enum Tokens {
         /// Days until it ends; it does not end by itself when not given.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3660))]
         days: Option<u32>,
+        /// Whose it is to be, by address or id; one's own when not given.
+        #[arg(long)]
+        user: Option<String>,
+        #[command(flatten)]
+        of: OfAccount,
     },
     /// End a token at once.
     #[command(visible_alias = "rm")]
-    Revoke { id: String },
+    Revoke {
+        id: String,
+        #[command(flatten)]
+        of: OfAccount,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf, process::ExitCode};
 use serde::Serialize;
 use url::Url;
 
+use super::accounts;
 use crate::{
     args::{Auth, Login, Named},
     client::Client,
@@ -51,14 +52,16 @@ pub(super) async fn login(given: &Given, output: &Output, wish: &Login) -> Resul
     };
     let token =
         secret_input::read_line(&format!("Token for {url}")).map_err(CliError::io("read the token"))?;
-    let context = Context {
+    let mut context = Context {
         url,
         token: checked_token(token)?,
         ca_file,
+        account: None,
     };
     if !wish.unchecked {
         let client = Client::new(&context.url, context.token.clone(), context.ca_file.as_deref())?;
-        client.check_token().await?;
+        let account = accounts::team(&client.who().await?);
+        context.account = Some(account).filter(|account| !account.is_empty());
     }
     contexts.put(name, context)?;
     file.write(&contexts)?;
@@ -139,6 +142,8 @@ struct Row {
     url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     ca_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
     current: bool,
 }
 
@@ -147,17 +152,21 @@ fn rows(contexts: &Contexts) -> Vec<Row> {
         name: name.to_owned(),
         url: context.url.clone(),
         ca_file: context.ca_file.clone(),
+        account: context.account.clone(),
         current: contexts.is_current(name),
     };
     contexts.all().map(row).collect()
 }
 
-const COLUMNS: [Column<Row>; 4] = [
+const COLUMNS: [Column<Row>; 5] = [
     Column::new("Name", "NAME", |row| row.name.clone()),
     Column::new("Current", "CURRENT", |row| {
         if row.current { "*" } else { "" }.to_owned()
     }),
     Column::new("URL", "URL", |row| row.url.clone()),
+    Column::new("Account", "ACCOUNT", |row| {
+        row.account.clone().unwrap_or_default()
+    }),
     Column::new("CAFile", "CA FILE", |row| {
         let file = row.ca_file.as_ref();
         file.map(|file| file.display().to_string()).unwrap_or_default()

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use mainstay_api::Limit;
 
 use crate::{
+    args::OfAccount,
     client::Client,
     error::CliError,
     output::{Column, Output},
@@ -12,12 +13,13 @@ use crate::{
 
 const MIB: u64 = 1 << 20;
 
-pub(super) async fn limits(client: &Client, output: &Output) -> Result<ExitCode, CliError> {
-    output.list(&client.limits().await?, &COLUMNS)?;
+pub(super) async fn limits(client: &Client, output: &Output, of: &OfAccount) -> Result<ExitCode, CliError> {
+    let limits = client.limits(of.account.as_deref()).await?;
+    output.list(&limits, &COLUMNS)?;
     Ok(ExitCode::SUCCESS)
 }
 
-const COLUMNS: [Column<Limit>; 4] = [
+pub(super) const COLUMNS: [Column<Limit>; 5] = [
     Column::new("Of", "OF", |limit| {
         match limit.scope.as_str() {
             "node" => "this machine",
@@ -31,6 +33,7 @@ const COLUMNS: [Column<Limit>; 4] = [
         let amount = limit.limit.map(|amount| shown(limit, amount));
         amount.unwrap_or_else(|| "none".to_owned())
     }),
+    Column::on_request("Overridden", "OVERRIDDEN", |limit| limit.overridden.to_string()),
 ];
 
 fn shown(limit: &Limit, amount: u64) -> String {

@@ -1,5 +1,6 @@
 //! One file per group of commands.
 
+mod accounts;
 mod apps;
 mod as_doctl;
 mod auth;
@@ -16,6 +17,7 @@ mod manual;
 mod rollback;
 mod spec;
 mod tokens;
+mod users;
 
 use std::{os::unix::process::CommandExt, path::Path, process::ExitCode};
 
@@ -39,14 +41,17 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCod
         Command::Apps(apps) => apps::run(&client()?, output, apps).await,
         Command::Deployments(deployments) => deployments::run(&client()?, output, deployments).await,
         Command::Jobs(jobs) => jobs::run(&client()?, output, jobs).await,
-        Command::Limits => limits::limits(&client()?, output).await,
+        Command::Limits { of } => limits::limits(&client()?, output, &of).await,
+        Command::Account => accounts::who(&client()?, output).await,
+        Command::Accounts(accounts) => accounts::run(&client()?, output, accounts).await,
+        Command::Users(users) => users::run(&client()?, output, users).await,
         Command::Logs(logs) => logs::logs(&client()?, output, logs).await,
         Command::Exec(exec) => exec::exec(&client()?, exec).await,
         Command::Explain(explain) => explain::explain(client, output, explain).await,
         Command::Spec(spec) => spec::run(client, output, spec).await,
         Command::Databases(databases) => databases::run(&client()?, output, databases).await,
         Command::Tokens(tokens) => tokens::run(&client()?, output, tokens).await,
-        Command::Audit { count } => tokens::audit(&client()?, output, count).await,
+        Command::Audit { count, of } => tokens::audit(&client()?, output, count, &of).await,
         Command::Login(login) => auth::login(&given, output, &login).await,
         Command::Auth(auth) => auth::run(&given, output, auth).await,
         Command::Completion { shell } => manual::completion(shell),

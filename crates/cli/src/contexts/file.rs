@@ -137,6 +137,7 @@ mod tests {
             url: "https://h".into(),
             token: "mst_1".into(),
             ca_file: None,
+            account: None,
         };
         contexts.put("prod", context).unwrap();
         contexts

@@ -33,6 +33,9 @@ pub(crate) struct Context {
     /// The authority that vouches for its certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// Of which account the token was when the server was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 impl std::fmt::Debug for Context {
@@ -128,6 +131,7 @@ mod tests {
             url: url.into(),
             token: "mst_secret".into(),
             ca_file: None,
+            account: None,
         }
     }
 

@@ -55,6 +55,7 @@ fn context(path: &str, node: Node) -> Result<Context, Mistake> {
         url: fields.required("url")?,
         token: fields.required("token")?,
         ca_file: fields.text("ca_file")?.map(|(file, _)| PathBuf::from(file)),
+        account: fields.text("account")?.map(|(account, _)| account),
     };
     fields.end()?;
     Ok(context)

@@ -47,7 +47,8 @@ pub(super) async fn of(application: &Application, occurrence: &Occurrence) -> Re
         lines.push("The version before serves on.".to_owned());
     }
     if is(AlertRule::DeploymentLive) {
-        lines.push(application.platform.config.app_url(&app.spec));
+        let config = &application.platform.config;
+        lines.push(config.app_url(&app.spec, &app.host_suffix));
     }
     lines.push(format!(
         "Cause of the deployment: {}. Look: mainstay deployments get {}",

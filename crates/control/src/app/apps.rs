@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use mainstay_deploy::PhaseKind;
 use mainstay_spec::{
     AppSpec, SpecError,
-    ids::{AppId, DeploymentId},
+    ids::{AccountId, AppId, DeploymentId},
 };
 use mainstay_store::{AppRow, DeploymentRow};
 
 use super::{Application, Refusal, answer, deployments::Wish};
-use crate::{databases, rollout::Command, secrets::Keyring};
+use crate::{databases, rollout::Command, secrets::Keyring, uploads};
 
 /// An app with the deployments that clients ask for along with it.
 #[derive(Debug, Clone)]
@@ -67,8 +67,8 @@ impl Page {
 
 impl Application {
     /// Creates the app and its first deployment.
-    pub(crate) async fn create_app(&self, spec: &AppSpec) -> Result<Accepted, Refusal> {
-        self.check(spec, None).await?;
+    pub(crate) async fn create_app(&self, account: AccountId, spec: &AppSpec) -> Result<Accepted, Refusal> {
+        self.check(account, spec, None).await?;
         let id = AppId::from_uuid(uuid::Uuid::new_v4());
         let sealed = self
             .platform
@@ -76,7 +76,7 @@ impl Application {
             .sealed(id, spec, None)
             .map_err(Refusal::Spec)?;
         let first = Wish::initial(sealed).into_deployment(new_deployment_id(), id, None);
-        self.platform.store.create_app(&first).await?;
+        self.platform.store.create_app(account, &first).await?;
         // It finds its first deployment as it would after a restart.
         self.actor(id);
         Ok(Accepted {
@@ -97,20 +97,31 @@ impl Application {
         self.view(app).await
     }
 
-    /// By id or by name, as people type it.
-    pub(crate) async fn app_by_name(&self, name: &str) -> Result<AppView, Refusal> {
+    /// The same, if it is the account's: for ids that no guard has looked at.
+    pub(crate) async fn app_of(&self, account: AccountId, id: AppId) -> Result<AppView, Refusal> {
+        let view = self.app(id).await?;
+        if view.app.account == account {
+            Ok(view)
+        } else {
+            Err(Refusal::NotFound)
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn app_by_name(&self, account: AccountId, name: &str) -> Result<AppView, Refusal> {
         let app = self
             .platform
             .store
-            .app_by_name(name)
+            .app_by_name(account, name)
             .await?
             .filter(|app| !app.deleting)
             .ok_or(Refusal::NotFound)?;
         self.view(app).await
     }
 
-    pub(crate) async fn apps(&self, page: Page) -> Result<(Vec<AppView>, u64), Refusal> {
-        let (rows, total) = self.platform.store.apps(page.offset(), page.size).await?;
+    pub(crate) async fn apps(&self, account: AccountId, page: Page) -> Result<(Vec<AppView>, u64), Refusal> {
+        let store = &self.platform.store;
+        let (rows, total) = store.apps(account, page.offset(), page.size).await?;
         Ok((self.views(rows).await?, total))
     }
 
@@ -122,7 +133,7 @@ impl Application {
         how: HowToUpdate,
     ) -> Result<Accepted, Refusal> {
         let before = self.app(id).await?;
-        self.check(spec, Some(id)).await?;
+        self.check(before.app.account, spec, Some(id)).await?;
         let (sealed, lost) = self.sealed_update(&before.app, spec)?;
         if how.refuse_losses && !lost.is_empty() {
             return Err(Refusal::Spec(lost));
@@ -169,9 +180,10 @@ impl Application {
     }
 
     /// What this version cannot run is refused by name; so are encrypted secrets where there is no app yet.
-    async fn check(&self, spec: &AppSpec, app: Option<AppId>) -> Result<(), Refusal> {
+    async fn check(&self, account: AccountId, spec: &AppSpec, app: Option<AppId>) -> Result<(), Refusal> {
         let mut unsupported = mainstay_spec::unsupported(spec);
-        unsupported.extend(databases::check(&self.platform, spec, app).await?);
+        unsupported.extend(databases::check(&self.platform, account, spec, app).await?);
+        unsupported.extend(uploads::check(&self.platform, account, spec).await?);
         if app.is_none() {
             unsupported.extend(Keyring::check_new(spec));
         }
@@ -185,13 +197,18 @@ impl Application {
     /// The spec as it would be accepted. For an app that is yet to be created its secrets stay as they were sent: they are nobody's yet, and
     /// nothing is stored. For another they are sealed anew, also where they are what the app has already: who may only read could else find out
     /// by guessing.
-    pub(crate) async fn propose(&self, spec: &AppSpec, app: Option<AppId>) -> Result<Proposal, Refusal> {
+    pub(crate) async fn propose(
+        &self,
+        account: AccountId,
+        spec: &AppSpec,
+        app: Option<AppId>,
+    ) -> Result<Proposal, Refusal> {
         let before = match app {
-            Some(app) => Some(self.app(app).await?.app),
+            Some(app) => Some(self.app_of(account, app).await?.app),
             None => None,
         };
-        self.check(spec, app).await?;
-        let taken = self.platform.store.app_by_name(&spec.name).await?;
+        self.check(account, spec, app).await?;
+        let taken = self.platform.store.app_by_name(account, &spec.name).await?;
         let (spec, lost) = match &before {
             Some(before) => {
                 let sealed = self.platform.secrets.sealed(before.id, spec, None);
@@ -292,10 +309,14 @@ mod tests {
         let world = World::new(place.address(3).port(), 0);
         let lived = world.live(async |server| {
             let application = &server.application;
-            let created = application.create_app(&spec(server, "hunter2")).await;
+            let created = application
+                .create_app(AccountId::FIRST, &spec(server, "hunter2"))
+                .await;
             let app = created.expect("nothing is wrong").view.app;
             let propose = async |guess: &str| {
-                let proposed = application.propose(&spec(server, guess), Some(app.id)).await;
+                let proposed = application
+                    .propose(AccountId::FIRST, &spec(server, guess), Some(app.id))
+                    .await;
                 secret(&proposed.expect("nothing is wrong").spec).clone()
             };
             let guesses = [
@@ -311,7 +332,9 @@ mod tests {
             );
             assert_ne!(guesses[0], guesses[1], "a guess is told by nothing");
             // As downloaded, it is a proposal of the same.
-            let same = application.propose(&app.spec, Some(app.id)).await;
+            let same = application
+                .propose(AccountId::FIRST, &app.spec, Some(app.id))
+                .await;
             assert_eq!(same.expect("nothing is wrong").spec, app.spec);
         });
         assert!(lived.is_some(), "nothing kills this server");

@@ -2,7 +2,11 @@
 
 use jiff::Timestamp;
 use mainstay_api::RegisterDatabaseRequest;
-use mainstay_spec::{DatabaseEngine, database_binding::DatabaseBinding, ids::ClusterId};
+use mainstay_spec::{
+    DatabaseEngine,
+    database_binding::DatabaseBinding,
+    ids::{AccountId, ClusterId},
+};
 use mainstay_store::ClusterRow;
 
 use super::{Application, Refusal};
@@ -21,9 +25,9 @@ pub(crate) struct ClusterView {
 
 impl Application {
     /// By name.
-    pub(crate) async fn clusters(&self) -> Result<Vec<ClusterView>, Refusal> {
-        let mut users = self.platform.store.users_of_clusters().await?;
-        let rows = self.platform.store.clusters().await?.into_iter();
+    pub(crate) async fn clusters(&self, account: AccountId) -> Result<Vec<ClusterView>, Refusal> {
+        let mut users = self.platform.store.users_of_clusters(account).await?;
+        let rows = self.platform.store.clusters(account).await?.into_iter();
         let view = |row: ClusterRow| ClusterView {
             apps: users.remove(&row.name).unwrap_or_default(),
             row,
@@ -32,17 +36,17 @@ impl Application {
     }
 
     /// By id or name.
-    pub(crate) async fn cluster(&self, wanted: &str) -> Result<ClusterView, Refusal> {
-        let row = self.cluster_row(wanted).await?;
-        let mut users = self.platform.store.users_of_clusters().await?;
+    pub(crate) async fn cluster(&self, account: AccountId, wanted: &str) -> Result<ClusterView, Refusal> {
+        let row = self.cluster_row(account, wanted).await?;
+        let mut users = self.platform.store.users_of_clusters(account).await?;
         Ok(ClusterView {
             apps: users.remove(&row.name).unwrap_or_default(),
             row,
         })
     }
 
-    async fn cluster_row(&self, wanted: &str) -> Result<ClusterRow, Refusal> {
-        let rows = self.platform.store.clusters().await?;
+    async fn cluster_row(&self, account: AccountId, wanted: &str) -> Result<ClusterRow, Refusal> {
+        let rows = self.platform.store.clusters(account).await?;
         let is_meant = |row: &ClusterRow| row.name == wanted || row.id.to_string() == wanted;
         rows.into_iter().find(is_meant).ok_or(Refusal::NotFound)
     }
@@ -50,9 +54,10 @@ impl Application {
     /// Keeps a cluster, with its password sealed. Its login is tried first where the engine is one that the platform speaks to.
     pub(crate) async fn register_cluster(
         &self,
+        account: AccountId,
         request: RegisterDatabaseRequest,
     ) -> Result<ClusterView, Refusal> {
-        let known = match self.cluster_row(request.name.trim()).await {
+        let known = match self.cluster_row(account, request.name.trim()).await {
             Ok(known) => Some(known),
             Err(Refusal::NotFound) => None,
             Err(other) => return Err(other),
@@ -79,6 +84,7 @@ impl Application {
             .map_or_else(|| ClusterId::from_uuid(uuid::Uuid::new_v4()), |known| known.id);
         let row = ClusterRow {
             id,
+            account,
             name: request.name.trim().to_owned(),
             engine: binding.engine.to_string(),
             version: request.version,
@@ -98,12 +104,16 @@ impl Application {
             // Somebody was faster, and this one's password is sealed for another id.
             return Err(is_registered(&row.name));
         }
-        self.cluster(&row.name).await
+        self.cluster(account, &row.name).await
     }
 
     /// What is at the cluster stays as it is. Refused while a spec that counts names it.
-    pub(crate) async fn remove_cluster(&self, wanted: &str) -> Result<ClusterId, Refusal> {
-        let ClusterView { row, apps } = self.cluster(wanted).await?;
+    pub(crate) async fn remove_cluster(
+        &self,
+        account: AccountId,
+        wanted: &str,
+    ) -> Result<ClusterId, Refusal> {
+        let ClusterView { row, apps } = self.cluster(account, wanted).await?;
         if !apps.is_empty() {
             return Err(Refusal::Conflict(format!(
                 "cluster `{}` is in use by {}: deploy them without it first",
@@ -256,16 +266,24 @@ mod tests {
         let world = World::new(place.address(3).port(), 0);
         let lived = world.live(async |server| {
             let application = &server.application;
-            let first = application.register_cluster(request("main")).await.unwrap();
+            let first = application
+                .register_cluster(AccountId::FIRST, request("main"))
+                .await
+                .unwrap();
             assert!(!first.row.password.contains("hunter2"));
-            let again = application.register_cluster(request("main")).await;
+            let again = application
+                .register_cluster(AccountId::FIRST, request("main"))
+                .await;
             assert!(matches!(again, Err(Refusal::Conflict(_))), "{again:?}");
             let moved = RegisterDatabaseRequest {
                 host: "elsewhere".into(),
                 replace: true,
                 ..request("main")
             };
-            let moved = application.register_cluster(moved).await.unwrap();
+            let moved = application
+                .register_cluster(AccountId::FIRST, moved)
+                .await
+                .unwrap();
             assert_eq!(
                 (moved.row.id, moved.row.host.as_str()),
                 (first.row.id, "elsewhere")
@@ -278,7 +296,7 @@ mod tests {
                 cluster_name: Some("mian".into()),
                 ..mainstay_spec::Database::default()
             });
-            let refused = application.create_app(&spec).await;
+            let refused = application.create_app(AccountId::FIRST, &spec).await;
             let Err(Refusal::Spec(errors)) = refused else {
                 panic!("{refused:?}")
             };
@@ -286,17 +304,23 @@ mod tests {
             assert!(errors[0].rule.contains("`main`"), "{}", errors[0].rule);
 
             spec.databases[0].cluster_name = Some("main".into());
-            application.create_app(&spec).await.unwrap();
-            let used = application.cluster("main").await.unwrap();
+            application.create_app(AccountId::FIRST, &spec).await.unwrap();
+            let used = application.cluster(AccountId::FIRST, "main").await.unwrap();
             assert_eq!(used.apps, [spec.name.clone()]);
-            let kept = application.remove_cluster("main").await;
+            let kept = application.remove_cluster(AccountId::FIRST, "main").await;
             assert!(
                 matches!(&kept, Err(Refusal::Conflict(message)) if message.contains(&spec.name)),
                 "{kept:?}"
             );
-            application.register_cluster(request("other")).await.unwrap();
-            application.remove_cluster("other").await.unwrap();
-            assert_eq!(application.clusters().await.unwrap().len(), 1);
+            application
+                .register_cluster(AccountId::FIRST, request("other"))
+                .await
+                .unwrap();
+            application
+                .remove_cluster(AccountId::FIRST, "other")
+                .await
+                .unwrap();
+            assert_eq!(application.clusters(AccountId::FIRST).await.unwrap().len(), 1);
         });
         assert!(lived.is_some(), "nothing kills this server");
     }

@@ -1,11 +1,11 @@
-//! The account's limits: what is used of them, and how a refusal is told.
+//! The accounts' limits: what is used of them, and how a refusal is told.
 
 use jiff::Timestamp;
 use mainstay_diagnosis::{
     Reason, diagnose,
     facts::{Changes, Facts, QuotaFacts, Subject},
 };
-use mainstay_spec::kind::ComponentKind;
+use mainstay_spec::{ids::AccountId, kind::ComponentKind};
 use mainstay_store::Use;
 
 use super::{Application, Refusal};
@@ -13,8 +13,8 @@ use crate::capacity::Room;
 
 impl Application {
     /// Of the account.
-    pub(crate) async fn limits(&self) -> Result<Vec<Use>, Refusal> {
-        Ok(self.platform.store.limits().await?)
+    pub(crate) async fn limits(&self, account: AccountId) -> Result<Vec<Use>, Refusal> {
+        Ok(self.platform.store.limits(account).await?)
     }
 
     /// What cannot be taken because the disk is full.

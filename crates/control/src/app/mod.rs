@@ -1,5 +1,6 @@
 //! The application layer: what the API's verbs mean, free of HTTP. One file per resource.
 
+pub(crate) mod accounts;
 pub(crate) mod alerts;
 pub(crate) mod apps;
 mod backups;
@@ -14,6 +15,7 @@ pub(crate) mod links;
 pub(crate) mod log_reading;
 pub(crate) mod rollbacks;
 pub(crate) mod tokens;
+pub(crate) mod users;
 
 use std::{
     collections::HashMap,
@@ -77,6 +79,9 @@ impl From<mainstay_store::StoreError> for Refusal {
             mainstay_store::StoreError::NameTaken { name } => {
                 Self::Conflict(format!("an app named {name:?} exists already"))
             }
+            mainstay_store::StoreError::HostTaken { host } => Self::Conflict(format!(
+                "the host {host} belongs to another app on this machine: whoever has a host first keeps it, until no spec of theirs has it"
+            )),
             mainstay_store::StoreError::LimitPassed(facts) => Self::Limit(limits::reason(*facts)),
             mainstay_store::StoreError::NoApp { .. } => Self::NotFound,
             mainstay_store::StoreError::Pinned { deployment, .. } => Self::Conflict(format!(

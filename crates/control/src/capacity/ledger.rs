@@ -11,7 +11,7 @@ use std::{
 use mainstay_diagnosis::facts::{QuotaFacts, QuotaScope, QuotaUnit};
 use mainstay_spec::ids::{AppId, DeploymentId};
 
-use super::{ADDRESSES, DISK, MEMORY, RANGES, lock, machine::Machine};
+use super::{ADDRESSES, DISK, MEMORY, OTHERS, RANGES, lock, machine::Machine};
 
 /// How many of the biggest users are named.
 const BIGGEST: usize = 3;
@@ -178,7 +178,9 @@ fn memory_by_user(held: &Held, machine: &Machine, but: Option<DeploymentId>) -> 
         *bytes = bytes.saturating_add(taken.bytes);
     }
     for wish in held.values() {
-        let (_, bytes) = of_deployments.entry(wish.deployment).or_insert((&wish.user, 0));
+        let is_told = machine.named.contains(&wish.app);
+        let user = if is_told { wish.user.as_str() } else { OTHERS };
+        let (_, bytes) = of_deployments.entry(wish.deployment).or_insert((user, 0));
         *bytes = (*bytes).max(wish.memory_bytes);
     }
     for (deployment, (user, bytes)) in of_deployments {
@@ -259,6 +261,7 @@ mod tests {
         Machine {
             memory_bytes: 10 * GIB,
             memory_taken: taken.collect(),
+            named: HashSet::new(),
             disk_bytes: 1000 * GIB,
             disk_free_bytes: 500 * GIB,
             network: None,

@@ -14,7 +14,7 @@ use mainstay_spec::{
 };
 use mainstay_store::StoreError;
 
-use super::lock;
+use super::{OTHERS, lock};
 use crate::{
     config::CapacityConfig,
     platform::{Platform, PlatformError},
@@ -28,6 +28,8 @@ pub(super) struct Machine {
     /// What sizes may add up to.
     pub(super) memory_bytes: u64,
     pub(super) memory_taken: Vec<Taken>,
+    /// Whoever asks may be told the names of these.
+    pub(super) named: HashSet<AppId>,
     pub(super) disk_bytes: u64,
     pub(super) disk_free_bytes: u64,
     /// `None` where nothing bounds it.
@@ -90,8 +92,11 @@ pub(super) async fn look(
     asking: Option<AppId>,
 ) -> Result<Machine, PlatformError> {
     let store = &platform.store;
-    let names = store.app_names().await?;
-    let name = |app: &AppId| names.get(app).cloned().unwrap_or_default();
+    let names = match asking {
+        Some(app) => store.names_beside(app).await?,
+        None => HashMap::new(),
+    };
+    let name = |app: &AppId| names.get(app).cloned().unwrap_or_else(|| OTHERS.to_owned());
     let serving = store.serving_deployments().await?;
     let running = store.running_instances().await?;
     let databases = store.databases().await?;
@@ -121,7 +126,10 @@ pub(super) async fn look(
     let with_server = || databases.iter().filter(|row| row.instance.is_some());
     taken.extend(with_server().map(|row| Taken {
         deployment: None,
-        user: format!("{}/{}", name(&row.app), row.name),
+        user: match names.get(&row.app) {
+            Some(app) => format!("{app}/{}", row.name),
+            None => OTHERS.to_owned(),
+        },
         bytes: platform.config.databases.memory_bytes,
     }));
     let is_asking = |app: AppId| asking == Some(app);
@@ -138,6 +146,7 @@ pub(super) async fn look(
         network: room.map(|room| Network { room, of_app }),
         memory_bytes: config.memory_bytes,
         memory_taken: taken,
+        named: names.into_keys().collect(),
         disk_bytes: disk_bytes(&platform.config.data_dir)?,
         disk_free_bytes: free_bytes(&platform.config.data_dir)?,
     })

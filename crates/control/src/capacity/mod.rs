@@ -71,6 +71,8 @@ pub(super) const MEMORY: &str = "memory by instance sizes";
 pub(super) const DISK: &str = "disk";
 /// "the network's address ranges": each app that runs something has one.
 pub(super) const RANGES: &str = "the network's address ranges";
+/// Who is in no account of those that are told of it.
+pub(super) const OTHERS: &str = "apps of other accounts";
 /// Within the range of one app.
 pub(super) const ADDRESSES: &str = "the addresses in its range of the network";
 
@@ -209,7 +211,7 @@ mod tests {
         let place = Place::claim();
         let world = World::new(place.address(3).port(), 0);
         let lived = world.live(async |server| {
-            server.serving_app().await;
+            let shop = server.serving_app().await;
             let capacity = Capacity::new(CapacityConfig {
                 memory_bytes: 12 * GIB,
                 disk_free_bytes: 0,
@@ -234,12 +236,26 @@ mod tests {
                 })
                 .collect();
             let asked = join_all(wishes.iter().map(|wish| capacity.let_in(platform, wish))).await;
+            let too_much = Wish {
+                app: shop,
+                memory_bytes: 20 * GIB,
+                ..wishes[0].clone()
+            };
+            let of_own = capacity.let_in(platform, &too_much).await.unwrap().unwrap_err();
+            assert!(
+                of_own.biggest.contains(&("shop".to_owned(), 2 * GIB)),
+                "{of_own:?}"
+            );
             let (let_in, refused): (Vec<_>, Vec<_>) =
                 asked.into_iter().map(Result::unwrap).partition(Result::is_ok);
             assert_eq!(let_in.len(), 10);
             let facts = refused.into_iter().next().and_then(Result::err).unwrap();
             assert_eq!((facts.used, facts.limit, facts.asked), (12 * GIB, 12 * GIB, GIB));
-            assert_eq!(facts.biggest[0], ("shop".to_owned(), 2 * GIB));
+            assert_eq!(
+                facts.biggest,
+                [(OTHERS.to_owned(), 12 * GIB)],
+                "whose apps they are is not told"
+            );
             assert_eq!(memory(capacity.rooms(platform).await.unwrap()).0, 12 * GIB);
             drop(let_in);
             assert_eq!(memory(capacity.rooms(platform).await.unwrap()).0, 2 * GIB);

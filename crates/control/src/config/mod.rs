@@ -271,19 +271,19 @@ impl Config {
         self.data_dir.join("uploads")
     }
 
-    /// The host name that the platform gives the app.
-    pub(crate) fn app_domain(&self, spec: &AppSpec) -> String {
-        format!("{}.{}", spec.name, self.router.domain)
+    /// The host name that the platform gives the app of the spec; the suffix is the app's own.
+    pub(crate) fn app_domain(&self, spec: &AppSpec, host_suffix: &str) -> String {
+        format!("{}{host_suffix}.{}", spec.name, self.router.domain)
     }
 
     /// The app's address for people, without a final slash.
-    pub(crate) fn app_url(&self, spec: &AppSpec) -> String {
+    pub(crate) fn app_url(&self, spec: &AppSpec, host_suffix: &str) -> String {
         let primary = spec
             .domains
             .iter()
             .find(|domain| domain.is_primary())
             .map(mainstay_spec::Domain::host);
-        let host = primary.unwrap_or_else(|| self.app_domain(spec));
+        let host = primary.unwrap_or_else(|| self.app_domain(spec, host_suffix));
         match self.router.listen[0].port() {
             80 => format!("http://{host}"),
             port => format!("http://{host}:{port}"),

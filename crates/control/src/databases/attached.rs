@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use mainstay_diagnosis::facts::{Changes, DatabaseFacts, DatabaseOutcome, Facts, Subject};
 use mainstay_spec::{
-    AppSpec, Database, DatabaseEngine, Problem, SpecError, database_binding::DatabaseBinding,
+    AppSpec, Database, DatabaseEngine, Problem, SpecError,
+    database_binding::DatabaseBinding,
+    ids::{AccountId, AppId},
 };
 use mainstay_store::ClusterRow;
 
@@ -32,12 +34,16 @@ impl Attached {
     }
 }
 
-/// Those of the spec whose cluster is registered.
-pub(super) async fn of_spec(platform: &Platform, spec: &AppSpec) -> Result<Vec<Attached>, PlatformError> {
+/// Those of the app's spec whose cluster is registered.
+pub(super) async fn of_spec(
+    platform: &Platform,
+    app: AppId,
+    spec: &AppSpec,
+) -> Result<Vec<Attached>, PlatformError> {
     if named(spec).next().is_none() {
         return Ok(Vec::new());
     }
-    let clusters = platform.store.clusters().await?;
+    let clusters = platform.store.clusters_of_app(app).await?;
     let mut found = Vec::new();
     for (database, cluster_name) in named(spec) {
         if let Some(cluster) = clusters.iter().find(|cluster| cluster.name == cluster_name) {
@@ -89,12 +95,16 @@ pub(crate) fn engine(word: &str) -> DatabaseEngine {
     serde_json::from_value(quoted).unwrap_or(DatabaseEngine::Unset)
 }
 
-/// What a spec asks of clusters that they are not, by path.
-pub(super) async fn check(platform: &Platform, spec: &AppSpec) -> Result<Vec<SpecError>, PlatformError> {
+/// What a spec asks of the account's clusters that they are not, by path.
+pub(super) async fn check(
+    platform: &Platform,
+    account: AccountId,
+    spec: &AppSpec,
+) -> Result<Vec<SpecError>, PlatformError> {
     if named(spec).next().is_none() {
         return Ok(Vec::new());
     }
-    let clusters = platform.store.clusters().await?;
+    let clusters = platform.store.clusters(account).await?;
     let databases = spec.databases.iter().enumerate();
     let attached = databases.filter(|(_, database)| database.production);
     Ok(attached
@@ -156,13 +166,14 @@ fn unknown(wanted: &str, at: &str, clusters: &[ClusterRow]) -> SpecError {
 /// The first cluster of the spec that is not registered (any more), as facts about the component that needs it.
 pub(crate) async fn unregistered(
     platform: &Platform,
+    app: AppId,
     spec: &AppSpec,
     changes: &Changes,
 ) -> Result<Option<Facts>, PlatformError> {
     if named(spec).next().is_none() {
         return Ok(None);
     }
-    let clusters = platform.store.clusters().await?;
+    let clusters = platform.store.clusters_of_app(app).await?;
     let is_known = |name: &str| clusters.iter().any(|cluster| cluster.name == name);
     let Some((database, cluster)) = named(spec).find(|(_, cluster)| !is_known(cluster)) else {
         return Ok(None);
@@ -199,6 +210,7 @@ mod tests {
     fn cluster(name: &str) -> ClusterRow {
         ClusterRow {
             id: ClusterId::from_uuid(uuid::Uuid::nil()),
+            account: AccountId::FIRST,
             name: name.into(),
             engine: "PG".into(),
             version: "15".into(),

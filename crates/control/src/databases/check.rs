@@ -1,6 +1,9 @@
 //! What a spec may ask of databases beyond its own rules: that depends on this machine, on what there is, and on what is registered.
 
-use mainstay_spec::{AppSpec, Problem, SpecError, ids::AppId};
+use mainstay_spec::{
+    AppSpec, Problem, SpecError,
+    ids::{AccountId, AppId},
+};
 
 use super::{attached, image, of_platform};
 use crate::platform::{Platform, PlatformError};
@@ -8,10 +11,11 @@ use crate::platform::{Platform, PlatformError};
 /// Everything that cannot be had, by path.
 pub(crate) async fn check(
     platform: &Platform,
+    account: AccountId,
     spec: &AppSpec,
     app: Option<AppId>,
 ) -> Result<Vec<SpecError>, PlatformError> {
-    let mut errors = attached::check(platform, spec).await?;
+    let mut errors = attached::check(platform, account, spec).await?;
     if of_platform(spec).next().is_none() {
         return Ok(errors);
     }

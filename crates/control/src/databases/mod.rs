@@ -243,7 +243,7 @@ pub(crate) async fn bindings(
         };
         (row.name, binding)
     };
-    let attached = attached::of_spec(platform, spec).await?;
+    let attached = attached::of_spec(platform, app, spec).await?;
     let attached = attached
         .into_iter()
         .map(|attached| (attached.name, attached.binding));

@@ -78,7 +78,7 @@ impl Databases {
         targets.extend(in_parts(spec, asker.component, &bindings, &targets));
         Ok(Self {
             own: platform.store.databases_of_app(asker.app).await?,
-            attached: attached::of_spec(platform, spec).await?,
+            attached: attached::of_spec(platform, asker.app, spec).await?,
             targets,
         })
     }

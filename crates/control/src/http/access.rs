@@ -7,19 +7,21 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{Method, StatusCode, header::AUTHORIZATION},
+    extract::{ConnectInfo, MatchedPath, Query, Request, State},
+    http::{Method, StatusCode, Uri, header::AUTHORIZATION},
     middleware::Next,
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
 use jiff::Timestamp;
 use mainstay_api::TokenScope;
-use mainstay_spec::ids::AppId;
+use mainstay_spec::ids::{AccountId, AppId};
 use mainstay_store::NewAuditEntry;
 
 use super::{
     ApiError,
+    accounts::{AccountQuery, Meant},
+    apps,
     openapi::Operation,
     rate::{Asker, Rate},
 };
@@ -28,6 +30,8 @@ use crate::{
     listen::Origin,
 };
 
+/// Where the query may name the app.
+const APP_PATH: &str = "/v2/apps/{id}";
 /// Longer paths lead nowhere.
 const PATH_NOTED_MAX: usize = 300;
 
@@ -40,9 +44,17 @@ pub(crate) enum Reach {
     Deployment,
     /// Nothing in particular: tokens for one app may ask too.
     Anybody,
-    /// Everything there is: not for tokens for one app.
+    /// Everything that the account has: not for tokens for one app.
     All,
+    /// The same of the account that the query names, if it names one: the operator may ask about others.
+    Account,
+    /// Everything on the machine: the operator's.
+    Machine,
 }
+
+/// The app that a call is about, which is of the account that asks. Handlers of paths with an app find it in the request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OnApp(pub AppId);
 
 /// One method of one path.
 pub(crate) struct Route {
@@ -114,20 +126,41 @@ pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next
         Err(ApiError::too_many_requests())
     };
     let response = match admitted {
-        Ok(Admitted { access, app, needs }) => {
+        Ok(Admitted {
+            access,
+            app,
+            meant,
+            needs,
+        }) => {
             let is_noted = asked.changes() || needs == TokenScope::Write;
             let entry = is_noted.then(|| asked.entry(Some(&access), app, now));
+            let other = meant.filter(|meant| *meant != access.account);
+            if let Some(meant) = meant {
+                request.extensions_mut().insert(Meant(meant));
+            }
             request.extensions_mut().insert(access);
+            if let Some(app) = app {
+                request.extensions_mut().insert(OnApp(app));
+            }
             let response = next.run(request).await;
             if let Some(entry) = entry {
+                if let Some(account) = other {
+                    // Those whose account it is hear of what the operator did there.
+                    let entry = NewAuditEntry {
+                        account,
+                        ..entry.clone()
+                    };
+                    note(&guard.application, entry, response.status()).await;
+                }
                 note(&guard.application, entry, response.status()).await;
             }
             response
         }
         Err(refused) => {
             let response = refused.into_response();
-            // Of a token that asks too often, the calls before tell enough.
-            if within && (known.is_some() || guard.rate.is_refusal_due(&asker, now)) {
+            // Of a token that asks too often, the calls before tell enough; and who asks for what is not there has changed nothing.
+            let is_noted = within && (asked.changes() || response.status() != StatusCode::NOT_FOUND);
+            if is_noted && (known.is_some() || guard.rate.is_refusal_due(&asker, now)) {
                 let entry = asked.entry(known.as_ref(), None, now);
                 note(&guard.application, entry, response.status()).await;
             }
@@ -144,6 +177,7 @@ struct Asked {
     /// The path as the table has it; empty where no route fits.
     pattern: String,
     path: String,
+    uri: Uri,
     origin: IpAddr,
 }
 
@@ -161,8 +195,34 @@ impl Asked {
             secret: secret.map(str::to_owned),
             pattern: pattern.map_or("", MatchedPath::as_str).to_owned(),
             path: request.uri().path().to_owned(),
+            uri: request.uri().clone(),
             origin: origin.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.address.ip()),
         }
+    }
+
+    /// What the call says of its app or deployment.
+    fn named(&self, reach: Reach) -> Option<String> {
+        let places: &[&str] = match reach {
+            Reach::App => &["{app_id}", "{id}"],
+            Reach::Deployment => &["{deployment_id}"],
+            Reach::Anybody | Reach::All | Reach::Account | Reach::Machine => &[],
+        };
+        let mut parts = self.pattern.split('/').zip(self.path.split('/'));
+        let (_, named) = parts.find(|(part, _)| places.contains(part))?;
+        // The original lets a name be asked for in the query.
+        if self.pattern == APP_PATH && !self.changes() && named.parse::<AppId>().is_err() {
+            let query = Query::<apps::GetQuery>::try_from_uri(&self.uri).ok();
+            let by_name = query.and_then(|Query(query)| query.name);
+            return Some(by_name.unwrap_or_else(|| named.to_owned()));
+        }
+        Some(named.to_owned())
+    }
+
+    /// That the query names.
+    fn account(&self) -> Result<Option<String>, ApiError> {
+        let query = Query::<AccountQuery>::try_from_uri(&self.uri);
+        let Query(query) = query.map_err(|refused| ApiError::bad_request(refused.body_text()))?;
+        Ok(query.account)
     }
 
     fn changes(&self) -> bool {
@@ -173,6 +233,10 @@ impl Asked {
         let path: String = self.path.chars().take(PATH_NOTED_MAX).collect();
         NewAuditEntry {
             at,
+            // What nobody's token tried is the operator's business.
+            account: access.map_or(AccountId::FIRST, |access| access.account),
+            user: access.map(|access| access.user.to_string()).unwrap_or_default(),
+            user_name: access.map(|access| access.email.clone()).unwrap_or_default(),
             token: access.map(|access| access.token.clone()).unwrap_or_default(),
             token_name: access.map(|access| access.name.clone()).unwrap_or_default(),
             action: format!("{} {path}", self.method),
@@ -187,6 +251,8 @@ impl Asked {
 struct Admitted {
     access: Access,
     app: Option<AppId>,
+    /// Of [`Reach::Account`].
+    meant: Option<AccountId>,
     needs: TokenScope,
 }
 
@@ -211,16 +277,61 @@ impl Guard {
                 access.scope
             )));
         }
-        let app = app_of(&self.application, reach, &asked.pattern, &asked.path).await?;
+        if reach == Reach::Machine && !access.is_operator() {
+            return Err(ApiError::forbidden("this is for the operator of the machine"));
+        }
+        let app = self.app_of(asked, access.account, reach).await?;
         let is_inside = match (access.app, reach) {
             (None, _) | (Some(_), Reach::Anybody) => true,
-            (Some(_), Reach::All) => false,
+            (Some(_), Reach::All | Reach::Account | Reach::Machine) => false,
             (Some(own), Reach::App | Reach::Deployment) => app == Some(own),
         };
         if !is_inside {
             return Err(ApiError::other_app());
         }
-        Ok(Admitted { access, app, needs })
+        // Another account's is not there, as one that does not exist.
+        if app.is_none() && matches!(reach, Reach::App | Reach::Deployment) {
+            return Err(ApiError::not_found());
+        }
+        let meant = match reach {
+            Reach::Account => Some(
+                self.application
+                    .account_meant(&access, asked.account()?.as_deref())
+                    .await?,
+            ),
+            _ => None,
+        };
+        Ok(Admitted {
+            access,
+            app,
+            meant,
+            needs,
+        })
+    }
+
+    /// The app that a call is about, if the account has it and it is not being deleted.
+    async fn app_of(
+        &self,
+        asked: &Asked,
+        account: AccountId,
+        reach: Reach,
+    ) -> Result<Option<AppId>, Refusal> {
+        let store = &self.application.platform.store;
+        let Some(named) = asked.named(reach) else {
+            return Ok(None);
+        };
+        let id = match (reach, named.parse::<AppId>()) {
+            (Reach::App, Ok(id)) => Some(id),
+            (Reach::App, Err(_)) => store.app_by_name(account, &named).await?.map(|app| app.id),
+            _ => match named.parse() {
+                Ok(id) => store.deployment(id).await?.map(|row| row.app),
+                Err(_) => None,
+            },
+        };
+        Ok(match id {
+            Some(id) if store.has_app(account, id).await? => Some(id),
+            _ => None,
+        })
     }
 }
 
@@ -232,35 +343,6 @@ fn rank(scope: TokenScope) -> u8 {
         TokenScope::Write => 2,
         TokenScope::Admin => 3,
     }
-}
-
-async fn app_of(
-    application: &Application,
-    reach: Reach,
-    pattern: &str,
-    path: &str,
-) -> Result<Option<AppId>, Refusal> {
-    let place = match reach {
-        Reach::App => ["{app_id}", "{id}"],
-        Reach::Deployment => ["{deployment_id}", ""],
-        Reach::Anybody | Reach::All => return Ok(None),
-    };
-    let named = pattern
-        .split('/')
-        .zip(path.split('/'))
-        .find(|(part, _)| place.contains(part) && !part.is_empty());
-    let Some((_, name)) = named else {
-        return Ok(None);
-    };
-    let store = &application.platform.store;
-    Ok(match (reach, name.parse::<AppId>()) {
-        (Reach::App, Ok(id)) => Some(id),
-        (Reach::App, Err(_)) => store.app_by_name(name).await?.map(|app| app.id),
-        _ => match name.parse() {
-            Ok(id) => store.deployment(id).await?.map(|row| row.app),
-            Err(_) => None,
-        },
-    })
 }
 
 /// The change is made: that it cannot be noted is told to the operator, not to who made it.

@@ -2,11 +2,12 @@
 
 use axum::http::{Method, StatusCode};
 use mainstay_api::{CreateTokenRequest, TokenScope};
-use mainstay_spec::ids::{AppId, DeploymentId};
+use mainstay_spec::ids::{AccountId, AppId, UserId};
 use mainstay_testkit::Place;
 
 use super::{
-    access::Reach,
+    access::{Reach, Route},
+    accounts_tests::{Things, owner_of_another_account},
     routes,
     test_client::{answer, ask},
 };
@@ -22,17 +23,20 @@ enum Who {
     Writer,
     WriterOfTheApp,
     WriterOfAnother,
+    /// An owner, who may do everything there.
+    OtherAccount,
     Admin,
 }
 
 impl Who {
     /// Those who may do nothing come first: what the others do changes things.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Nobody,
         Self::Stranger,
         Self::Expired,
         Self::Revoked,
         Self::WriterOfAnother,
+        Self::OtherAccount,
         Self::Reader,
         Self::WriterOfTheApp,
         Self::Writer,
@@ -40,22 +44,56 @@ impl Who {
     ];
 
     /// The refusal that is due, written down apart from the code that gives it.
-    fn refusal(self, needs: TokenScope, reach: Reach) -> Option<StatusCode> {
+    fn refusal(self, route: &Route) -> Option<StatusCode> {
+        let (needs, reach) = (route.needs, route.reach);
         let may = match (self, needs) {
             (Self::Nobody | Self::Stranger | Self::Expired | Self::Revoked, _) => {
                 return Some(StatusCode::UNAUTHORIZED);
             }
-            (Self::Admin, _) | (_, TokenScope::Read) => true,
+            (Self::Admin | Self::OtherAccount, _) | (_, TokenScope::Read) => true,
             (Self::Reader, _) => false,
             (_, needs) => needs == TokenScope::Write,
         };
         let inside = match self {
-            Self::WriterOfTheApp => reach != Reach::All,
+            Self::WriterOfTheApp => !matches!(reach, Reach::All | Reach::Account | Reach::Machine),
             Self::WriterOfAnother => reach == Reach::Anybody,
+            Self::OtherAccount => reach != Reach::Machine,
             _ => true,
         };
+        if self == Self::OtherAccount && inside && is_about_somebodys(route.path) {
+            return Some(StatusCode::NOT_FOUND);
+        }
         (!may || !inside).then_some(StatusCode::FORBIDDEN)
     }
+}
+
+/// What may stand in a path, and whether that is an account's. A place that is not told of here fails the test: it has to be thought of.
+const PLACES: [(&str, bool); 15] = [
+    ("{id}", true),
+    ("{app_id}", true),
+    ("{deployment_id}", true),
+    ("{alert_id}", true),
+    ("{event_id}", true),
+    ("{component_name}", true),
+    ("{job_name}", true),
+    ("{job_invocation_id}", true),
+    ("{database_name}", true),
+    ("{backup_id}", true),
+    ("{database_cluster_uuid}", true),
+    ("{token_id}", true),
+    ("{user}", true),
+    ("{account}", true),
+    // Of the original's catalogue, which is the same for everybody.
+    ("{slug}", false),
+];
+
+fn is_about_somebodys(path: &str) -> bool {
+    let mut places = path.split('/').filter(|part| part.starts_with('{'));
+    let owned = |place: &str| {
+        let known = PLACES.iter().find(|(known, _)| *known == place);
+        known.unwrap_or_else(|| panic!("{path}: whose is {place}?")).1
+    };
+    places.any(owned)
 }
 
 async fn token(application: &Application, who: Who, app: AppId, other: AppId) -> Option<String> {
@@ -67,6 +105,7 @@ async fn token(application: &Application, who: Who, app: AppId, other: AppId) ->
         Who::Writer => (TokenScope::Write, None),
         Who::WriterOfTheApp => (TokenScope::Write, Some(app)),
         Who::WriterOfAnother => (TokenScope::Write, Some(other)),
+        Who::OtherAccount => return Some(owner_of_another_account(application).await.1),
         Who::Admin | Who::Revoked => (TokenScope::Admin, None),
     };
     let request = CreateTokenRequest {
@@ -75,24 +114,37 @@ async fn token(application: &Application, who: Who, app: AppId, other: AppId) ->
         app_id: only.map(|id| id.to_string()).unwrap_or_default(),
         ..CreateTokenRequest::default()
     };
+    let operator = application
+        .user(AccountId::FIRST, &UserId::FIRST.to_string())
+        .await;
+    let operator = operator.expect("it is there");
     let (row, secret) = application
-        .create_token(&request)
+        .create_token(AccountId::FIRST, &operator, &request)
         .await
         .expect("nothing is wrong");
     if who == Who::Revoked {
-        application.revoke_token(&row.id).await.expect("it is there");
+        application
+            .revoke_token(AccountId::FIRST, &row.id)
+            .await
+            .expect("it is there");
     }
     Some(secret)
 }
 
-fn filled(path: &str, app: AppId, deployment: DeploymentId) -> String {
-    let part = |part: &str| match part {
-        "{app_id}" | "{id}" => app.to_string(),
-        "{deployment_id}" => deployment.to_string(),
-        place if place.starts_with('{') => "00000000-0000-4000-8000-000000000000".into(),
-        other => other.to_owned(),
-    };
-    path.split('/').map(part).collect::<Vec<_>>().join("/")
+/// What is about an app can only be of the account that has it if the guard looks at the app.
+#[test]
+fn the_guard_looks_at_every_app_that_a_path_names() {
+    for route in routes::all() {
+        let names = |place: &str| route.path.split('/').any(|part| part == place);
+        let expected = if names("{app_id}") || names("{id}") {
+            Reach::App
+        } else if names("{deployment_id}") {
+            Reach::Deployment
+        } else {
+            continue;
+        };
+        assert_eq!(route.reach, expected, "{} {}", route.method, route.path);
+    }
 }
 
 #[test]
@@ -105,14 +157,14 @@ fn every_route_lets_through_whom_it_should_and_nobody_else() {
         let mut spec = server.world.good("1");
         spec.name = "other".into();
         let other = application
-            .create_app(&spec)
+            .create_app(AccountId::FIRST, &spec)
             .await
             .expect("nothing is wrong")
             .view
             .app
             .id;
-        let active = application.app(app).await.expect("it is there").active;
-        let deployment = active.expect("it serves").id;
+        let things = Things::of(application, AccountId::FIRST, app).await;
+        let router = super::router(application.clone());
         let mut wrong = Vec::new();
         for who in Who::ALL {
             let token = token(application, who, app, other).await;
@@ -121,12 +173,14 @@ fn every_route_lets_through_whom_it_should_and_nobody_else() {
             routes.sort_by_key(|route| route.method == Method::DELETE);
             for route in routes {
                 // The app must outlive the walk; that its owner may delete it is told by the other methods of the path.
-                let refusal = who.refusal(route.needs, route.reach);
+                let refusal = who.refusal(&route);
                 if route.method == Method::DELETE && refusal.is_none() && who != Who::Admin {
                     continue;
                 }
-                let path = filled(route.path, app, deployment);
-                let status = ask(application, &route.method, &path, token.as_deref()).await;
+                let path = things.filled(route.path);
+                let status = answer(&router, &route.method, &path, token.as_deref())
+                    .await
+                    .status();
                 let denied = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
                 if refusal.map_or(denied, |refusal| status != refusal) {
                     wrong.push(format!(
@@ -138,10 +192,13 @@ fn every_route_lets_through_whom_it_should_and_nobody_else() {
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
         let (changes, _) = application
-            .changes_noted(crate::app::apps::Page {
-                number: 1,
-                size: 5000,
-            })
+            .changes_noted(
+                AccountId::FIRST,
+                crate::app::apps::Page {
+                    number: 1,
+                    size: 5000,
+                },
+            )
             .await
             .expect("nothing is wrong");
         assert!(
@@ -264,7 +321,10 @@ fn guesses_at_tokens_are_noted_and_do_not_fill_the_log() {
             assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
         }
         let page = crate::app::apps::Page { number: 1, size: 200 };
-        let (noted, _) = application.changes_noted(page).await.expect("nothing is wrong");
+        let (noted, _) = application
+            .changes_noted(AccountId::FIRST, page)
+            .await
+            .expect("nothing is wrong");
         assert_eq!(noted.len(), 1, "{noted:#?}");
         let entry = &noted[0].entry;
         assert_eq!(

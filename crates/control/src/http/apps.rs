@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 use super::{
     ApiError,
+    access::OnApp,
+    accounts::Own,
     extract::{Path, Query, SpecRequest, Text, base_url, page},
     wire,
 };
@@ -23,10 +25,11 @@ use crate::app::{
 /// Among these the last ones of each instance are found.
 const EVENTS_LOOKED_AT: u64 = 200;
 
+/// Read by the guard, which has to know which app is meant.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct GetQuery {
     /// Where the path has no id.
-    name: Option<String>,
+    pub(super) name: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -45,9 +48,9 @@ pub(crate) async fn list(
     let page = page(query)?;
     // A token for one app sees no other.
     let (views, total) = match access.app {
-        Some(id) if page.offset() == 0 => (vec![application.app(id).await?], 1),
+        Some(id) if page.offset() == 0 => (vec![application.app_of(access.account, id).await?], 1),
         Some(_) => (Vec::new(), 1),
-        None => application.apps(page).await?,
+        None => application.apps(access.account, page).await?,
     };
     let apps = wire::apps(&application, views).await?;
     let links = query.links(&format!("{}/v2/apps", base_url(&headers)), total);
@@ -60,26 +63,22 @@ pub(crate) async fn list(
 
 pub(crate) async fn create(
     State(application): State<Application>,
+    Own(account): Own,
     headers: HeaderMap,
     Text(body): Text,
 ) -> Result<Json<AppResponse>, ApiError> {
     let request = SpecRequest::read(&headers, &body)?;
-    let created = application.create_app(&request.parsed.spec).await;
+    let created = application.create_app(account, &request.parsed.spec).await;
     let accepted = created.map_err(|refusal| request.located(refusal))?;
     respond(&application, accepted, request).await
 }
 
-/// By id; a name in its place is understood too.
+/// By id or name, as the guard understood it.
 pub(crate) async fn get(
     State(application): State<Application>,
-    Path(id): Path<String>,
-    Query(query): Query<GetQuery>,
+    Extension(OnApp(id)): Extension<OnApp>,
 ) -> Result<Json<AppResponse>, ApiError> {
-    let view = match (id.parse(), query.name) {
-        (Ok(id), _) => application.app(id).await?,
-        (Err(_), Some(name)) => application.app_by_name(&name).await?,
-        (Err(_), None) => application.app_by_name(&id).await?,
-    };
+    let view = application.app(id).await?;
     Ok(Json(AppResponse {
         app: wire::app(&application, view).await?,
         ..AppResponse::default()
@@ -124,7 +123,9 @@ pub(crate) async fn propose(
     {
         return Err(ApiError::other_app());
     }
-    let proposed = application.propose(&request.parsed.spec, app).await;
+    let proposed = application
+        .propose(access.account, &request.parsed.spec, app)
+        .await;
     let proposal = proposed.map_err(|refusal| request.located(refusal))?;
     Ok(Json(ProposeResponse {
         app_name_available: proposal.name_is_free,

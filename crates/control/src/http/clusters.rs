@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     ApiError,
+    accounts::Own,
     extract::{Path, Text, body_of},
     wire,
 };
@@ -20,8 +21,9 @@ use crate::{
 
 pub(crate) async fn list(
     State(application): State<Application>,
+    Own(account): Own,
 ) -> Result<Json<DatabasesResponse>, ApiError> {
-    let views = application.clusters().await?;
+    let views = application.clusters(account).await?;
     Ok(Json(DatabasesResponse {
         databases: views.into_iter().map(cluster).collect(),
     }))
@@ -29,18 +31,20 @@ pub(crate) async fn list(
 
 pub(crate) async fn get(
     State(application): State<Application>,
+    Own(account): Own,
     Path(wanted): Path<String>,
 ) -> Result<Json<DatabaseResponse>, ApiError> {
     Ok(Json(DatabaseResponse {
-        database: cluster(application.cluster(&wanted).await?),
+        database: cluster(application.cluster(account, &wanted).await?),
     }))
 }
 
 pub(crate) async fn databases(
     State(application): State<Application>,
+    Own(account): Own,
     Path(wanted): Path<String>,
 ) -> Result<Json<DatabaseNamesResponse>, ApiError> {
-    let names = cluster(application.cluster(&wanted).await?).db_names;
+    let names = cluster(application.cluster(account, &wanted).await?).db_names;
     Ok(Json(DatabaseNamesResponse {
         dbs: names.into_iter().map(|name| NamedDatabase { name }).collect(),
     }))
@@ -48,28 +52,31 @@ pub(crate) async fn databases(
 
 pub(crate) async fn users(
     State(application): State<Application>,
+    Own(account): Own,
     Path(wanted): Path<String>,
 ) -> Result<Json<DatabaseUsersResponse>, ApiError> {
     Ok(Json(DatabaseUsersResponse {
-        users: cluster(application.cluster(&wanted).await?).users,
+        users: cluster(application.cluster(account, &wanted).await?).users,
     }))
 }
 
 pub(crate) async fn register(
     State(application): State<Application>,
+    Own(account): Own,
     Text(body): Text,
 ) -> Result<Json<DatabaseResponse>, ApiError> {
     let request: RegisterDatabaseRequest = body_of(&body)?;
     Ok(Json(DatabaseResponse {
-        database: cluster(application.register_cluster(request).await?),
+        database: cluster(application.register_cluster(account, request).await?),
     }))
 }
 
 pub(crate) async fn remove(
     State(application): State<Application>,
+    Own(account): Own,
     Path(wanted): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let id = application.remove_cluster(&wanted).await?;
+    let id = application.remove_cluster(account, &wanted).await?;
     Ok(Json(json!({ "id": id.to_string() })))
 }
 

@@ -133,6 +133,9 @@ fn opened(query: &OpenQuery, opener: &Opener) -> NewAuditEntry {
     let program: String = program.chars().take(PROGRAM_NOTED_MAX).collect();
     NewAuditEntry {
         at: Timestamp::now(),
+        account: opener.by.account,
+        user: opener.by.user.to_string(),
+        user_name: opener.by.email.clone(),
         token: opener.by.token.clone(),
         token_name: opener.by.name.clone(),
         action: format!("EXEC {program} in instance {}", opener.instance),
@@ -235,6 +238,7 @@ fn text(output: &ExecOutput) -> String {
 #[cfg(test)]
 mod tests {
     use mainstay_api::TokenScope;
+    use mainstay_spec::ids::{AccountId, UserId};
     use mainstay_testkit::Place;
 
     use super::*;
@@ -252,6 +256,9 @@ mod tests {
                 instance: instances[0].id,
                 app,
                 by: Access {
+                    account: AccountId::FIRST,
+                    user: UserId::FIRST,
+                    email: "somebody@example.com".into(),
                     token: "t".into(),
                     name: "somebody".into(),
                     scope: TokenScope::Write,
@@ -261,7 +268,10 @@ mod tests {
             };
             let noted = async || {
                 let page = Page { number: 1, size: 10 };
-                let (rows, _) = application.changes_noted(page).await.expect("nothing is wrong");
+                let (rows, _) = application
+                    .changes_noted(AccountId::FIRST, page)
+                    .await
+                    .expect("nothing is wrong");
                 rows.iter().map(|row| row.entry.status).collect::<Vec<_>>()
             };
             world.calls_made();

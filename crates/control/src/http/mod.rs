@@ -3,6 +3,9 @@
 mod access;
 #[cfg(test)]
 mod access_tests;
+mod accounts;
+#[cfg(test)]
+mod accounts_tests;
 mod alerts;
 mod apps;
 mod backups;

@@ -19,9 +19,10 @@ use mainstay_api::{
 
 use super::{
     access::{
-        Reach::{self, All, Anybody, App, Deployment},
+        Reach::{self, Account, All, Anybody, App, Deployment},
         Route,
     },
+    accounts::{self, AccountQuery},
     alerts, apps, catalogue, console, database_routes, deployments, events, jobs, logs, metrics,
     openapi::Operation,
     platform, rollbacks, tokens,
@@ -34,6 +35,7 @@ pub(crate) fn all() -> Vec<Route> {
         of_runs(),
         of_platform(),
         catalogue::all(),
+        accounts::all(),
         database_routes::all(),
     ];
     parts.into_iter().flatten().collect()
@@ -451,16 +453,17 @@ fn of_platform() -> Vec<Route> {
             Method::GET,
             "/v2/mainstay/limits",
             Read,
-            All,
+            Account,
             get(platform::limits),
         )
         .named(
             "mainstay_get_limits",
-            "What all apps take together, and the limits.",
+            "What the apps of the account take together, and the limits.",
         )
+        .asks::<AccountQuery>()
         .gives::<LimitsResponse>(),
         route(Method::GET, "/v2/account", Read, Anybody, get(platform::account))
-            .named("account_get", "The account.")
+            .named("account_get", "The token's user, and the account as the team.")
             .gives::<AccountResponse>(),
         route(
             Method::POST,
@@ -475,34 +478,56 @@ fn of_platform() -> Vec<Route> {
         )
         .takes_bytes()
         .gives::<UploadResponse>(),
-        route(Method::GET, "/v2/mainstay/tokens", Admin, All, get(tokens::list))
-            .named("mainstay_list_tokens", "The API tokens, without their secrets.")
-            .gives::<TokensResponse>(),
+        route(
+            Method::GET,
+            "/v2/mainstay/tokens",
+            Admin,
+            Account,
+            get(tokens::list),
+        )
+        .named(
+            "mainstay_list_tokens",
+            "The account's API tokens, without their secrets.",
+        )
+        .asks::<AccountQuery>()
+        .gives::<TokensResponse>(),
         route(
             Method::POST,
             "/v2/mainstay/tokens",
             Admin,
-            All,
+            Account,
             post(tokens::create),
         )
         .named(
             "mainstay_create_token",
             "Make a token; the answer has its secret, and no other has.",
         )
+        .asks::<AccountQuery>()
         .takes::<CreateTokenRequest>()
         .gives::<TokenResponse>(),
         route(
             Method::DELETE,
             "/v2/mainstay/tokens/{token_id}",
             Admin,
-            All,
+            Account,
             delete(tokens::revoke),
         )
         .named("mainstay_revoke_token", "End a token at once.")
+        .asks::<AccountQuery>()
         .gives::<IdResponse>(),
-        route(Method::GET, "/v2/mainstay/audit", Admin, All, get(tokens::audit))
-            .named("mainstay_list_audit", "Who changed what, newest first.")
-            .asks::<PageQuery>()
-            .gives::<AuditResponse>(),
+        route(
+            Method::GET,
+            "/v2/mainstay/audit",
+            Admin,
+            Account,
+            get(tokens::audit),
+        )
+        .named(
+            "mainstay_list_audit",
+            "Who changed what in the account, newest first.",
+        )
+        .asks::<PageQuery>()
+        .asks::<AccountQuery>()
+        .gives::<AuditResponse>(),
     ]
 }

@@ -52,7 +52,10 @@ pub(crate) async fn apps(application: &Application, views: Vec<AppView>) -> Resu
 fn one_app(config: &Config, view: AppView, known: &HashMap<DeploymentId, Deployment>) -> App {
     let inline = |row: &Option<DeploymentRow>| known.get(&row.as_ref()?.id).cloned();
     let serving = view.active.as_ref().map(|row| &row.spec);
-    let live_url = serving.map(|spec| config.app_url(spec)).unwrap_or_default();
+    let suffix = view.app.host_suffix.as_str();
+    let live_url = serving
+        .map(|spec| config.app_url(spec, suffix))
+        .unwrap_or_default();
     let domains = view.app.spec.domains.iter().map(domain).collect();
     let created = [&view.pending, &view.in_progress, &view.active]
         .into_iter()
@@ -60,12 +63,18 @@ fn one_app(config: &Config, view: AppView, known: &HashMap<DeploymentId, Deploym
         .map(|row| row.created_at);
     App {
         id: view.app.id.to_string(),
-        default_ingress: config.app_url(&AppSpec {
-            domains: Vec::new(),
-            ..view.app.spec.clone()
-        }),
+        owner_uuid: view.app.account.to_string(),
+        default_ingress: config.app_url(
+            &AppSpec {
+                domains: Vec::new(),
+                ..view.app.spec.clone()
+            },
+            suffix,
+        ),
         live_url_base: live_url.clone(),
-        live_domain: serving.map(|spec| config.app_domain(spec)).unwrap_or_default(),
+        live_domain: serving
+            .map(|spec| config.app_domain(spec, suffix))
+            .unwrap_or_default(),
         live_url,
         region: Some(region()),
         tier_slug: "basic".into(),
@@ -90,6 +99,7 @@ pub(super) fn limit(used: Use) -> mainstay_api::Limit {
         unit: used.unit.as_str().to_owned(),
         used: used.used,
         limit: used.limit,
+        overridden: used.is_own,
     }
 }
 
@@ -100,6 +110,7 @@ pub(super) fn room(room: Room) -> mainstay_api::Limit {
         unit: room.unit.as_str().to_owned(),
         used: room.used,
         limit: (room.limit < u64::MAX).then_some(room.limit),
+        overridden: false,
     }
 }
 

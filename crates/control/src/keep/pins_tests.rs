@@ -51,7 +51,11 @@ impl World {
             _directory: directory,
         };
         let first = world.new_deployment();
-        world.store.create_app(&first).await.unwrap();
+        world
+            .store
+            .create_app(mainstay_spec::ids::AccountId::FIRST, &first)
+            .await
+            .unwrap();
         world.end(first.id, PhaseKind::Canceled).await;
         world
     }

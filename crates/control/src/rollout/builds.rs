@@ -39,9 +39,10 @@ const LOG_TAIL_LINES: usize = 50;
 /// commit for all of them.
 pub(crate) async fn resolve_sources(effects: &Effects) -> Result<Outcome, Obstacle> {
     let spec = &effects.opened_spec()?;
+    let (platform, app) = (&effects.platform, effects.deployment.app);
     let unknown = match databases::unresolved(spec, &effects.changes) {
         Some(facts) => Some(facts),
-        None => databases::unregistered(&effects.platform, spec, &effects.changes).await?,
+        None => databases::unregistered(platform, app, spec, &effects.changes).await?,
     };
     if let Some(facts) = unknown {
         return Err(effects.refused(&facts.component, reason_of(&facts)));

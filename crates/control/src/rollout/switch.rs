@@ -100,7 +100,8 @@ pub(crate) async fn hosts(
             .endpoints
             .insert(service.name.clone(), instances.iter().map(endpoint).collect());
     }
-    let default_host = platform.config.app_domain(&deployment.spec);
+    let config = &platform.config;
+    let default_host = config.app_domain(&deployment.spec, &deployment.host_suffix);
     Ok(app_hosts(
         deployment.app,
         &deployment.spec,

@@ -242,7 +242,10 @@ mod tests {
             restarts: None,
             created_at: jiff::Timestamp::now(),
         };
-        store.create_app(&deployment(10)).await.unwrap();
+        store
+            .create_app(mainstay_spec::ids::AccountId::FIRST, &deployment(10))
+            .await
+            .unwrap();
         store
             .accept(&deployment(11), mainstay_store::AppChange::Nothing)
             .await

@@ -152,7 +152,11 @@ impl History {
 }
 
 async fn the_app(server: &Server<'_>) -> Option<AppId> {
-    let view = server.application.app_by_name("shop").await.ok()?;
+    let view = server
+        .application
+        .app_by_name(mainstay_spec::ids::AccountId::FIRST, "shop")
+        .await
+        .ok()?;
     Some(view.app.id)
 }
 

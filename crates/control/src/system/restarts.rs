@@ -123,7 +123,7 @@ fn only_what_is_named_gets_new_instances() {
         );
         let app = server
             .application
-            .app_by_name("shop")
+            .app_by_name(mainstay_spec::ids::AccountId::FIRST, "shop")
             .await
             .expect("it is there")
             .app

@@ -13,7 +13,7 @@ use mainstay_images::{
 };
 use mainstay_spec::{
     AppSpec, Format,
-    ids::{AppId, DeploymentId},
+    ids::{AccountId, AppId, DeploymentId},
 };
 use mainstay_store::Store;
 use tokio::time::Instant;
@@ -191,7 +191,12 @@ impl World {
 
     async fn try_start(&self) -> Result<Application, PlatformError> {
         let faults = Arc::clone(&self.commits);
+        // As the schema, before the first commit that is the test's own.
+        let domain = &self.config.router.domain;
+        let prepared = Store::open(&self.database()).await?.with_domain(domain).await?;
+        prepared.close().await;
         let store = Store::open_with_faults(&self.database(), faults).await?;
+        let store = store.with_domain(domain).await?;
         let secrets = Keyring::open(&self.config.data_dir, &store).await?;
         let platform = Arc::new(Platform {
             secrets,
@@ -271,7 +276,11 @@ pub(crate) struct Server<'a> {
 
 impl Server<'_> {
     pub(super) async fn create(&self, spec: &AppSpec) -> Result<AppId, Refusal> {
-        let created = self.application.create_app(spec).await?;
+        self.create_in(AccountId::FIRST, spec).await
+    }
+
+    async fn create_in(&self, account: AccountId, spec: &AppSpec) -> Result<AppId, Refusal> {
+        let created = self.application.create_app(account, spec).await?;
         let app = created.view.app.id;
         self.accept(app, created.deployment);
         Ok(app)
@@ -292,8 +301,13 @@ impl Server<'_> {
 
     /// An app that serves.
     pub(crate) async fn serving_app(&self) -> AppId {
+        self.serving_app_of(AccountId::FIRST).await
+    }
+
+    /// The same, of an account.
+    pub(crate) async fn serving_app_of(&self, account: AccountId) -> AppId {
         let app = self
-            .create(&self.world.good("1"))
+            .create_in(account, &self.world.good("1"))
             .await
             .expect("nothing is wrong yet");
         self.settle().await.expect("nothing is wrong yet");

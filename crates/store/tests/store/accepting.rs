@@ -1,6 +1,6 @@
 //! An app and its deployment are stored together or not at all.
 
-use mainstay_spec::ids::AppId;
+use mainstay_spec::ids::{AccountId, AppId};
 use mainstay_store::{AppChange, StoreError};
 use uuid::Uuid;
 
@@ -21,8 +21,19 @@ async fn an_app_whose_deployment_cannot_be_stored_is_not_there_either() {
     let mut second = new(AppId::from_uuid(Uuid::new_v4()), "other");
     // Its id is taken: what comes after the app's own row fails.
     second.id = first;
-    world.store.create_app(&second).await.unwrap_err();
-    assert!(world.store.app_by_name("other").await.unwrap().is_none());
+    world
+        .store
+        .create_app(AccountId::FIRST, &second)
+        .await
+        .unwrap_err();
+    assert!(
+        world
+            .store
+            .app_by_name(AccountId::FIRST, "other")
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -58,5 +69,12 @@ async fn names_are_unique_and_apps_that_go_are_not_updated() {
         .await
         .unwrap_err();
     assert!(matches!(going, StoreError::NoApp { .. }), "{going}");
-    assert!(world.store.app_by_name("other").await.unwrap().is_none());
+    assert!(
+        world
+            .store
+            .app_by_name(AccountId::FIRST, "other")
+            .await
+            .unwrap()
+            .is_none()
+    );
 }

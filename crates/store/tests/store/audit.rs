@@ -1,6 +1,7 @@
 //! The log of changes is bounded.
 
 use jiff::{SignedDuration, Timestamp};
+use mainstay_spec::ids::AccountId;
 use mainstay_store::NewAuditEntry;
 
 use crate::world::World;
@@ -13,6 +14,9 @@ async fn old_entries_go_and_then_all_but_the_newest() {
     for hours in 0..10 {
         let entry = NewAuditEntry {
             at: at(hours),
+            account: AccountId::FIRST,
+            user: "u".into(),
+            user_name: "somebody@example.com".into(),
             token: "t".into(),
             token_name: "name".into(),
             action: format!("POST {hours}"),
@@ -23,7 +27,7 @@ async fn old_entries_go_and_then_all_but_the_newest() {
         world.store.add_audit(&entry).await.unwrap();
     }
     let left = async || {
-        let (rows, total) = world.store.audit(0, 100).await.unwrap();
+        let (rows, total) = world.store.audit(AccountId::FIRST, 0, 100).await.unwrap();
         assert_eq!(rows.len() as u64, total);
         rows.into_iter().map(|row| row.entry.action).collect::<Vec<_>>()
     };

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use mainstay_deploy::{Event, PhaseKind, Recorded};
-use mainstay_spec::ids::BuildId;
+use mainstay_spec::ids::{AccountId, BuildId};
 use mainstay_store::BuildRow;
 
 use crate::world::World;
@@ -101,7 +101,7 @@ async fn pages_of_apps_leave_out_those_that_are_going() {
     world.app("shop").await;
     world.app("blog").await;
     world.store.mark_app_deleting(going).await.unwrap();
-    let (rows, total) = world.store.apps(1, 10).await.unwrap();
+    let (rows, total) = world.store.apps(AccountId::FIRST, 1, 10).await.unwrap();
     assert_eq!(
         rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(),
         ["blog"]

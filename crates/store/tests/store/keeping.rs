@@ -82,10 +82,11 @@ async fn specs_in_use_are_those_of_apps_and_of_what_is_held() {
         names
     };
     let in_use = |rollbacks| world.store.specs_in_use(rollbacks);
-    assert_eq!(names(in_use(0).await.unwrap()), ["any", "first-name"]);
+    let any = format!("any-{}", app.short());
+    assert_eq!(names(in_use(0).await.unwrap()), [&any, "first-name"]);
     assert_eq!(
         names(in_use(2).await.unwrap()),
-        ["any", "any", "first-name", "first-name"]
+        [&any, &any, "first-name", "first-name"]
     );
 }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use mainstay_spec::{ids::AppId, usage::Resource};
+use mainstay_spec::{
+    ids::{AccountId, AppId},
+    usage::Resource,
+};
 use mainstay_store::{AppChange, Limits, Store, StoreError};
 use uuid::Uuid;
 
@@ -27,7 +30,11 @@ async fn a_hundred_creates_at_once_never_pass_a_limit_of_ten() {
     let creates: Vec<_> = (0..100)
         .map(|number| {
             let store = Arc::clone(&store);
-            tokio::spawn(async move { store.create_app(&new(some_app(), &format!("app-{number}"))).await })
+            tokio::spawn(async move {
+                store
+                    .create_app(AccountId::FIRST, &new(some_app(), &format!("app-{number}")))
+                    .await
+            })
         })
         .collect();
     let (mut created, mut refused) = (0, 0);
@@ -43,7 +50,7 @@ async fn a_hundred_creates_at_once_never_pass_a_limit_of_ten() {
         }
     }
     assert_eq!((created, refused), (10, 90));
-    let (apps, total) = store.apps(0, 100).await.unwrap();
+    let (apps, total) = store.apps(AccountId::FIRST, 0, 100).await.unwrap();
     assert_eq!((apps.len(), total), (10, 10));
 }
 
@@ -52,15 +59,15 @@ async fn what_an_app_gives_back_others_may_take() {
     let directory = tempfile::tempdir().unwrap();
     let store = limited(directory.path(), &[(Resource::Apps, 1)]).await;
     let first = new(some_app(), "first");
-    store.create_app(&first).await.unwrap();
+    store.create_app(AccountId::FIRST, &first).await.unwrap();
     let second = new(some_app(), "second");
-    store.create_app(&second).await.unwrap_err();
+    store.create_app(AccountId::FIRST, &second).await.unwrap_err();
     assert!(
         store.app(second.app).await.unwrap().is_none(),
         "nothing of it is stored"
     );
     store.mark_app_deleting(first.app).await.unwrap();
-    store.create_app(&second).await.unwrap();
+    store.create_app(AccountId::FIRST, &second).await.unwrap();
 }
 
 #[tokio::test]
@@ -77,12 +84,12 @@ async fn an_app_above_a_lowered_limit_may_still_shrink() {
         }];
         wish
     };
-    store.create_app(&with(8)).await.unwrap();
+    store.create_app(AccountId::FIRST, &with(8)).await.unwrap();
     let store = store.with_limits([(Resource::Instances, 5)].into());
     store.accept(&with(7), AppChange::Spec).await.unwrap();
     let refused = store.accept(&with(9), AppChange::Spec).await.unwrap_err();
     assert!(matches!(refused, StoreError::LimitPassed(_)), "{refused}");
-    let used = store.limits().await.unwrap();
+    let used = store.limits(AccountId::FIRST).await.unwrap();
     let instances = used
         .iter()
         .find(|used| used.resource == Resource::Instances)

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 mod accepting;
+mod accounts;
 mod alerts;
 mod audit;
 mod events;

@@ -1,11 +1,13 @@
 //! Many apps: how many are listed is known without counting them.
 
+use mainstay_spec::ids::AccountId;
+
 use crate::world::World;
 
 #[tokio::test]
 async fn the_number_of_apps_follows_what_becomes_of_them() {
     let world = World::new().await;
-    let total = async || world.store.apps(0, 1).await.unwrap().1;
+    let total = async || world.store.apps(AccountId::FIRST, 0, 1).await.unwrap().1;
     assert_eq!(total().await, 0);
     let (first, _) = world.app("first").await;
     let (second, deployment) = world.app("second").await;
@@ -13,7 +15,7 @@ async fn the_number_of_apps_follows_what_becomes_of_them() {
     assert!(
         world
             .store
-            .create_app(&crate::world::new(first, "third"))
+            .create_app(AccountId::FIRST, &crate::world::new(first, "third"))
             .await
             .is_err()
     );

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use mainstay_deploy::{Event, PhaseKind, Recorded};
 use mainstay_spec::{
     AppSpec,
-    ids::{AppId, DeploymentId, InstanceId, InvocationId},
+    ids::{AccountId, AppId, DeploymentId, InstanceId, InvocationId},
 };
 use mainstay_store::{AppChange, InstanceRow, NewDeployment, NewInvocation, Store, Trigger};
 use uuid::Uuid;
@@ -29,12 +29,13 @@ impl World {
     pub(crate) async fn app(&self, name: &str) -> (AppId, DeploymentId) {
         let app = AppId::from_uuid(Uuid::new_v4());
         let first = new(app, name);
-        self.store.create_app(&first).await.unwrap();
+        self.store.create_app(AccountId::FIRST, &first).await.unwrap();
         (app, first.id)
     }
 
     pub(crate) async fn deployment(&self, app: AppId) -> DeploymentId {
-        let new = new(app, "any");
+        // Two apps have no host together.
+        let new = new(app, &format!("any-{}", app.short()));
         self.store.accept(&new, AppChange::Nothing).await.unwrap();
         new.id
     }

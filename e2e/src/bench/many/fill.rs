@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use jiff::{SignedDuration, Timestamp};
 use mainstay_deploy::{ComponentPlan, Event, Recorded, State, step};
-use mainstay_spec::ids::{AppId, BuildId, DeploymentId};
+use mainstay_spec::ids::{AccountId, AppId, BuildId, DeploymentId};
 use mainstay_store::{AppChange, BuildRow, DeploymentRow, NewDeployment, Store};
 use serde_json::Value;
 use uuid::Uuid;
@@ -68,7 +68,7 @@ pub(super) fn fill(database: &Path, size: Size) -> Vec<Copied> {
 impl Model {
     /// Of the only app.
     async fn read(store: &Store) -> Self {
-        let (apps, _) = store.apps(0, 1).await.expect("a database");
+        let (apps, _) = store.apps(AccountId::FIRST, 0, 1).await.expect("a database");
         let active = apps[0].active_deployment.expect("the model serves");
         let row = store.deployment(active).await.expect("a database");
         Self {
@@ -84,7 +84,10 @@ impl Model {
         for _ in 0..deployments {
             let new = self.new_deployment(app, number, newest);
             match newest {
-                None => store.create_app(&new).await.expect("a name of its own"),
+                None => store
+                    .create_app(AccountId::FIRST, &new)
+                    .await
+                    .expect("a name of its own"),
                 Some(_) => store.accept(&new, AppChange::Nothing).await.expect("an app"),
             }
             let sequence = self.copy_events(store, new.id, serves).await;
