@@ -9,7 +9,7 @@ use mainstay_spec::{
 };
 use mainstay_store::ClusterRow;
 
-use super::{references::who_needs, target::Target};
+use super::{engines, references::who_needs, target::Target};
 use crate::platform::{Platform, PlatformError};
 
 /// A component of the spec with the cluster that it names, and how the app reaches it.
@@ -24,11 +24,7 @@ pub(super) struct Attached {
 impl Attached {
     /// Whether a variable's value leads there.
     pub(super) fn is_meant(&self, target: &Target) -> bool {
-        let is_same_engine = target.engine == self.binding.engine
-            || [target.engine, self.binding.engine]
-                .iter()
-                .all(|engine| matches!(engine, DatabaseEngine::Redis | DatabaseEngine::Valkey));
-        is_same_engine
+        engines::are_alike(target.engine, self.binding.engine)
             && self.binding.hostname.eq_ignore_ascii_case(&target.host)
             && self.binding.port == target.port
     }

@@ -3,18 +3,19 @@
 use jiff::Timestamp;
 use mainstay_images::{
     ImageStore, OperatorSettings,
-    debian::{packages_layer, postgresql_version},
+    debian::packages_layer,
     record::{ImageConfig, ImageId, ImageRecord},
     stack,
     store::{Pinned, StoreError},
 };
 use mainstay_store::DatabaseRow;
 
+use super::engines::{self, Engine};
 use crate::platform::{Platform, PlatformError};
 
-/// The version that new databases get here; `None` where nobody knows what the suite has.
-pub(super) fn version(settings: &OperatorSettings) -> Option<&'static str> {
-    postgresql_version(&stack::suite(settings))
+/// The version that new databases get here; `None` where the suite has none, or nobody knows.
+pub(super) fn version(engine: &dyn Engine, settings: &OperatorSettings) -> Option<&'static str> {
+    engine.version(&stack::suite(settings))
 }
 
 /// The database's image, made on first use (a minute or two) and pinned for as long as the database exists.
@@ -27,13 +28,9 @@ pub(super) async fn ensure(platform: &Platform, row: &DatabaseRow) -> Result<Ima
             Err(error) => return Err(error.into()),
         }
     }
-    let image = make(
-        images,
-        &platform.config.operator_settings(),
-        &row.version,
-        &row.name,
-    )
-    .await?;
+    let packages = engines::of_row(row)?.packages(&row.version);
+    let settings = platform.config.operator_settings();
+    let image = make(images, &settings, &packages, &row.name).await?;
     images.pin(&pin(row), Pinned::image(image.id.clone()))?;
     platform.store.set_database_image(row.id, &image.id.0).await?;
     Ok(image)
@@ -51,15 +48,15 @@ fn pin(row: &DatabaseRow) -> String {
 async fn make(
     images: &ImageStore,
     settings: &OperatorSettings,
-    version: &str,
+    packages: &[String],
     name: &str,
 ) -> Result<ImageRecord, PlatformError> {
     let stack = stack::ensure(images, settings, |line| {
         tracing::info!(line, "preparing a database's image");
     })
     .await?;
-    let package = format!("postgresql-{version}");
-    let layer = packages_layer(images, settings, &stack, &[&package]).await?;
+    let names: Vec<&str> = packages.iter().map(String::as_str).collect();
+    let layer = packages_layer(images, settings, &stack, &names).await?;
     let image = ImageRecord {
         id: images.new_image_id(),
         layers: stack.run.layers.iter().cloned().chain([layer]).collect(),
@@ -68,7 +65,7 @@ async fn make(
             ..stack.run.config.clone()
         },
         created_at: Timestamp::now(),
-        origin: format!("{package} on stack {}, for database {name}", stack.id),
+        origin: format!("{} on stack {}, for database {name}", names.join(", "), stack.id),
         digest: None,
     };
     images.put_image(&image)?;

@@ -20,8 +20,10 @@ use tokio::{
 };
 
 use super::{
-    Condition, Keeper, announce, image, postgres,
-    session::Trouble,
+    Condition, Keeper, announce, engines, image,
+    login::Trouble,
+    logins,
+    server::Place,
     stop,
     volume::{self, Places},
 };
@@ -150,7 +152,7 @@ async fn tend(
         && let Some(status) = platform.engine.status(instance).await?
     {
         if status.state == InstanceState::Running {
-            if is_closed(&row, status.pid) {
+            if is_closed(&row, status.pid)? {
                 return reopen(platform, &row, condition, memory).await;
             }
             return attend(platform, &row, instance, status.address, condition, memory).await;
@@ -172,13 +174,14 @@ async fn tend(
 }
 
 /// Whether its server runs, and can write to its volume no more.
-fn is_closed(row: &DatabaseRow, pid: Option<i32>) -> bool {
-    let Some(pid) = pid else { return false };
-    volume::is_closed(pid, postgres::VOLUME).unwrap_or_else(|error| {
+fn is_closed(row: &DatabaseRow, pid: Option<i32>) -> Result<bool, PlatformError> {
+    let Some(pid) = pid else { return Ok(false) };
+    let volume = engines::of_row(row)?.volume();
+    Ok(volume::is_closed(pid, volume).unwrap_or_else(|error| {
         // It is ending, which is seen in its own way.
         tracing::debug!(database = row.name, %error, "could not look at a volume");
         false
-    })
+    }))
 }
 
 /// Only a new server on a new mount of the volume can write again; with a full disk it could not either.
@@ -238,17 +241,23 @@ async fn start(
     if !matches!(*condition.borrow(), Condition::Starting(_) | Condition::Broken(_)) {
         show(condition, Condition::Starting(memory.last.clone()));
     }
-    let config = &platform.config.databases;
     let places = Places::new(&platform.config.data_dir, row.id);
+    let place = Place {
+        row,
+        engine: engines::of_row(row)?,
+        places: &places,
+        config: &platform.config.databases,
+    };
     let record = image::ensure(platform, row).await?;
     let layers = platform.images.layer_paths(&record)?;
     let identity = platform
         .databases
         .authority
         .issue(std::slice::from_ref(&row.name))?;
-    postgres::write_settings(&places, row, &identity, config)?;
+    place.write_settings(&identity)?;
     if row.volume_made {
-        if let Err(problem) = volume::look(&places.volume(row), row.id, &row.version).await? {
+        let marks = volume::Marks::of(place.engine, row);
+        if let Err(problem) = volume::look(&places.volume(row), row.id, marks).await? {
             tracing::warn!(database = row.name, app = %row.app, %problem, "a database is not started");
             let trouble = Trouble::new(DatabaseProblem::VolumeLost, problem.to_string());
             show(condition, Condition::Broken(trouble));
@@ -257,18 +266,19 @@ async fn start(
     } else {
         // Nobody was let in yet: whatever an earlier try left may go.
         volume::make(&places.volume(row), row.id, row.volume_bytes, USER_ID).await?;
-        let instance = new_instance();
-        let spec = postgres::initialize(row, &places, instance, layers.clone(), config);
-        if let Err(trouble) = run_to_end(platform, spec).await? {
-            tracing::warn!(database = row.name, app = %row.app, how = trouble.message, "a new database could not be filled");
-            show(condition, Condition::Starting(Some(trouble)));
-            return Ok(Next::Look(memory.back_off()));
+        for command in place.engine.initialize(row) {
+            let spec = place.initialize(new_instance(), layers.clone(), command);
+            if let Err(trouble) = run_to_end(platform, spec).await? {
+                tracing::warn!(database = row.name, app = %row.app, how = trouble.message, "a new database could not be filled");
+                show(condition, Condition::Starting(Some(trouble)));
+                return Ok(Next::Look(memory.back_off()));
+            }
         }
     }
     let instance = new_instance();
     platform.store.set_database_instance(row.id, instance).await?;
     platform.engine.ensure_network(row.app).await?;
-    let spec = postgres::serve(row, &places, instance, layers, config);
+    let spec = place.serve(instance, layers);
     memory.started_at = Instant::now();
     if let Err(error) = platform.engine.start(spec).await {
         let trouble = not_started(&error);
@@ -355,16 +365,9 @@ async fn forget_replaced(platform: &Platform, row: &DatabaseRow) -> Result<(), P
 
 /// What the server calls its data, once the app's role and database are there.
 async fn prepare(platform: &Platform, row: &DatabaseRow, address: Ipv4Addr) -> Result<String, Trouble> {
-    let session = super::admin_session(platform, row, address, postgres::ADMIN_DATABASE).await?;
-    let identifier = postgres::system_identifier(&session).await?;
-    let is_known = row
-        .system_identifier
-        .as_ref()
-        .is_none_or(|known| *known == identifier);
-    if is_known {
-        postgres::provide(&session, row).await?;
-    }
-    Ok(identifier)
+    let engine =
+        engines::of_row(row).map_err(|error| Trouble::new(DatabaseProblem::Other, error.to_string()))?;
+    engine.provide(&logins(platform, row, engine, address), row).await
 }
 
 /// Runs a tool of the database, and removes it.
@@ -434,7 +437,7 @@ async fn last_words(platform: &Platform, instance: InstanceId) -> Option<String>
         .collect()
         .await;
     let telling = |line: &&String| {
-        ["PANIC:", "FATAL:", "ERROR:", "error:"]
+        ["PANIC:", "FATAL:", "ERROR:", "error:", "[ERROR]"]
             .iter()
             .any(|word| line.contains(word))
     };

@@ -1,5 +1,5 @@
-//! The databases of apps: those that the platform runs (`production: false`, one PostgreSQL each, in its own instance with its own volume), and
-//! those of registered clusters that a spec is [`attached`] to.
+//! The databases of apps: those that the platform runs (`production: false`, one server each, in its own instance with its own volume), and
+//! those of registered clusters that a spec is [`attached`] to. What differs between their engines is in [`engines`].
 //!
 //! A database belongs to its app, not to a deployment. A [`keeper`] per database brings what is there in line with what should be, again and
 //! again; a deployment only sees to it that the rows of its spec exist ([`ensure`]) and waits until they are ready ([`wait`]).
@@ -16,16 +16,16 @@
 mod attached;
 pub(crate) mod backups;
 mod check;
+mod engines;
 mod image;
 mod inventory;
 mod keeper;
+mod login;
 mod others;
 mod own;
-mod postgres;
 mod probe;
-mod questions;
 mod references;
-mod session;
+mod server;
 mod target;
 mod tls;
 mod volume;
@@ -54,16 +54,17 @@ pub(crate) use self::{
     attached::{engine, unregistered},
     check::check,
     inventory::{DatabaseView, NotDeleted, delete_unused, of_app},
+    login::Trouble,
     others::try_login,
     probe::{Asker, before_rollout, used_by},
     references::unresolved,
-    session::Trouble,
     volume::directory,
     waiting::wait,
 };
 use self::{
     backups::Backups,
-    session::{Login, Session},
+    engines::{Engine, Logins, postgres},
+    login::Login,
     tls::Encryption,
     volume::Places,
 };
@@ -187,18 +188,28 @@ fn of_platform(spec: &AppSpec) -> impl Iterator<Item = &Database> {
 }
 
 fn new_row(platform: &Platform, app: AppId, database: &Database) -> Result<DatabaseRow, PlatformError> {
-    let here = image::version(&platform.config.operator_settings());
-    let version = database.version.as_deref().or(here).ok_or_else(|| {
-        PlatformError::missing("a version of PostgreSQL that is known for this machine's Debian")
+    let kind = match database.engine {
+        None | Some(DatabaseEngine::Unset) => DatabaseEngine::Pg,
+        Some(engine) => engine,
+    };
+    let engine = engines::of(kind)
+        .ok_or_else(|| PlatformError::missing(format!("a server of engine {kind} in this version")))?;
+    let here = image::version(engine, &platform.config.operator_settings());
+    let version = here.or(database.version.as_deref()).ok_or_else(|| {
+        let title = engine.title();
+        PlatformError::missing(format!(
+            "a version of {title} that is known for this machine's Debian"
+        ))
     })?;
+    let named = |given: &Option<String>, otherwise: &str| given.as_deref().unwrap_or(otherwise).to_owned();
     Ok(DatabaseRow {
         id: DatabaseId::from_uuid(uuid::Uuid::new_v4()),
         app,
         name: database.name.clone(),
-        engine: "PG".to_owned(),
+        engine: kind.as_str().to_owned(),
         version: version.to_owned(),
-        database_name: database.db_name.as_ref().unwrap_or(&database.name).clone(),
-        user: database.db_user.as_ref().unwrap_or(&database.name).clone(),
+        database_name: named(&database.db_name, engine.default_database(&database.name)),
+        user: named(&database.db_user, engine.default_user(&database.name)),
         password: new_password(),
         admin_password: new_password(),
         image: None,
@@ -230,24 +241,24 @@ pub(crate) async fn bindings(
     spec: &AppSpec,
 ) -> Result<BTreeMap<String, DatabaseBinding>, PlatformError> {
     let rows = platform.store.databases_of_app(app).await?;
-    let bound = |row: DatabaseRow| {
+    let bound = |row: DatabaseRow| -> Result<_, PlatformError> {
         let binding = DatabaseBinding {
-            engine: DatabaseEngine::Pg,
+            engine: engines::kind(&row),
             tls: true,
             hostname: row.name.clone(),
-            port: postgres::PORT,
+            port: engines::of_row(&row)?.port(),
             username: row.user,
             password: row.password,
             database: row.database_name,
             ca_certificate: platform.databases.authority.certificate().to_owned(),
         };
-        (row.name, binding)
+        Ok((row.name, binding))
     };
     let attached = attached::of_spec(platform, app, spec).await?;
     let attached = attached
         .into_iter()
-        .map(|attached| (attached.name, attached.binding));
-    Ok(rows.into_iter().map(bound).chain(attached).collect())
+        .map(|attached| Ok((attached.name, attached.binding)));
+    rows.into_iter().map(bound).chain(attached).collect()
 }
 
 /// Tells the app's network where its databases are now.
@@ -255,9 +266,10 @@ async fn announce(platform: &Platform, app: AppId) -> Result<(), PlatformError> 
     let mut services = Vec::new();
     for row in platform.store.databases_of_app(app).await? {
         let address = running(platform, &row).await?;
+        let port = engines::of_row(&row)?.port();
         services.push(InternalService {
             component: row.name,
-            ports: vec![(postgres::PORT, postgres::PORT)],
+            ports: vec![(port, port)],
             addresses: address.into_iter().collect(),
         });
     }
@@ -279,22 +291,29 @@ async fn running(platform: &Platform, row: &DatabaseRow) -> Result<Option<Ipv4Ad
         .and_then(|status| status.address))
 }
 
-/// As the platform's own role, with one of the server's databases.
-async fn admin_session(
-    platform: &Platform,
-    row: &DatabaseRow,
+/// The platform's own login and the app's.
+fn logins<'a>(
+    platform: &'a Platform,
+    row: &'a DatabaseRow,
+    engine: &dyn Engine,
     address: Ipv4Addr,
-    database: &str,
-) -> Result<Session, Trouble> {
-    let login = Login {
-        address: SocketAddr::from((address, postgres::PORT)),
+) -> Logins<'a> {
+    let (user, database) = engine.admin();
+    let app = Login {
+        address: SocketAddr::from((address, engine.port())),
         host: &row.name,
         encryption: Encryption::Verified(platform.databases.authority.certificate()),
-        user: postgres::ADMIN,
+        user: &row.user,
+        password: &row.password,
+        database: &row.database_name,
+    };
+    let admin = Login {
+        user,
         password: &row.admin_password,
         database,
+        ..app
     };
-    Session::open(&login).await
+    Logins { admin, app }
 }
 
 /// Their instances are somebody's.

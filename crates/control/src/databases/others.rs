@@ -9,18 +9,14 @@ use mainstay_diagnosis::facts::{
     DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, SchemaRight,
 };
 use mainstay_engine::Reach;
-use mainstay_spec::{DatabaseEngine, database_binding::DatabaseBinding, ids::AppId};
+use mainstay_spec::{database_binding::DatabaseBinding, ids::AppId};
 use tokio::{net::lookup_host, time::timeout};
 
 use super::{
     attached::Attached,
-    postgres,
-    probe::{
-        ASKED_WITHIN, LOGIN_NOT_ALLOWED, NO_SUCH_DATABASE, REACHED_WITHIN, TOO_MANY_CONNECTIONS, facts,
-        not_available,
-    },
-    questions::{self, Purpose},
-    session::{self, CONNECT_WITHIN, Login, Session, Trouble},
+    engines::{self, Engine, Meaning, Purpose},
+    login::{self, CONNECT_WITHIN, Login, Trouble},
+    probe::{ASKED_WITHIN, REACHED_WITHIN, facts, not_available},
     target::Target,
     tls::Encryption,
 };
@@ -37,7 +33,12 @@ pub(super) async fn reach(
         Reach::Connected | Reach::Loopback => DatabaseOutcome::Available,
         failed => not_reached(failed),
     };
-    Ok(facts(&target.host, engine_words(target.engine), target, outcome))
+    Ok(facts(
+        &target.host,
+        engines::title(target.engine),
+        target,
+        outcome,
+    ))
 }
 
 async fn reached(platform: &Platform, app: AppId, target: &Target) -> Result<Reach, PlatformError> {
@@ -50,7 +51,7 @@ async fn reached(platform: &Platform, app: AppId, target: &Target) -> Result<Rea
 fn not_reached(reach: Reach) -> DatabaseOutcome {
     not_available(match reach {
         Reach::UnknownHost { message } => Trouble::new(DatabaseProblem::HostNotFound, message),
-        Reach::Failed { kind, message } => Trouble::new(session::unreachable_by(kind), message),
+        Reach::Failed { kind, message } => Trouble::new(login::unreachable_by(kind), message),
         Reach::Connected | Reach::Loopback => Trouble::new(
             DatabaseProblem::Refused,
             "the address leads back to the instance itself",
@@ -66,15 +67,15 @@ pub(super) async fn ask(
     target: &Target,
     purpose: Purpose,
 ) -> Result<(DatabaseFacts, Option<SchemaRight>), PlatformError> {
-    let engine = attached.binding.engine;
-    let told = |outcome| facts(&attached.name, engine_words(engine), target, outcome);
+    let kind = attached.binding.engine;
+    let told = |outcome| facts(&attached.name, engines::title(kind), target, outcome);
     match reached(platform, app, target).await? {
         Reach::Connected => {}
         failed => return Ok((told(not_reached(failed)), None)),
     }
-    if !speaks_postgres(engine) {
+    let Some(engine) = engines::of(kind) else {
         return Ok((told(DatabaseOutcome::Available), None));
-    }
+    };
     let authority = attached.binding.ca_certificate.as_str();
     let encryption = match (target.without_tls, target.verifies && !authority.is_empty()) {
         (true, _) => Encryption::None,
@@ -93,17 +94,20 @@ pub(super) async fn ask(
         password: &target.password,
         database: &target.database,
     };
-    Ok(match questions::ask(&login, purpose).await {
+    Ok(match engine.ask(&login, purpose).await {
         Ok(right) => (told(DatabaseOutcome::Available), right),
-        Err(trouble) => (told(explained(&login, attached, target, trouble).await), None),
+        Err(trouble) => {
+            let outcome = explained(engine, &login, attached, target, trouble).await;
+            (told(outcome), None)
+        }
     })
 }
 
 /// A cluster that is to be registered: whether its login is accepted.
 pub(crate) async fn try_login(binding: &DatabaseBinding) -> Result<(), Trouble> {
-    if !speaks_postgres(binding.engine) {
+    let Some(engine) = engines::of(binding.engine) else {
         return Ok(());
-    }
+    };
     let encryption = match (binding.tls, binding.ca_certificate.as_str()) {
         (false, _) => Encryption::None,
         (true, "") => Encryption::Unverified,
@@ -117,7 +121,7 @@ pub(crate) async fn try_login(binding: &DatabaseBinding) -> Result<(), Trouble> 
         password: &binding.password,
         database: &binding.database,
     };
-    Session::open(&login).await.map(drop)
+    engine.log_in(&login).await
 }
 
 async fn resolved(host: &str, port: u16) -> Result<SocketAddr, Trouble> {
@@ -130,61 +134,42 @@ async fn resolved(host: &str, port: u16) -> Result<SocketAddr, Trouble> {
         .ok_or_else(|| unknown("no address is known for this name".to_owned()))
 }
 
-/// What the server's SQLSTATE stands for, with what only the server knows.
+/// What the server's code stands for, with what only the server knows.
 async fn explained(
+    engine: &dyn Engine,
     login: &Login<'_>,
     attached: &Attached,
     target: &Target,
     trouble: Trouble,
 ) -> DatabaseOutcome {
-    match trouble.server_code.as_deref() {
-        Some(NO_SUCH_DATABASE) => DatabaseOutcome::NotFound {
+    match engine.meaning(&trouble) {
+        Meaning::NoSuchDatabase => DatabaseOutcome::NotFound {
             reference: format!("database `{}` on {}", target.database, attached.name),
             place: target.variable.clone(),
-            existing: existing(login, attached).await,
+            existing: existing(engine, login, attached).await,
         },
         // Its counters are told to nobody who is not let in.
-        Some(TOO_MANY_CONNECTIONS) => DatabaseOutcome::LimitExceeded {
+        Meaning::TooManyConnections => DatabaseOutcome::LimitExceeded {
             limit: DatabaseLimit::Connections,
             maximum: 0,
             used: 0,
             asked: None,
             users: Vec::new(),
         },
-        Some(LOGIN_NOT_ALLOWED) if target.without_tls => not_available(Trouble {
+        Meaning::LoginNotAllowed if target.without_tls => not_available(Trouble {
             problem: DatabaseProblem::TlsRequired,
             ..trouble
         }),
-        _ => not_available(trouble),
+        Meaning::LoginNotAllowed | Meaning::Plain => not_available(trouble),
     }
 }
 
 /// The databases of the server, as the same user sees them from the one that was registered.
-async fn existing(login: &Login<'_>, attached: &Attached) -> Vec<String> {
+async fn existing(engine: &dyn Engine, login: &Login<'_>, attached: &Attached) -> Vec<String> {
     let registered = Login {
         database: &attached.registered_database,
         ..*login
     };
-    let names = async {
-        let session = Session::open(&registered).await.ok()?;
-        postgres::database_names(&session).await.ok()
-    };
-    let names = timeout(ASKED_WITHIN, names).await.ok().flatten();
-    names.unwrap_or_default()
-}
-
-fn speaks_postgres(engine: DatabaseEngine) -> bool {
-    matches!(engine, DatabaseEngine::Pg | DatabaseEngine::Unset)
-}
-
-fn engine_words(engine: DatabaseEngine) -> &'static str {
-    match engine {
-        DatabaseEngine::Pg | DatabaseEngine::Unset => "PostgreSQL",
-        DatabaseEngine::Mysql => "MySQL",
-        DatabaseEngine::Redis => "Redis",
-        DatabaseEngine::Valkey => "Valkey",
-        DatabaseEngine::Mongodb => "MongoDB",
-        DatabaseEngine::Kafka => "Kafka",
-        DatabaseEngine::Opensearch => "OpenSearch",
-    }
+    let names = timeout(ASKED_WITHIN, engine.database_names(&registered)).await;
+    names.ok().and_then(Result::ok).unwrap_or_default()
 }

@@ -15,12 +15,11 @@ use mainstay_store::DatabaseRow;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    admin_session,
-    postgres::{self, Usage},
-    probe::{ASKED_WITHIN, LOGIN_NOT_ALLOWED, NO_SUCH_DATABASE, TOO_MANY_CONNECTIONS, facts, not_available},
-    questions::{self, Purpose},
+    engines::{self, Engine, Meaning, Purpose, Usage},
+    login::{Login, Trouble},
+    logins,
+    probe::{ASKED_WITHIN, facts, not_available},
     running,
-    session::{Login, Trouble},
     target::Target,
     tls::Encryption,
 };
@@ -38,43 +37,47 @@ pub(super) async fn ask(
     target: &Target,
     purpose: Purpose,
 ) -> Result<(DatabaseFacts, Option<SchemaRight>), PlatformError> {
+    let engine = engines::of_row(row)?;
     let mut schema_right = None;
     let outcome = match running(platform, row).await? {
         None => not_available(Trouble::new(DatabaseProblem::Ended, DOES_NOT_RUN)),
         Some(address) => {
-            let authority = platform.databases.authority.certificate();
+            let own = logins(platform, row, engine, address);
             let login = Login {
                 address: SocketAddr::from((address, target.port)),
-                host: &row.name,
                 encryption: if target.without_tls {
                     Encryption::None
                 } else {
-                    Encryption::Verified(authority)
+                    own.app.encryption
                 },
                 user: &target.user,
                 password: &target.password,
                 database: &target.database,
+                ..own.app
             };
-            match questions::ask(&login, purpose).await {
+            match engine.ask(&login, purpose).await {
                 Ok(right) => {
                     schema_right = right;
                     DatabaseOutcome::Available
                 }
-                Err(trouble) if ends(platform, row, target, &trouble).await? => not_available(Trouble {
-                    problem: DatabaseProblem::Ended,
-                    ..trouble
-                }),
-                Err(trouble) => explained(platform, row, address, target, trouble).await,
+                Err(trouble) if ends(platform, row, engine, target, &trouble).await? => {
+                    not_available(Trouble {
+                        problem: DatabaseProblem::Ended,
+                        ..trouble
+                    })
+                }
+                Err(trouble) => explained(platform, row, (engine, &own.admin), target, trouble).await,
             }
         }
     };
-    Ok((facts(&row.name, "PostgreSQL", target, outcome), schema_right))
+    Ok((facts(&row.name, engine.title(), target, outcome), schema_right))
 }
 
 /// Whether the server that did not answer at its own port is ending: its socket closes a moment before the engine knows that it is over.
 async fn ends(
     platform: &Platform,
     row: &DatabaseRow,
+    engine: &dyn Engine,
     target: &Target,
     trouble: &Trouble,
 ) -> Result<bool, PlatformError> {
@@ -82,7 +85,7 @@ async fn ends(
         trouble.problem,
         DatabaseProblem::Refused | DatabaseProblem::TimedOut | DatabaseProblem::Other
     );
-    if !is_silent || trouble.server_code.is_some() || target.port != postgres::PORT {
+    if !is_silent || trouble.server_code.is_some() || target.port != engine.port() {
         return Ok(false);
     }
     let deadline = Instant::now() + ENDS_WITHIN;
@@ -100,55 +103,38 @@ async fn ends(
     }
 }
 
-/// What the server's SQLSTATE stands for, with what only the server knows.
+/// What the server's code stands for, with what only the server knows.
 async fn explained(
     platform: &Platform,
     row: &DatabaseRow,
-    address: std::net::Ipv4Addr,
+    (engine, admin): (&dyn Engine, &Login<'_>),
     target: &Target,
     trouble: Trouble,
 ) -> DatabaseOutcome {
-    match trouble.server_code.as_deref() {
-        Some(NO_SUCH_DATABASE) => {
-            let names = async {
-                let session = admin_session(platform, row, address, postgres::ADMIN_DATABASE)
-                    .await
-                    .ok()?;
-                postgres::database_names(&session).await.ok()
-            };
-            let existing = timeout(ASKED_WITHIN, names)
-                .await
-                .ok()
-                .flatten()
-                .unwrap_or_default();
+    match engine.meaning(&trouble) {
+        Meaning::NoSuchDatabase => {
+            let names = timeout(ASKED_WITHIN, engine.database_names(admin)).await;
             DatabaseOutcome::NotFound {
                 reference: format!("database `{}` on {}", target.database, row.name),
                 place: target.variable.clone(),
-                existing,
+                existing: names.ok().and_then(Result::ok).unwrap_or_default(),
             }
         }
-        Some(TOO_MANY_CONNECTIONS) => {
-            let counted = timeout(ASKED_WITHIN, usage(platform, row, address)).await;
+        Meaning::TooManyConnections => {
+            let counted = timeout(ASKED_WITHIN, usage(platform, engine, admin)).await;
             counted.ok().flatten().unwrap_or_else(|| not_available(trouble))
         }
-        Some(LOGIN_NOT_ALLOWED) if target.without_tls => not_available(Trouble {
+        Meaning::LoginNotAllowed if target.without_tls => not_available(Trouble {
             problem: DatabaseProblem::TlsRequired,
             ..trouble
         }),
-        _ => not_available(trouble),
+        Meaning::LoginNotAllowed | Meaning::Plain => not_available(trouble),
     }
 }
 
 /// The server's own counters, by component. The platform's role has slots that nobody else can take.
-async fn usage(
-    platform: &Platform,
-    row: &DatabaseRow,
-    address: std::net::Ipv4Addr,
-) -> Option<DatabaseOutcome> {
-    let session = admin_session(platform, row, address, postgres::ADMIN_DATABASE)
-        .await
-        .ok()?;
-    let Usage { maximum, sessions } = postgres::usage(&session).await.ok()?;
+async fn usage(platform: &Platform, engine: &dyn Engine, admin: &Login<'_>) -> Option<DatabaseOutcome> {
+    let Usage { maximum, sessions } = engine.usage(admin).await.ok()?;
     let listed = platform.engine.list().await.ok()?;
     let mut users: BTreeMap<String, u64> = BTreeMap::new();
     for (from, count) in sessions {

@@ -13,7 +13,7 @@ use mainstay_diagnosis::{
     },
 };
 use mainstay_spec::{
-    AppSpec, DatabaseEngine,
+    AppSpec,
     ids::{AppId, DeploymentId},
     kind::ComponentKind,
 };
@@ -22,10 +22,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     attached::{self, Attached},
+    engines::{self, Purpose},
+    login::Trouble,
     others, own,
-    questions::Purpose,
     references::place,
-    session::Trouble,
     target::{Target, in_parts, targets},
 };
 use crate::platform::{Platform, PlatformError};
@@ -39,11 +39,6 @@ pub(super) const ASKED_WITHIN: Duration = Duration::from_secs(5);
 pub(super) const REACHED_WITHIN: Duration = Duration::from_secs(2);
 /// Of all databases of an instance that ended: its reason waits for it.
 const LOOKS_WITHIN: Duration = Duration::from_secs(8);
-
-/// SQLSTATEs (PostgreSQL manual, appendix A).
-pub(super) const NO_SUCH_DATABASE: &str = "3D000";
-pub(super) const TOO_MANY_CONNECTIONS: &str = "53300";
-pub(super) const LOGIN_NOT_ALLOWED: &str = "28000";
 
 /// For whom it is asked, with the variables as the component's instances have them.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +79,9 @@ impl Databases {
     }
 
     fn find(&self, target: &Target) -> Option<Known<'_>> {
-        let is_own = |row: &&DatabaseRow| row.name == target.host && target.engine == DatabaseEngine::Pg;
+        let is_own = |row: &&DatabaseRow| {
+            row.name == target.host && engines::are_alike(target.engine, engines::kind(row))
+        };
         let own = self.own.iter().find(is_own);
         let attached = self.attached.iter().find(|attached| attached.is_meant(target));
         own.map(Known::Own).or(attached.map(Known::Attached))

@@ -6,8 +6,6 @@ use mainstay_spec::{AppSpec, DatabaseEngine, database_binding::DatabaseBinding, 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::postgres;
-
 /// A database, as a variable of a component names it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Target {
@@ -19,7 +17,7 @@ pub(super) struct Target {
     pub(super) user: String,
     pub(super) password: String,
     pub(super) database: String,
-    /// `sslmode=disable`.
+    /// `sslmode=disable`, or a scheme that means it.
     pub(super) without_tls: bool,
     /// `sslmode=verify-full` or `verify-ca`: the server's certificate has to be vouched for.
     pub(super) verifies: bool,
@@ -108,7 +106,7 @@ pub(super) fn in_parts(
 /// The engine of a URL, and the port that its clients take when none is given.
 fn engine(scheme: &str) -> Option<(DatabaseEngine, u16)> {
     Some(match scheme {
-        "postgres" | "postgresql" => (DatabaseEngine::Pg, postgres::PORT),
+        "postgres" | "postgresql" => (DatabaseEngine::Pg, 5432),
         "mysql" | "mysql2" | "mariadb" => (DatabaseEngine::Mysql, 3306),
         "redis" | "rediss" => (DatabaseEngine::Redis, 6379),
         "valkey" | "valkeys" => (DatabaseEngine::Valkey, 6379),
@@ -130,6 +128,8 @@ fn parse(variable: &str, value: &str) -> Option<Target> {
     let database = decoded(url.path().trim_start_matches('/'))?;
     let mode = url.query_pairs().find(|(name, _)| name == "sslmode");
     let mode = mode.map(|(_, value)| value.into_owned()).unwrap_or_default();
+    let is_plain = mode == "disable" || matches!(url.scheme(), "redis" | "valkey");
+    let takes_name_of_user = engine == DatabaseEngine::Pg;
     Some(Target {
         variable: variable.to_owned(),
         engine,
@@ -137,13 +137,13 @@ fn parse(variable: &str, value: &str) -> Option<Target> {
         port: url.port().unwrap_or(port),
         password: decoded(url.password().unwrap_or_default())?,
         // As libpq: the database is called like the user unless it is given.
-        database: if database.is_empty() {
+        database: if database.is_empty() && takes_name_of_user {
             user.clone()
         } else {
             database
         },
         user,
-        without_tls: mode == "disable",
+        without_tls: is_plain,
         verifies: mode.starts_with("verify-"),
     })
 }
@@ -181,6 +181,14 @@ mod tests {
             let target = read(url).unwrap();
             assert_eq!((target.engine, target.address().as_str()), (engine, address));
         }
+    }
+
+    #[test]
+    fn of_redis_the_scheme_says_whether_tls_is_spoken() {
+        let plain = read("redis://:secret@cache").unwrap();
+        assert!(plain.without_tls && plain.database.is_empty() && plain.user.is_empty());
+        let tls = read("rediss://default:secret@cache:6380/2").unwrap();
+        assert_eq!((tls.without_tls, tls.database.as_str()), (false, "2"));
     }
 
     #[test]

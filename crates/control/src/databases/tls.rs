@@ -1,4 +1,4 @@
-//! TLS below a session with PostgreSQL.
+//! TLS below a session with a database.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream as PostgresTls};
 
-use super::session::Trouble;
+use super::login::Trouble;
 
 /// How a server is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

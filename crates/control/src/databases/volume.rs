@@ -17,12 +17,11 @@ use mainstay_spec::ids::DatabaseId;
 use mainstay_store::DatabaseRow;
 use tokio::{process::Command, time::timeout};
 
+use super::engines::Engine;
 use crate::platform::PlatformError;
 
 /// Both work on metadata only.
 const TOOL_DEADLINE: Duration = Duration::from_mins(2);
-/// What says that there is data, and of which major version. Relative to the volume.
-const VERSION_FILE: &str = "data/PG_VERSION";
 /// What the file of a volume is called while it is made, after the dot.
 pub(super) const DRAFT: &str = "draft";
 
@@ -78,11 +77,30 @@ pub(super) async fn make(image: &Path, id: DatabaseId, bytes: u64, owner: u32) -
         .map_err(failed("keep"))
 }
 
-/// Looks at a volume that has to have data of this version. No instance may use it.
+/// What says that there is data on a volume, and of which version. Files are relative to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Marks<'a> {
+    pub(super) version_file: &'a str,
+    pub(super) version: &'a str,
+    /// Where the first may be there without the data.
+    pub(super) data_file: Option<&'a str>,
+}
+
+impl<'a> Marks<'a> {
+    pub(super) fn of(engine: &'a dyn Engine, row: &'a DatabaseRow) -> Self {
+        Self {
+            version_file: engine.version_file(),
+            version: &row.version,
+            data_file: engine.data_file(),
+        }
+    }
+}
+
+/// Looks at a volume that has to have such data. No instance may use it.
 pub(super) async fn look(
     image: &Path,
     id: DatabaseId,
-    version: &str,
+    marks: Marks<'_>,
 ) -> Result<Result<(), VolumeProblem>, PlatformError> {
     let failed = || io_error(format!("look at the volume {}", image.display()));
     match volume::identity(image) {
@@ -92,17 +110,24 @@ pub(super) async fn look(
         Ok(Some(found)) if found != id.to_string() => return Ok(Err(VolumeProblem::Foreign { found })),
         Ok(Some(_)) => {}
     }
-    let mut debugfs = Command::new("debugfs");
-    debugfs.args(["-R", &format!("cat {VERSION_FILE}")]).arg(image);
-    let output = run(debugfs).await.map_err(failed())?;
-    let found = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    if found.is_empty() && volume::needs_recovery(image).map_err(failed())? {
+    let found = debugfs(image, &format!("cat {}", marks.version_file)).await;
+    let found = found.map_err(failed())?;
+    let has_data = match marks.data_file {
+        // Of a file that is not there, it says nothing on its standard output.
+        Some(file) => debugfs(image, &format!("stat {file}"))
+            .await
+            .map_err(failed())?
+            .contains("Size:"),
+        None => true,
+    };
+    if (found.is_empty() || !has_data) && volume::needs_recovery(image).map_err(failed())? {
         // After a crash the file may be in the journal alone. The server that is started on it says whose data it finds.
         return Ok(Ok(()));
     }
     Ok(match found.as_str() {
         "" => Err(VolumeProblem::Empty),
-        found if found == version => Ok(()),
+        _ if !has_data => Err(VolumeProblem::Empty),
+        found if found == marks.version => Ok(()),
         _ => Err(VolumeProblem::OtherVersion { found }),
     })
 }
@@ -122,6 +147,14 @@ fn is_closed_in(table: &str, target: &str) -> bool {
         .and_then(|(_, file_system)| file_system.split(' ').nth(2));
     let mut options = options.unwrap_or_default().split(',');
     options.any(|option| matches!(option, "ro" | "emergency_ro" | "shutdown"))
+}
+
+/// What `debugfs` prints of a file system that nobody has mounted.
+async fn debugfs(image: &Path, request: &str) -> io::Result<String> {
+    let mut tool = Command::new("debugfs");
+    tool.args(["-R", request]).arg(image);
+    let output = run(tool).await?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 async fn run(mut tool: Command) -> io::Result<std::process::Output> {
@@ -217,7 +250,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let image = directory.path().join("volume.img");
         let id = DatabaseId::from_uuid(uuid::Uuid::new_v4());
-        let look = async || look(&image, id, "15").await.unwrap().unwrap_err();
+        let marks = Marks {
+            version_file: "data/PG_VERSION",
+            version: "15",
+            data_file: None,
+        };
+        let look = async || look(&image, id, marks).await.unwrap().unwrap_err();
         assert_eq!(look().await, VolumeProblem::Missing);
         std::fs::write(&image, vec![0; 1 << 20]).unwrap();
         assert_eq!(look().await, VolumeProblem::NoFileSystem);

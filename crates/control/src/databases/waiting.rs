@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Condition, Trouble, of_platform, postgres, references::who_needs};
+use super::{Condition, Trouble, engines, of_platform, references::who_needs};
 use crate::platform::{Platform, PlatformError};
 
 /// Making the image for the first time takes a minute or two, starting a server seconds.
@@ -72,14 +72,15 @@ fn not_ready(
 ) -> Result<NotReady, PlatformError> {
     let component = who_needs(spec, &row.name)
         .ok_or_else(|| PlatformError::missing("a component that needs a database"))?;
+    let engine = engines::of_row(row)?;
     let facts = Facts {
         component: component.name().to_owned(),
         kind: component.kind(),
         observed_at: Timestamp::now(),
         subject: Subject::Database(DatabaseFacts {
             name: row.name.clone(),
-            engine: "PostgreSQL".to_owned(),
-            address: format!("{}:{}", row.name, postgres::PORT),
+            engine: engine.title().to_owned(),
+            address: format!("{}:{}", row.name, engine.port()),
             attempts: 1,
             deadline_passed: true,
             outcome: DatabaseOutcome::NotAvailable {

@@ -10,9 +10,10 @@ use mainstay_store::{BackupFailure, DatabaseRow, TableRows};
 
 use super::{
     super::{
-        admin_session,
-        postgres::{self, program},
-        session::{Session, trouble},
+        engines::{self, Logins},
+        login::Login,
+        logins,
+        postgres::{self, Session, program, trouble},
     },
     counts,
     failure::Failed,
@@ -42,7 +43,12 @@ impl<'a> Source<'a> {
         row: &'a DatabaseRow,
         address: Ipv4Addr,
     ) -> Result<Self, Failed> {
-        let session = admin_session(platform, row, address, &row.database_name).await?;
+        let Logins { admin, .. } = logins(platform, row, engines::of_row(row)?, address);
+        let session = Session::open(&Login {
+            database: &row.database_name,
+            ..admin
+        })
+        .await?;
         session
             .client
             .batch_execute(GUARD)

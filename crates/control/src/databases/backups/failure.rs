@@ -3,7 +3,7 @@
 use mainstay_engine::{EngineError, StartError};
 use mainstay_store::{BackupFailure, StoreError};
 
-use super::super::session::Trouble;
+use super::super::login::Trouble;
 use crate::platform::PlatformError;
 
 const MIB: u64 = 1 << 20;

@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 
 use mainstay_engine::{InstanceSpec, Mount, MountKind, Network};
 use mainstay_spec::ids::{DatabaseId, InstanceId};
-use mainstay_store::DatabaseRow;
 
 use super::super::{
-    postgres::{self, program},
-    volume::Places,
+    postgres::{new_cluster, program},
+    server::Place,
 };
-use crate::config::DatabasesConfig;
 
 /// The directory of the server's socket inside its instance: nobody else is in there.
 pub(super) const SOCKETS: &str = "/tmp";
@@ -25,10 +23,8 @@ const KILLED_AFTER: &str = "--kill-after=60";
 
 /// A database's image and limits, as its tools get them.
 pub(super) struct Ground<'a> {
-    pub(super) row: &'a DatabaseRow,
+    pub(super) place: Place<'a>,
     pub(super) layers: Vec<PathBuf>,
-    pub(super) config: &'a DatabasesConfig,
-    pub(super) places: &'a Places,
 }
 
 /// The volume of a scratch server.
@@ -42,11 +38,11 @@ pub(super) struct ScratchVolume {
 
 impl Ground<'_> {
     fn lives_seconds(&self) -> String {
-        (self.config.backups.time_seconds + OUTLIVES_SECONDS).to_string()
+        (self.place.config.backups.time_seconds + OUTLIVES_SECONDS).to_string()
     }
 
     fn instance(&self, id: InstanceId, argv: Vec<String>) -> InstanceSpec {
-        let serve = postgres::serve(self.row, self.places, id, self.layers.clone(), self.config);
+        let serve = self.place.serve(id, self.layers.clone());
         InstanceSpec {
             mounts: Vec::new(),
             network: Network::None,
@@ -67,21 +63,10 @@ impl Ground<'_> {
 
     /// Makes an empty cluster as the database's own, but that whoever is inside may log in.
     pub(super) fn initialize(&self, id: InstanceId, volume: &ScratchVolume) -> InstanceSpec {
-        let argv = [
-            program(self.row, "initdb"),
-            "--pgdata".into(),
-            DATA.into(),
-            "--username".into(),
-            postgres::ADMIN.into(),
-            "--auth=trust".into(),
-            "--encoding=UTF8".into(),
-            "--locale=C.UTF-8".into(),
-            "--data-checksums".into(),
-            "--no-instructions".into(),
-        ];
+        let argv = new_cluster(self.place.row, &["--auth=trust".into()]);
         InstanceSpec {
             mounts: vec![mount(&volume.image, volume.id)],
-            ..self.instance(id, argv.into())
+            ..self.instance(id, argv)
         }
     }
 
@@ -93,12 +78,12 @@ impl Ground<'_> {
             "--signal=INT".into(),
             KILLED_AFTER.into(),
             self.lives_seconds(),
-            program(self.row, "postgres"),
+            program(self.place.row, "postgres"),
             "-D".into(),
             DATA.into(),
         ];
-        let shared_buffers_mib = (self.config.memory_bytes / 4) >> 20;
-        let maintenance_mib = (self.config.memory_bytes / 8) >> 20;
+        let shared_buffers_mib = (self.place.config.memory_bytes / 4) >> 20;
+        let maintenance_mib = (self.place.config.memory_bytes / 8) >> 20;
         let always = [
             "listen_addresses=".to_owned(),
             format!("unix_socket_directories={SOCKETS}"),

@@ -7,7 +7,7 @@ use mainstay_store::{BackupFailure, BackupRow, BackupState, DatabaseRow};
 use tokio::time::timeout;
 
 use super::{
-    super::{Condition, image, volume::Places},
+    super::{Condition, engines, image, server::Place, volume::Places},
     dump::Source,
     failure::Failed,
     file::{self, Draft, Stored},
@@ -77,7 +77,7 @@ async fn verify(
     traces: &Traces,
 ) -> Result<(), Failed> {
     let volume = ScratchVolume {
-        image: ground.places.scratch(&backup.id.short()),
+        image: ground.place.places.scratch(&backup.id.short()),
         id: DatabaseId::from_uuid(uuid::Uuid::new_v4()),
         is_durable: false,
     };
@@ -94,11 +94,15 @@ pub(super) async fn ground<'a>(
 ) -> Result<Ground<'a>, Failed> {
     let record = image::ensure(platform, row).await?;
     let layers = platform.images.layer_paths(&record);
-    Ok(Ground {
+    let place = Place {
         row,
-        layers: layers.map_err(crate::platform::PlatformError::from)?,
-        config: &platform.config.databases,
+        engine: engines::of_row(row)?,
         places,
+        config: &platform.config.databases,
+    };
+    Ok(Ground {
+        place,
+        layers: layers.map_err(crate::platform::PlatformError::from)?,
     })
 }
 

@@ -186,7 +186,8 @@ async fn prepare(
     scratch.analyze().await?;
     let system_identifier = Some(scratch.system_identifier().await?);
     scratch.stop().await?;
-    if let Err(problem) = volume::look(&new.image, row.id, &row.version).await? {
+    let marks = volume::Marks::of(ground.place.engine, row);
+    if let Err(problem) = volume::look(&new.image, row.id, marks).await? {
         return Err(Failed::new(BackupFailure::Restore, problem.to_string()));
     }
     let name = new.image.file_name().and_then(|name| name.to_str());

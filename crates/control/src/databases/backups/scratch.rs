@@ -46,7 +46,7 @@ impl<'a> Scratch<'a> {
         place: &ScratchVolume,
         traces: &Traces,
     ) -> Result<Self, Failed> {
-        let row = ground.row;
+        let row = ground.place.row;
         traces.add_file(&place.image.with_extension(volume::DRAFT));
         traces.add_file(&place.image);
         volume::make(&place.image, place.id, row.volume_bytes, USER_ID).await?;

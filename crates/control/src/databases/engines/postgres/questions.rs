@@ -6,16 +6,11 @@
 use mainstay_diagnosis::facts::{DatabaseProblem, SchemaRight};
 use tokio::time::timeout;
 
-use super::session::{CONNECT_WITHIN, Login, Session, Trouble, trouble};
-
-/// What becomes of the probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Nothing failed yet: a role that is set up to read only is right to.
-    BeforeRollout,
-    /// An instance ended, and everything that may have kept it from its work counts.
-    AfterEnd,
-}
+use super::{
+    super::Purpose,
+    session::{Session, trouble},
+};
+use crate::databases::login::{CONNECT_WITHIN, Login, Trouble};
 
 /// Logs in and asks. What the role may create is known after an end alone.
 pub(super) async fn ask(login: &Login<'_>, purpose: Purpose) -> Result<Option<SchemaRight>, Trouble> {
@@ -28,12 +23,8 @@ pub(super) async fn ask(login: &Login<'_>, purpose: Purpose) -> Result<Option<Sc
             Purpose::AfterEnd => Ok(schema_right(&session).await),
         }
     };
-    timeout(CONNECT_WITHIN, asked).await.unwrap_or_else(|_| {
-        Err(Trouble::new(
-            DatabaseProblem::TimedOut,
-            "a query was not answered",
-        ))
-    })
+    let asked = timeout(CONNECT_WITHIN, asked).await;
+    asked.unwrap_or_else(|_| Err(Trouble::no_answer()))
 }
 
 async fn may_write(session: &Session, purpose: Purpose) -> Result<(), Trouble> {
