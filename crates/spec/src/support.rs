@@ -65,13 +65,13 @@ fn of_component(component: ComponentRef<'_>, at: &str) -> Vec<(String, &'static 
         .collect()
 }
 
-/// PostgreSQL for development is what this version runs itself; clusters of any engine can be attached.
+/// What Debian has is what this version runs itself for development; clusters of any engine can be attached.
 fn of_database(database: &Database) -> Option<&'static str> {
     match database.engine.unwrap_or(DatabaseEngine::Unset) {
         _ if database.production => None,
-        DatabaseEngine::Unset | DatabaseEngine::Pg => None,
+        DatabaseEngine::Unset | DatabaseEngine::Pg | DatabaseEngine::Redis | DatabaseEngine::Valkey => None,
         _ => Some(
-            "only PostgreSQL databases (`engine: PG`) are run by this version; register one of your own and attach it with `production: true` and `cluster_name`",
+            "only PostgreSQL and Redis databases (`engine: PG`, `engine: REDIS`) are run by this version; register one of your own and attach it with `production: true` and `cluster_name`",
         ),
     }
 }

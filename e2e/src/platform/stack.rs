@@ -1,4 +1,4 @@
-//! The stack image and PostgreSQL over it are made once and kept between runs: making it takes the better part of a minute.
+//! The stack image and the databases over it are made once and kept between runs: making it takes the better part of a minute.
 
 use std::{
     fs,
@@ -18,6 +18,9 @@ use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 use crate::{cache, run::run};
+
+/// Packages of the databases of other engines, as the server asks for them.
+const OTHER_SERVERS: &[&[&str]] = &[&["redis-server"]];
 
 const COPIES_WITHIN: Duration = Duration::from_mins(2);
 
@@ -56,7 +59,7 @@ pub(super) fn server_image() -> ServerImage {
         .expect("it is known which PostgreSQL the stack's Debian has")
 }
 
-/// A store with nothing but those two, made by the code under test.
+/// A store with nothing but these, made by the code under test.
 fn cached() -> (PathBuf, Option<ServerImage>) {
     let name = format!("images-{}", fingerprint());
     // Stores of earlier sources, which nobody used for long; another checkout may still be at them.
@@ -73,6 +76,9 @@ fn cached() -> (PathBuf, Option<ServerImage>) {
         };
         let package = format!("postgresql-{version}");
         let server = packages_layer(&store, &settings, &stack, &[&package]).await?;
+        for packages in OTHER_SERVERS {
+            packages_layer(&store, &settings, &stack, packages).await?;
+        }
         let layers = stack.run.layers.iter().chain([&server]);
         let paths = layers.map(|layer| store.layer_path(layer).expect("it was made"));
         Ok::<_, DebianError>(Some(ServerImage {

@@ -18,6 +18,7 @@ mod images;
 mod jobs;
 mod killed;
 mod load;
+mod other_databases;
 mod secrets;
 mod serving;
 mod websocket;
@@ -102,6 +103,10 @@ const SCENARIOS: &[Scenario] = &[
     ),
     ("jobs_run_by_the_clock", jobs::jobs_run_by_the_clock),
     ("a_database_keeps_its_data", databases::a_database_keeps_its_data),
+    (
+        "a_redis_database_keeps_its_data",
+        other_databases::a_redis_database_keeps_its_data,
+    ),
     (
         "a_django_app_outlives_its_machine",
         django::a_django_app_outlives_its_machine,

@@ -177,6 +177,24 @@ mod tests {
                 .rule
                 .contains("PostgreSQL 15 only")
         );
+        assert_eq!(told(DatabaseEngine::Redis, None), []);
+        assert!(
+            told(DatabaseEngine::Redis, Some("8"))[0]
+                .rule
+                .contains("Redis 7 only")
+        );
+        assert_eq!(
+            fields(&of_new(&database(DatabaseEngine::Redis, None), "sid")),
+            ["version"]
+        );
+    }
+
+    #[test]
+    fn where_there_is_no_valkey_it_is_said_what_there_is() {
+        let told = of_new(&database(DatabaseEngine::Valkey, None), "bookworm");
+        assert_eq!(fields(&told), ["engine"]);
+        assert!(told[0].rule.contains("it has Redis 7"), "{}", told[0].rule);
+        assert_eq!(of_new(&database(DatabaseEngine::Valkey, None), "trixie"), []);
     }
 
     #[test]
@@ -192,5 +210,10 @@ mod tests {
             fields(&of_known(&database(DatabaseEngine::Unset, None), &redis)),
             ["engine"]
         );
+        let renamed = Database {
+            db_user: Some("other".into()),
+            ..database(DatabaseEngine::Redis, Some("6"))
+        };
+        assert_eq!(fields(&of_known(&renamed, &redis)), ["version", "db_user"]);
     }
 }

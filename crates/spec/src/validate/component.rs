@@ -4,7 +4,7 @@ use super::{Findings, app, cron, format, health_check, observing, scaling, sourc
 use crate::{
     duration,
     error::{Problem, SpecError},
-    model::{ComponentRef, Database, Job, JobKind, Service, StaticSite, Worker},
+    model::{ComponentRef, Database, DatabaseEngine, Job, JobKind, Service, StaticSite, Worker},
     parse::Sources,
 };
 
@@ -187,18 +187,51 @@ fn database(database: &Database, at: &str, findings: &mut Findings) {
             identifier(name, &format!("{at}.{field}"), findings);
         }
     }
-    // What PostgreSQL keeps for itself.
-    let user = database.db_user.as_ref().unwrap_or(&database.name).as_str();
-    if !database.production && (user == "postgres" || user.starts_with("pg_")) {
-        let rule = "is a name that PostgreSQL keeps for itself";
-        findings.add(SpecError::new(format!("{at}.db_user"), Problem::UnknownValue, rule).value(user));
+    if !database.production {
+        names_inside(database, at, findings);
     }
-    // There before the app's own is made, and not the app's.
-    let name = database.db_name.as_ref().unwrap_or(&database.name);
-    if !database.production && matches!(name.as_str(), "postgres" | "template0" | "template1") {
-        let rule = "is a database that every PostgreSQL server has for itself; choose another name";
-        let error = SpecError::new(format!("{at}.db_name"), Problem::UnknownValue, rule).value(name);
-        findings.add(error);
+}
+
+/// What the server that the platform runs would not take.
+fn names_inside(database: &Database, at: &str, findings: &mut Findings) {
+    let mut refuse = |field: &str, value: &str, rule: &str| {
+        findings.add(SpecError::new(format!("{at}.{field}"), Problem::UnknownValue, rule).value(value));
+    };
+    let name = database.db_name.as_ref().unwrap_or(&database.name).as_str();
+    let user = database.db_user.as_ref().unwrap_or(&database.name).as_str();
+    match database.engine.unwrap_or(DatabaseEngine::Unset) {
+        DatabaseEngine::Unset | DatabaseEngine::Pg => {
+            if user == "postgres" || user.starts_with("pg_") {
+                refuse("db_user", user, "is a name that PostgreSQL keeps for itself");
+            }
+            // There before the app's own is made, and not the app's.
+            if matches!(name, "postgres" | "template0" | "template1") {
+                let rule = "is a database that every PostgreSQL server has for itself; choose another name";
+                refuse("db_name", name, rule);
+            }
+        }
+        DatabaseEngine::Redis | DatabaseEngine::Valkey => {
+            if let Some(number) = database.db_name.as_deref()
+                && !number
+                    .parse::<u8>()
+                    .is_ok_and(|parsed| parsed < 16 && parsed.to_string() == number)
+            {
+                refuse("db_name", number, "of Redis must be a number from 0 to 15");
+            }
+            if let Some(user) = database.db_user.as_deref()
+                && (user == "mainstay"
+                    || !user
+                        .bytes()
+                        .all(|byte| byte.is_ascii_graphic() && !b"\"'#".contains(&byte)))
+            {
+                refuse(
+                    "db_user",
+                    user,
+                    "of Redis must be letters, digits and signs without quotes, and not `mainstay`",
+                );
+            }
+        }
+        _ => {}
     }
 }
 

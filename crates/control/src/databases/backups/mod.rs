@@ -32,13 +32,17 @@ use std::{
 };
 
 use jiff::Timestamp;
-use mainstay_spec::ids::{BackupId, DatabaseId};
+use mainstay_spec::{
+    DatabaseEngine,
+    ids::{BackupId, DatabaseId},
+};
 use mainstay_store::{BackupCause, BackupFailure, BackupRow, BackupState, DatabaseRow, RestoreRow};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{failure::Failed, traces::Traces};
 pub(crate) use self::{restore::begin as restore, schedule::keep};
+use super::engines;
 use crate::{
     platform::{Platform, PlatformError},
     tasks::Stage,
@@ -114,6 +118,11 @@ impl Drop for Turn {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether this version can make them of such a database.
+pub(crate) fn can_be_made(row: &DatabaseRow) -> bool {
+    engines::kind(row) == DatabaseEngine::Pg
 }
 
 /// Begins one. `None` while another one of the database is under way.

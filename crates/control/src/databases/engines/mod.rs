@@ -1,17 +1,18 @@
 //! What differs between the engines of databases, one file each, side by side:
 //!
-//! | | [`postgres`] |
-//! |---|---|
-//! | from Debian | `postgresql-<version>` |
-//! | a fresh volume | `initdb` |
-//! | how the app may log in | the platform's role makes role and database |
-//! | that it is its own data | the cluster's identifier |
-//! | ends in order by | SIGINT |
-//! | asked | whether it may write, has room, may create |
+//! | | [`postgres`] | [`redis`] |
+//! |---|---|---|
+//! | from Debian | `postgresql-<version>` | `redis-server`, `valkey-server` |
+//! | a fresh volume | `initdb` | a file with the version |
+//! | how the app may log in | the platform's role makes role and database | in the settings of each start |
+//! | that it is its own data | the cluster's identifier | the volume's id |
+//! | ends in order by | SIGINT | SIGTERM |
+//! | asked | whether it may write, has room, may create | whether it takes a write that changes nothing |
 //!
 //! Everything else (volume, image, instance, name, keeper, probe) is the same for all and knows of none in particular.
 
 pub(super) mod postgres;
+mod redis;
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
@@ -20,7 +21,10 @@ use mainstay_diagnosis::facts::SchemaRight;
 use mainstay_spec::DatabaseEngine;
 use mainstay_store::DatabaseRow;
 
-use self::postgres::Postgres;
+use self::{
+    postgres::Postgres,
+    redis::{REDIS, VALKEY},
+};
 use super::{
     attached::engine as engine_of_word,
     login::{Login, Trouble},
@@ -146,9 +150,9 @@ pub(super) struct Usage {
 pub(super) fn of(engine: DatabaseEngine) -> Option<&'static dyn Engine> {
     let known: &'static dyn Engine = match engine {
         DatabaseEngine::Unset | DatabaseEngine::Pg => &Postgres,
+        DatabaseEngine::Redis => &REDIS,
+        DatabaseEngine::Valkey => &VALKEY,
         DatabaseEngine::Mysql
-        | DatabaseEngine::Redis
-        | DatabaseEngine::Valkey
         | DatabaseEngine::Mongodb
         | DatabaseEngine::Kafka
         | DatabaseEngine::Opensearch => return None,
