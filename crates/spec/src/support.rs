@@ -69,9 +69,13 @@ fn of_component(component: ComponentRef<'_>, at: &str) -> Vec<(String, &'static 
 fn of_database(database: &Database) -> Option<&'static str> {
     match database.engine.unwrap_or(DatabaseEngine::Unset) {
         _ if database.production => None,
-        DatabaseEngine::Unset | DatabaseEngine::Pg | DatabaseEngine::Redis | DatabaseEngine::Valkey => None,
+        DatabaseEngine::Unset
+        | DatabaseEngine::Pg
+        | DatabaseEngine::Mysql
+        | DatabaseEngine::Redis
+        | DatabaseEngine::Valkey => None,
         _ => Some(
-            "only PostgreSQL and Redis databases (`engine: PG`, `engine: REDIS`) are run by this version; register one of your own and attach it with `production: true` and `cluster_name`",
+            "databases of this engine are not run by this version (`PG`, `MYSQL` and `REDIS` are); register one of your own and attach it with `production: true` and `cluster_name`",
         ),
     }
 }
@@ -162,6 +166,7 @@ pub(crate) fn warnings(spec: &AppSpec) -> Vec<SpecError> {
     let mut warnings = without_effect(spec);
     warnings.extend(dangling_references(spec));
     warnings.extend(single_instance_sizes(spec));
+    warnings.extend(stand_ins(spec));
     warnings.extend(hidden_rules(spec));
     warnings.extend(unreachable_services(spec));
     warnings
@@ -338,6 +343,25 @@ fn single_instance_sizes(spec: &AppSpec) -> Vec<SpecError> {
             let rule = format!("works here, but the size {size} allows a single instance elsewhere");
             SpecError::new(format!("{path}.instance_count"), Problem::Conflict, rule)
                 .value(component.instance_count())
+        })
+        .collect()
+}
+
+/// MySQL that another server stands in for, unless the spec asks for that one's version.
+fn stand_ins(spec: &AppSpec) -> Vec<SpecError> {
+    let databases = spec.databases.iter().enumerate();
+    let means_mysql = |database: &Database| {
+        let asked = database.version.as_deref();
+        !database.production
+            && database.engine == Some(DatabaseEngine::Mysql)
+            && matches!(asked, None | Some("8"))
+    };
+    databases
+        .filter(|(_, database)| means_mysql(database))
+        .map(|(index, _)| {
+            let rule =
+                "is served by the MariaDB of this machine's Debian: what MySQL 8 alone has is not there";
+            SpecError::new(format!("databases[{index}].engine"), Problem::Conflict, rule).value("MYSQL")
         })
         .collect()
 }

@@ -114,6 +114,14 @@ fn names_that_postgresql_has_for_itself_are_refused_where_it_is_ours() {
     let attached = "name: db, engine: PG, production: true, cluster_name: main, db_name: postgres";
     assert_eq!(refused(attached), [""; 0]);
     assert_eq!(refused("name: postgres, engine: REDIS, db_name: '3'"), [""; 0]);
+    assert_eq!(
+        refused("name: mysql, engine: MYSQL"),
+        ["databases[0].db_user", "databases[0].db_name"]
+    );
+    assert_eq!(
+        refused("name: db, engine: MYSQL, db_user: root"),
+        ["databases[0].db_user"]
+    );
     for name in ["shop", "16", "-1", "03"] {
         let fields = format!("name: cache, engine: REDIS, db_name: '{name}'");
         assert_eq!(refused(&fields), ["databases[0].db_name"], "{name}");

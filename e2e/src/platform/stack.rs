@@ -20,7 +20,10 @@ use walkdir::WalkDir;
 use crate::{cache, run::run};
 
 /// Packages of the databases of other engines, as the server asks for them.
-const OTHER_SERVERS: &[&[&str]] = &[&["redis-server"]];
+const OTHER_SERVERS: &[&[&str]] = &[
+    &["mariadb-server-core", "mariadb-client-core", "mariadb-client"],
+    &["redis-server"],
+];
 
 const COPIES_WITHIN: Duration = Duration::from_mins(2);
 

@@ -104,6 +104,10 @@ const SCENARIOS: &[Scenario] = &[
     ("jobs_run_by_the_clock", jobs::jobs_run_by_the_clock),
     ("a_database_keeps_its_data", databases::a_database_keeps_its_data),
     (
+        "a_mysql_database_keeps_its_data",
+        other_databases::a_mysql_database_keeps_its_data,
+    ),
+    (
         "a_redis_database_keeps_its_data",
         other_databases::a_redis_database_keeps_its_data,
     ),

@@ -84,6 +84,48 @@ def words(connection):
     running: "Ready to accept connections",
 };
 
+const MYSQL: Kind = Kind {
+    app: "ledger",
+    engine: "MYSQL",
+    requirements: "PyMySQL==1.1.1\n",
+    client: r#"import pymysql
+from urllib.parse import unquote, urlparse
+
+url = urlparse(os.environ["URL"])
+assert url.scheme == "mysql" and url.query == "ssl-mode=REQUIRED", url.query
+assert os.environ["JDBC"].startswith("jdbc:mysql://" + url.hostname), os.environ["JDBC"]
+assert os.environ["URL"] == os.environ["DATABASE_URL"]
+parts = [os.environ[name] for name in ("HOST", "PORT_OF_DB", "NAME", "PASSWORD", "DBNAME")]
+assert parts == [url.hostname, str(url.port), unquote(url.username), unquote(url.password), url.path[1:]]
+
+
+def connect():
+    return pymysql.connect(
+        host=url.hostname, port=url.port, user=unquote(url.username), password=unquote(url.password),
+        database=url.path[1:], ssl_ca="/tmp/ca.crt", ssl_verify_cert=True, ssl_verify_identity=True,
+        autocommit=True, connect_timeout=5,
+    )
+
+
+def add(connection, word):
+    with connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO words (word) VALUES (%s)", (word,))
+
+
+def words(connection):
+    with connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE IF NOT EXISTS words (id int AUTO_INCREMENT PRIMARY KEY, word text)")
+        cursor.execute("SELECT word FROM words ORDER BY id")
+        return [word for (word,) in cursor.fetchall()]
+"#,
+    server: "/usr/sbin/mariadbd",
+    running: "ready for connections",
+};
+
+pub(crate) fn a_mysql_database_keeps_its_data(platform: &mut Platform) {
+    keeps_its_data(platform, &MYSQL);
+}
+
 pub(crate) fn a_redis_database_keeps_its_data(platform: &mut Platform) {
     keeps_its_data(platform, &REDIS);
 }
@@ -101,6 +143,8 @@ impl Kind {
         ];
         if self.engine == "REDIS" {
             variables.push(("REDIS_URL", "REDIS_URL"));
+        } else {
+            variables.push(("JDBC", "JDBC_DATABASE_URL"));
         }
         let envs: Vec<_> = variables
             .into_iter()

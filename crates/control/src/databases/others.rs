@@ -160,7 +160,7 @@ async fn explained(
             problem: DatabaseProblem::TlsRequired,
             ..trouble
         }),
-        Meaning::LoginNotAllowed | Meaning::Plain => not_available(trouble),
+        Meaning::NotThisDatabase | Meaning::LoginNotAllowed | Meaning::Plain => not_available(trouble),
     }
 }
 

@@ -112,22 +112,29 @@ async fn explained(
     trouble: Trouble,
 ) -> DatabaseOutcome {
     match engine.meaning(&trouble) {
-        Meaning::NoSuchDatabase => {
+        Meaning::NoSuchDatabase | Meaning::NotThisDatabase => {
             let names = timeout(ASKED_WITHIN, engine.database_names(admin)).await;
+            let existing = names.ok().and_then(Result::ok).unwrap_or_default();
+            if existing.contains(&target.database) {
+                return not_available(trouble);
+            }
             DatabaseOutcome::NotFound {
                 reference: format!("database `{}` on {}", target.database, row.name),
                 place: target.variable.clone(),
-                existing: names.ok().and_then(Result::ok).unwrap_or_default(),
+                existing,
             }
         }
         Meaning::TooManyConnections => {
             let counted = timeout(ASKED_WITHIN, usage(platform, engine, admin)).await;
             counted.ok().flatten().unwrap_or_else(|| not_available(trouble))
         }
-        Meaning::LoginNotAllowed if target.without_tls => not_available(Trouble {
-            problem: DatabaseProblem::TlsRequired,
-            ..trouble
-        }),
+        // These servers let nobody in without.
+        _ if target.without_tls && trouble.problem == DatabaseProblem::LoginRefused => {
+            not_available(Trouble {
+                problem: DatabaseProblem::TlsRequired,
+                ..trouble
+            })
+        }
         Meaning::LoginNotAllowed | Meaning::Plain => not_available(trouble),
     }
 }

@@ -17,9 +17,9 @@ pub(super) struct Target {
     pub(super) user: String,
     pub(super) password: String,
     pub(super) database: String,
-    /// `sslmode=disable`, or a scheme that means it.
+    /// `sslmode=disable`, `ssl-mode=DISABLED`, or a scheme that means it.
     pub(super) without_tls: bool,
-    /// `sslmode=verify-full` or `verify-ca`: the server's certificate has to be vouched for.
+    /// `sslmode=verify-full` or `verify-ca`, `ssl-mode=VERIFY_IDENTITY`: the server's certificate has to be vouched for.
     pub(super) verifies: bool,
 }
 
@@ -126,9 +126,14 @@ fn parse(variable: &str, value: &str) -> Option<Target> {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(String::from);
     let user = decoded(url.username())?;
     let database = decoded(url.path().trim_start_matches('/'))?;
-    let mode = url.query_pairs().find(|(name, _)| name == "sslmode");
-    let mode = mode.map(|(_, value)| value.into_owned()).unwrap_or_default();
-    let is_plain = mode == "disable" || matches!(url.scheme(), "redis" | "valkey");
+    let mode = url
+        .query_pairs()
+        .find(|(name, _)| matches!(&**name, "sslmode" | "ssl-mode" | "sslMode"));
+    let mode = mode
+        .map(|(_, value)| value.to_ascii_lowercase())
+        .unwrap_or_default();
+    let is_plain =
+        matches!(mode.as_str(), "disable" | "disabled") || matches!(url.scheme(), "redis" | "valkey");
     let takes_name_of_user = engine == DatabaseEngine::Pg;
     Some(Target {
         variable: variable.to_owned(),
@@ -144,7 +149,7 @@ fn parse(variable: &str, value: &str) -> Option<Target> {
         },
         user,
         without_tls: is_plain,
-        verifies: mode.starts_with("verify-"),
+        verifies: mode.starts_with("verify"),
     })
 }
 
@@ -189,6 +194,20 @@ mod tests {
         assert!(plain.without_tls && plain.database.is_empty() && plain.user.is_empty());
         let tls = read("rediss://default:secret@cache:6380/2").unwrap();
         assert_eq!((tls.without_tls, tls.database.as_str()), (false, "2"));
+    }
+
+    #[test]
+    fn mysql_has_words_of_its_own_for_tls() {
+        let target = read("mysql+pymysql://a:b@db/shop?ssl-mode=DISABLED").unwrap();
+        assert!(target.without_tls && !target.verifies);
+        assert!(
+            read("mysql://a:b@db/shop?ssl-mode=VERIFY_IDENTITY")
+                .unwrap()
+                .verifies
+        );
+        assert!(!read("mysql://a:b@db/shop?ssl-mode=REQUIRED").unwrap().without_tls);
+        // No database at first, for these clients.
+        assert_eq!(read("mysql://a:b@db").unwrap().database, "");
     }
 
     #[test]

@@ -210,6 +210,20 @@ fn names_inside(database: &Database, at: &str, findings: &mut Findings) {
                 refuse("db_name", name, rule);
             }
         }
+        DatabaseEngine::Mysql => {
+            if matches!(user, "root" | "mainstay" | "mysql" | "mariadb.sys")
+                || user.eq_ignore_ascii_case("public")
+            {
+                refuse("db_user", user, "is a name that the server keeps for itself");
+            }
+            if matches!(
+                name,
+                "mysql" | "information_schema" | "performance_schema" | "sys"
+            ) {
+                let rule = "is a database that every MySQL server has for itself; choose another name";
+                refuse("db_name", name, rule);
+            }
+        }
         DatabaseEngine::Redis | DatabaseEngine::Valkey => {
             if let Some(number) = database.db_name.as_deref()
                 && !number

@@ -1,16 +1,17 @@
 //! What differs between the engines of databases, one file each, side by side:
 //!
-//! | | [`postgres`] | [`redis`] |
-//! |---|---|---|
-//! | from Debian | `postgresql-<version>` | `redis-server`, `valkey-server` |
-//! | a fresh volume | `initdb` | a file with the version |
-//! | how the app may log in | the platform's role makes role and database | in the settings of each start |
-//! | that it is its own data | the cluster's identifier | the volume's id |
-//! | ends in order by | SIGINT | SIGTERM |
-//! | asked | whether it may write, has room, may create | whether it takes a write that changes nothing |
+//! | | [`postgres`] | [`mariadb`] | [`redis`] |
+//! |---|---|---|---|
+//! | from Debian | `postgresql-<version>` | `mariadb-server-core` | `redis-server`, `valkey-server` |
+//! | a fresh volume | `initdb` | `mariadb-install-db` | a file with the version |
+//! | how the app may log in | the platform's role makes role and database | by statements of each start | in the settings of each start |
+//! | that it is its own data | the cluster's identifier | the volume's id | the volume's id |
+//! | ends in order by | SIGINT | SIGTERM | SIGTERM |
+//! | asked | whether it may write, has room, may create | for a transaction that may write | for a write that changes nothing |
 //!
 //! Everything else (volume, image, instance, name, keeper, probe) is the same for all and knows of none in particular.
 
+mod mariadb;
 pub(super) mod postgres;
 mod redis;
 
@@ -22,6 +23,7 @@ use mainstay_spec::DatabaseEngine;
 use mainstay_store::DatabaseRow;
 
 use self::{
+    mariadb::MariaDb,
     postgres::Postgres,
     redis::{REDIS, VALKEY},
 };
@@ -133,6 +135,8 @@ pub(super) enum Purpose {
 pub(super) enum Meaning {
     NoSuchDatabase,
     TooManyConnections,
+    /// There is no such database, or this user has no right to it: the server does not say which.
+    NotThisDatabase,
     /// Whoever comes without TLS is told so, among others.
     LoginNotAllowed,
     /// Nothing but what the trouble says.
@@ -150,12 +154,10 @@ pub(super) struct Usage {
 pub(super) fn of(engine: DatabaseEngine) -> Option<&'static dyn Engine> {
     let known: &'static dyn Engine = match engine {
         DatabaseEngine::Unset | DatabaseEngine::Pg => &Postgres,
+        DatabaseEngine::Mysql => &MariaDb,
         DatabaseEngine::Redis => &REDIS,
         DatabaseEngine::Valkey => &VALKEY,
-        DatabaseEngine::Mysql
-        | DatabaseEngine::Mongodb
-        | DatabaseEngine::Kafka
-        | DatabaseEngine::Opensearch => return None,
+        DatabaseEngine::Mongodb | DatabaseEngine::Kafka | DatabaseEngine::Opensearch => return None,
     };
     Some(known)
 }
