@@ -86,6 +86,32 @@ pub(super) const TABLE: &[Pattern] = &[
         Subject::None,
     ),
     strong(
+        &["running with the --", "read-only option so it cannot execute"],
+        Cause::DatabaseReadOnly,
+        Subject::None,
+    ),
+    strong(
+        &["can't write against a read only replica"],
+        Cause::DatabaseReadOnly,
+        Subject::None,
+    ),
+    // Some clients make an "out of memory" of their own of it, which is not the app's.
+    strong(
+        &["command not allowed when used memory"],
+        Cause::DatabaseStorageFull,
+        Subject::None,
+    ),
+    strong(
+        &["is loading the dataset in memory"],
+        Cause::DatabaseStarting,
+        Subject::None,
+    ),
+    strong(
+        &["max number of clients reached"],
+        Cause::DatabaseConnectionsExhausted,
+        Subject::None,
+    ),
+    strong(
         &["could not extend file", "no space left on device"],
         Cause::DatabaseStorageFull,
         Subject::Quoted,

@@ -111,4 +111,31 @@ fn servers_that_let_nobody_in_yet_or_take_no_writes() {
         Cause::DatabaseReadOnly,
         "read-only transaction",
     );
+    exits(
+        1,
+        &[
+            "pymysql.err.OperationalError: (1290, 'The MariaDB server is running with the --read-only option so it cannot execute this statement')",
+        ],
+        Cause::DatabaseReadOnly,
+        "read-only option",
+    );
+    exits(
+        1,
+        &["ReplyError: READONLY You can't write against a read only replica."],
+        Cause::DatabaseReadOnly,
+        "read only replica",
+    );
+    // The client's word for it is not the app's own heap.
+    exits(
+        1,
+        &["redis.exceptions.OutOfMemoryError: command not allowed when used memory > 'maxmemory'."],
+        Cause::DatabaseStorageFull,
+        "used memory",
+    );
+    exits(
+        1,
+        &["redis.exceptions.BusyLoadingError: Redis is loading the dataset in memory"],
+        Cause::DatabaseStarting,
+        "loading the dataset",
+    );
 }

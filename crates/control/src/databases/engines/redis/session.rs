@@ -6,7 +6,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::databases::login::{self, CONNECT_WITHIN, Login, Stream, Trouble};
+use crate::databases::{
+    login::{self, CONNECT_WITHIN, Login, Stream, Trouble},
+    tls::Encryption,
+};
 
 /// Of one line of the protocol.
 const LINE_BYTES_MAX: u64 = 16 * 1024;
@@ -25,7 +28,17 @@ impl Session {
     /// Logs in and chooses the database, within [`CONNECT_WITHIN`].
     pub(super) async fn open(login: &Login<'_>) -> Result<Self, Trouble> {
         let opened = timeout(CONNECT_WITHIN, Self::connect(login)).await;
-        opened.unwrap_or_else(|_| Err(Trouble::no_session()))
+        let opened = opened.unwrap_or_else(|_| Err(Trouble::no_session()));
+        match opened {
+            Err(silent) if is_wordless(&silent) && login.encryption == Encryption::None => {
+                Err(if speaks_tls(login).await {
+                    Trouble::new(DatabaseProblem::TlsRequired, silent.message)
+                } else {
+                    silent
+                })
+            }
+            opened => opened,
+        }
     }
 
     async fn connect(login: &Login<'_>) -> Result<Self, Trouble> {
@@ -138,6 +151,23 @@ impl Session {
     }
 }
 
+/// Connected, and closed without an answer: so a server does that speaks TLS alone, where its alert did not come through.
+fn is_wordless(trouble: &Trouble) -> bool {
+    trouble.problem == DatabaseProblem::Other && trouble.server_code.is_none()
+}
+
+async fn speaks_tls(login: &Login<'_>) -> bool {
+    let with_tls = Login {
+        encryption: Encryption::Unverified,
+        ..*login
+    };
+    let greeted = async {
+        let stream = login::connect(with_tls.address).await?;
+        login::encrypted(stream, &with_tls).await.map(drop)
+    };
+    matches!(timeout(CONNECT_WITHIN, greeted).await, Ok(Ok(())))
+}
+
 fn not_understood() -> Trouble {
     Trouble::new(DatabaseProblem::Other, "the answer is not one of a Redis server")
 }
@@ -177,7 +207,6 @@ mod tests {
     use tokio::{io::AsyncWriteExt, net::TcpListener};
 
     use super::*;
-    use crate::databases::tls::Encryption;
 
     #[test]
     fn words_of_the_server_are_told_apart() {
