@@ -55,20 +55,39 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets what is older than a time, and of the rest all but the newest `rows_max`; says how many that were.
+    /// Forgets what is older than a time, and of the rest of each account all but the newest `rows_max`: no account can drive out what others did.
+    /// Says how many rows that were.
     pub async fn forget_audit(&self, before: Timestamp, rows_max: u64) -> Result<u64, StoreError> {
+        let failed = || StoreError::during("forget old entries of the audit log");
         // Ids count up in the order of time, so that the newest row of those that are too old tells them all.
         let done = sqlx::query(
-            "DELETE FROM audit WHERE id <= max(
-                coalesce((SELECT id FROM audit ORDER BY id DESC LIMIT 1 OFFSET ?), 0),
-                coalesce((SELECT max(id) FROM audit WHERE at < ?), 0))",
+            "DELETE FROM audit WHERE id <= coalesce((SELECT max(id) FROM audit WHERE at < ?), 0)",
         )
-        .bind(i64::try_from(rows_max).unwrap_or(i64::MAX))
         .bind(before.to_string())
         .execute(&self.writer)
         .await
-        .map_err(StoreError::during("forget old entries of the audit log"))?;
-        Ok(done.rows_affected())
+        .map_err(failed())?;
+        let mut forgotten = done.rows_affected();
+        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
+        let over: Vec<String> =
+            sqlx::query_scalar("SELECT account FROM audit GROUP BY account HAVING count(*) > ?")
+                .bind(rows_max)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(failed())?;
+        for account in over {
+            let done = sqlx::query(
+                "DELETE FROM audit WHERE account = ?1 AND id <= coalesce(
+                    (SELECT id FROM audit WHERE account = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2), 0)",
+            )
+            .bind(account)
+            .bind(rows_max)
+            .execute(&self.writer)
+            .await
+            .map_err(failed())?;
+            forgotten += done.rows_affected();
+        }
+        Ok(forgotten)
     }
 
     /// A page of an account's, newest first, and how many there are.

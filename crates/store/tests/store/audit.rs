@@ -6,6 +6,21 @@ use mainstay_store::NewAuditEntry;
 
 use crate::world::World;
 
+fn entry(at: Timestamp) -> NewAuditEntry {
+    NewAuditEntry {
+        at,
+        account: AccountId::FIRST,
+        user: "u".into(),
+        user_name: "somebody@example.com".into(),
+        token: "t".into(),
+        token_name: "name".into(),
+        action: String::new(),
+        app: None,
+        status: 200,
+        origin: String::new(),
+    }
+}
+
 #[tokio::test]
 async fn old_entries_go_and_then_all_but_the_newest() {
     let world = World::new().await;
@@ -13,16 +28,8 @@ async fn old_entries_go_and_then_all_but_the_newest() {
     let at = |hours: i64| start + SignedDuration::from_hours(hours);
     for hours in 0..10 {
         let entry = NewAuditEntry {
-            at: at(hours),
-            account: AccountId::FIRST,
-            user: "u".into(),
-            user_name: "somebody@example.com".into(),
-            token: "t".into(),
-            token_name: "name".into(),
             action: format!("POST {hours}"),
-            app: None,
-            status: 200,
-            origin: String::new(),
+            ..entry(at(hours))
         };
         world.store.add_audit(&entry).await.unwrap();
     }
@@ -34,6 +41,18 @@ async fn old_entries_go_and_then_all_but_the_newest() {
     assert_eq!(world.store.forget_audit(at(0), 10).await.unwrap(), 0);
     assert_eq!(world.store.forget_audit(at(3), 100).await.unwrap(), 3);
     assert_eq!(left().await.last().unwrap(), "POST 3");
-    assert_eq!(world.store.forget_audit(at(0), 2).await.unwrap(), 5);
+    // What others do counts for them alone.
+    let acme = AccountId::from_uuid(uuid::Uuid::from_u128(7));
+    for hours in 10..20 {
+        let entry = NewAuditEntry {
+            account: acme,
+            ..entry(at(hours))
+        };
+        world.store.add_audit(&entry).await.unwrap();
+    }
+    assert_eq!(world.store.forget_audit(at(0), 7).await.unwrap(), 3);
+    assert_eq!(left().await.len(), 7);
+    assert_eq!(world.store.audit(acme, 0, 100).await.unwrap().1, 7);
+    assert_eq!(world.store.forget_audit(at(0), 2).await.unwrap(), 10);
     assert_eq!(left().await, ["POST 9", "POST 8"]);
 }
