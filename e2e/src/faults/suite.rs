@@ -25,7 +25,7 @@ const LANES_TIGHT: usize = 2;
 /// Limits of a build that a fault reaches within seconds, and of all apps together. Room to build for all lanes and one more, so that only an
 /// app's own builds wait for each other.
 pub const TIGHT_LIMITS: &str = "[build]\nmemory_bytes = 268435456\npids = 64\ndisk_bytes = 268435456\ntime_seconds = 20\nat_once = 3\nat_once_per_app = 1\n\
-     [databases]\ndisk_bytes = 536870912\n[limits]\ninstances = 20\n[capacity]\nmemory_bytes = 8589934592\nwait_seconds = 2\n";
+     [databases]\ndisk_bytes = 536870912\n[limits]\ninstances = 20\ndatabases = 4\n[capacity]\nmemory_bytes = 8589934592\nwait_seconds = 2\n";
 const GREETING: &str = "the version before";
 const SERVE_PAGES: &str = r#"["httpd", "-f", "-p", "8080", "-h", "/pages"]"#;
 const VISITS_PER_SECOND: f64 = 5.0;

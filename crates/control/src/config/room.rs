@@ -7,7 +7,8 @@ use serde::Deserialize;
 use super::GIB;
 use crate::capacity::machine_memory;
 
-/// What all apps of an account may take together, unless it has limits of its own. A spec that would pass one of them is refused (`ResourceExhausted`).
+/// What all apps of an account may take together, unless it has limits of its own. A spec that would pass one of them is refused (`ResourceExhausted`;
+/// of databases `DatabaseLimitExceeded`).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LimitsConfig {

@@ -1,5 +1,7 @@
 //! Limits of the account or the node.
 
+use mainstay_spec::usage::Resource;
+
 use super::Finding;
 use crate::{
     Cause, Code, Evidence, NextStep, Retry, Verdict,
@@ -9,9 +11,13 @@ use crate::{
 
 pub(super) fn diagnose(facts: &Facts, quota: &QuotaFacts) -> Verdict {
     let waits = quota.waiting && quota.scope == QuotaScope::Node;
-    let (cause, whose) = match quota.scope {
-        QuotaScope::Account => (Cause::AccountQuota, "the account"),
-        QuotaScope::Node => (Cause::NodeCapacity, "this machine"),
+    let (code, cause, whose) = match quota.scope {
+        // The reference has a code of its own for databases.
+        QuotaScope::Account if quota.resource == Resource::Databases.noun() => {
+            (Code::DatabaseLimitExceeded, Cause::DatabaseQuota, "the account")
+        }
+        QuotaScope::Account => (Code::ResourceExhausted, Cause::AccountQuota, "the account"),
+        QuotaScope::Node => (Code::ResourceExhausted, Cause::NodeCapacity, "this machine"),
     };
     let text = format!(
         "{} asks for {} of {}, but {whose} has {} in all and {} are in use.",
@@ -21,7 +27,7 @@ pub(super) fn diagnose(facts: &Facts, quota: &QuotaFacts) -> Verdict {
         amount(quota.unit, quota.limit),
         amount(quota.unit, quota.used),
     );
-    let reason = Finding::new(Code::ResourceExhausted, cause, text)
+    let reason = Finding::new(code, cause, text)
         .evidence(Evidence::Quota(quota.clone()))
         .retry(if waits { Retry::UntilDeadline } else { Retry::No })
         .next_all(biggest(quota))

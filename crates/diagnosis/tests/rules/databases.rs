@@ -68,6 +68,26 @@ fn room_on_the_machine_is_waited_for_and_a_quota_is_not() {
     );
 }
 
+#[test]
+fn the_accounts_limit_on_databases_has_a_code_of_its_own() {
+    let of_databases = |scope| {
+        let mut facts = quota(scope, false);
+        if let Subject::Quota(quota) = &mut facts.subject {
+            quota.resource = "databases".into();
+        }
+        let reason = reason(&facts);
+        (reason.code, reason.cause)
+    };
+    assert_eq!(
+        of_databases(QuotaScope::Account),
+        (Code::DatabaseLimitExceeded, Cause::DatabaseQuota)
+    );
+    assert_eq!(
+        of_databases(QuotaScope::Node),
+        (Code::ResourceExhausted, Cause::NodeCapacity)
+    );
+}
+
 /// An instance that exited with 1, whose database refuses the login.
 fn ended(is_known: bool, log: &[&str]) -> Facts {
     let Subject::Database(database) = unavailable(DatabaseProblem::LoginRefused, true).subject else {
