@@ -64,6 +64,15 @@ impl Platform {
         Self::start_in(programs, Setup::make(config, Wishes::default()))
     }
 
+    /// The same whose data have a disk of their own with so many bytes.
+    pub fn start_on_small_disk(programs: Programs, config: &str, bytes: u64) -> Self {
+        let wishes = Wishes {
+            disk: Some(bytes),
+            ..Wishes::default()
+        };
+        Self::start_in(programs, Setup::make(config, wishes))
+    }
+
     /// The same with an encrypted API, by a certificate of the platform's own authority.
     pub fn start_over_tls(programs: Programs) -> Self {
         let wishes = Wishes {
@@ -399,11 +408,7 @@ impl Platform {
     /// The same whose data have a disk of their own with so many bytes.
     #[must_use]
     pub fn beside_on_small_disk(&self, config: &str, bytes: u64) -> Self {
-        let wishes = Wishes {
-            disk: Some(bytes),
-            ..Wishes::default()
-        };
-        Self::start_in(self.programs.clone(), Setup::make(config, wishes))
+        Self::start_on_small_disk(self.programs.clone(), config, bytes)
     }
 
     /// Takes all but so many bytes of the disk that has the data.

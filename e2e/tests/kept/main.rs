@@ -1,4 +1,4 @@
-//! What is kept of the past and what is collected, on a platform that collects as much as it may.
+//! What is kept of the past and what is collected, on a platform that collects as much as it may, and whose disk is 95 % full.
 #![allow(clippy::print_stderr, reason = "a test says on standard error how far it is")]
 
 mod disk;
@@ -12,7 +12,10 @@ use self::disk::Disk;
 
 /// One deployment to roll back to; no room for logs but those that must stay; nothing waits.
 const CONFIG: &str = "[keep]\nrollback_deployments = 1\nlog_bytes_max = 0\nunused_seconds = 1\nupload_seconds = 1\n\
-    cache_bytes_max = 0\nevery_seconds = 2\n";
+    cache_bytes_max = 0\nevery_seconds = 2\ndisk_free_bytes_min = 268435456\n[capacity]\ndisk_free_bytes = 33554432\n";
+const DISK: u64 = 3 << 30;
+/// Less than what is to stay free: all that can go has to.
+const FREE: u64 = DISK / 20;
 /// A few collections.
 const COLLECTED_WITHIN: Duration = Duration::from_mins(1);
 const ENDS_WITHIN: Duration = Duration::from_mins(1);
@@ -20,7 +23,8 @@ const ENDS_WITHIN: Duration = Duration::from_mins(1);
 #[test]
 fn kept() {
     let Some(programs) = Programs::find() else { return };
-    let mut platform = Platform::start_with(programs, CONFIG);
+    let mut platform = Platform::start_on_small_disk(programs, CONFIG, DISK);
+    let _ballast = platform.fill_disk(FREE);
     let disk = Disk::of(&platform);
     old_images_leave_the_disk(&platform, &disk);
     failures_stay_readable(&mut platform);
