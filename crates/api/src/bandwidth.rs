@@ -23,7 +23,7 @@ pub struct BandwidthUsage {
     pub bandwidth_bytes: u64,
 }
 
-/// The list is always there; it has only apps whose traffic was measured.
+/// The list is always there; an app that sent nothing on that day is not in it.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct BandwidthResponse {

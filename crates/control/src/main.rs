@@ -29,6 +29,7 @@ mod server;
 #[cfg(test)]
 mod system;
 mod tasks;
+mod traffic;
 mod uploads;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};

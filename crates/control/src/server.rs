@@ -38,6 +38,7 @@ use crate::{
     routes::{RouterProcess, RouterSettings, Routes},
     secrets::Keyring,
     tasks::{Stage, Tasks},
+    traffic::{collect_last, count_traffic},
 };
 
 /// What the rooms have in the directory for running things.
@@ -99,6 +100,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServerError> {
     application.wake_up().await?;
     platform.tasks.spawn(look_after(router));
     platform.tasks.spawn(keep_house(Arc::clone(&platform)));
+    platform.tasks.spawn(count_traffic(Arc::clone(&platform)));
     platform.tasks.spawn(send_alerts(application.clone()));
     let served = serve(&platform, application, told_to_end()).await;
     end(&platform).await;
@@ -111,6 +113,7 @@ pub(crate) async fn end(platform: &Platform) {
     if late > 0 {
         tracing::info!(apps = late, "the next server goes on with what was under way");
     }
+    collect_last(platform).await;
     if timeout(STORE_CLOSES_WITHIN, platform.store.close())
         .await
         .is_err()
@@ -172,6 +175,7 @@ where
 pub(crate) async fn down(config: Config) -> Result<(), ServerError> {
     let _lock = lock(&config)?;
     let (platform, _, networks) = open(config).await?;
+    collect_last(&platform).await;
     // Ends at once what would only be drained for visitors that no longer come.
     if let Err(error) = platform.routes.shut_down(ROUTER_ENDS_WITHIN).await {
         tracing::info!(

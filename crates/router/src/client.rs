@@ -116,6 +116,6 @@ fn duration_of(request: &Request) -> Duration {
         | Request::Drain { timeout_ms, .. }
         | Request::Shutdown { timeout_ms } => Duration::from_millis(*timeout_ms),
         Request::HandOver => Duration::from_secs(30),
-        Request::Status | Request::Adopt => Duration::ZERO,
+        Request::Status | Request::TakeTraffic | Request::Adopt => Duration::ZERO,
     }
 }

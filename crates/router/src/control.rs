@@ -14,6 +14,8 @@ pub enum Request {
     /// Answers once no request and no upgraded connection uses the endpoint any more, or with `timed_out` and what is left.
     /// The endpoint must have left the snapshot file before; an endpoint that is still routed gets an error.
     Drain { endpoint: String, timeout_ms: u64 },
+    /// What visitors were sent since it was last taken; nothing is told twice.
+    TakeTraffic,
     /// Replaces the serving process by a new one from `program` (the supervisor answers); no request is lost.
     /// Answered once the new process serves and the old one takes no new connection; the old one then drains by itself.
     HandOver,
@@ -28,8 +30,16 @@ pub enum Request {
 pub enum Answer {
     Status(Status),
     Done,
-    TimedOut { in_flight: u64 },
-    Error { message: String },
+    /// Bytes of answers' bodies and of websockets towards visitors, by app; counted when an answer ends.
+    Traffic {
+        bytes: BTreeMap<String, u64>,
+    },
+    TimedOut {
+        in_flight: u64,
+    },
+    Error {
+        message: String,
+    },
 }
 
 /// What is in force. Counters are sums over the serving process and those that still drain.

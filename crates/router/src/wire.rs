@@ -40,6 +40,9 @@ pub enum Question {
     },
 }
 
+/// The id of what a serving process says unasked: at its end, the traffic that nobody took.
+pub const FAREWELL: u64 = u64::MAX;
+
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Reply {
     pub id: u64,

@@ -31,6 +31,7 @@ mod running;
 mod schema;
 mod sealing;
 mod tokens;
+mod traffic;
 mod uploads;
 mod users;
 

@@ -7,7 +7,7 @@ use sqlx::Row;
 use crate::Store;
 
 /// Tables that grow with the platform.
-const LARGE: [&str; 8] = [
+const LARGE: [&str; 9] = [
     "apps",
     "deployments",
     "deployment_events",
@@ -16,6 +16,7 @@ const LARGE: [&str; 8] = [
     "reasons",
     "instance_events",
     "job_invocations",
+    "app_traffic",
 ];
 
 /// Statements that are about everything there is: of a start, of housekeeping, and of what the machine has room for.

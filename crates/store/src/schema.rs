@@ -338,6 +338,16 @@ const MIGRATIONS: &[&str] = &[
     // Accounts and their users. All that there was belongs to the first account, and each token to its first user. Names are an account's own,
     // which the tables that had them for everybody are made anew for.
     include_str!("../migrations/accounts.sql"),
+    // What visitors of apps were sent on a day, in UTC.
+    "
+    CREATE TABLE app_traffic (
+        day TEXT NOT NULL,
+        app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (day, app)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX app_traffic_of_app ON app_traffic (app);
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

@@ -15,6 +15,7 @@ pub(crate) mod links;
 pub(crate) mod log_reading;
 pub(crate) mod rollbacks;
 pub(crate) mod tokens;
+mod traffic;
 pub(crate) mod users;
 
 use std::{

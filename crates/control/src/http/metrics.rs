@@ -2,12 +2,13 @@
 
 use axum::{Json, extract::State};
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
-use mainstay_api::{AppHealth, AppHealthResponse, BandwidthRequest, BandwidthResponse};
-use mainstay_spec::ids::AppId;
+use mainstay_api::{AppHealth, AppHealthResponse, BandwidthRequest, BandwidthResponse, BandwidthUsage};
+use mainstay_spec::ids::{AccountId, AppId};
 use serde::Deserialize;
 
 use super::{
     ApiError,
+    accounts::Own,
     extract::{Path, Query, Text, body_of},
 };
 use crate::app::Application;
@@ -34,6 +35,7 @@ pub(crate) async fn health(
 
 pub(crate) async fn bandwidth_of_app(
     State(application): State<Application>,
+    Own(account): Own,
     Path(app): Path<AppId>,
     Query(query): Query<DayQuery>,
 ) -> Result<Json<BandwidthResponse>, ApiError> {
@@ -46,11 +48,15 @@ pub(crate) async fn bandwidth_of_app(
             })
         })
         .transpose()?;
-    bandwidth(date)
+    bandwidth(&application, account, &[app], date).await
 }
 
-/// Apps that are not there have no traffic: the original does not refuse them either.
-pub(crate) async fn bandwidth_of_apps(Text(body): Text) -> Result<Json<BandwidthResponse>, ApiError> {
+/// Apps that the account does not have have no traffic: the original does not refuse them either.
+pub(crate) async fn bandwidth_of_apps(
+    State(application): State<Application>,
+    Own(account): Own,
+    Text(body): Text,
+) -> Result<Json<BandwidthResponse>, ApiError> {
     let request: BandwidthRequest = body_of(&body)?;
     let count = request.app_ids.len();
     if count > APPS_MAX {
@@ -58,29 +64,42 @@ pub(crate) async fn bandwidth_of_apps(Text(body): Text) -> Result<Json<Bandwidth
             "app_ids has {count} ids; {APPS_MAX} are the most"
         )));
     }
-    for (index, id) in request.app_ids.iter().enumerate() {
-        if id.parse::<AppId>().is_err() {
-            return Err(ApiError::bad_request(format!(
-                "app_ids[{index}] is {id:?}, which is no id"
-            )));
-        }
-    }
-    bandwidth(request.date)
+    let parse = |(index, id): (usize, &String)| {
+        id.parse()
+            .map_err(|_| ApiError::bad_request(format!("app_ids[{index}] is {id:?}, which is no id")))
+    };
+    let apps: Vec<AppId> = request
+        .app_ids
+        .iter()
+        .enumerate()
+        .map(parse)
+        .collect::<Result<_, _>>()?;
+    bandwidth(&application, account, &apps, request.date).await
 }
 
-/// Nothing counts traffic per day yet, and no number is better than a wrong one: the list has no app.
-fn bandwidth(date: Option<Timestamp>) -> Result<Json<BandwidthResponse>, ApiError> {
+async fn bandwidth(
+    application: &Application,
+    account: AccountId,
+    apps: &[AppId],
+    date: Option<Timestamp>,
+) -> Result<Json<BandwidthResponse>, ApiError> {
     let out_of_range = |_| ApiError::bad_request("date is out of range");
     let day = match date {
         Some(date) => date.to_zoned(TimeZone::UTC),
-        None => Timestamp::now()
+        None => application
+            .now()
             .to_zoned(TimeZone::UTC)
             .checked_sub(1.day())
             .map_err(out_of_range)?,
     };
     let start = day.start_of_day().map_err(out_of_range)?;
+    let bytes = application.traffic(account, apps, day.date()).await?;
+    let usage = |(app, bandwidth_bytes): (AppId, u64)| BandwidthUsage {
+        app_id: app.to_string(),
+        bandwidth_bytes,
+    };
     Ok(Json(BandwidthResponse {
+        app_bandwidth_usage: bytes.into_iter().map(usage).collect(),
         date: Some(start.timestamp()),
-        ..BandwidthResponse::default()
     }))
 }

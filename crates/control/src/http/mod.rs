@@ -23,6 +23,8 @@ mod extract;
 mod jobs;
 mod logs;
 mod metrics;
+#[cfg(test)]
+mod metrics_tests;
 mod openapi;
 mod platform;
 mod rate;

@@ -3,7 +3,7 @@
 mod process;
 mod table;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use mainstay_router::{
     control::{Answer, Request},
@@ -127,6 +127,15 @@ impl Routes {
 
     pub(crate) async fn status(&self) -> Result<Answer, RouteError> {
         self.ask(&Request::Status, Duration::from_secs(5)).await
+    }
+
+    /// Bytes that visitors were sent since the last call, by app.
+    pub(crate) async fn take_traffic(&self) -> Result<BTreeMap<String, u64>, RouteError> {
+        match self.ask(&Request::TakeTraffic, Duration::from_secs(5)).await? {
+            Answer::Traffic { bytes } => Ok(bytes),
+            Answer::Error { message } => Err(RouteError::Refused { message }),
+            _ => Ok(BTreeMap::new()),
+        }
     }
 
     pub(crate) async fn shut_down(&self, within: Duration) -> Result<(), RouteError> {

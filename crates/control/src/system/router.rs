@@ -1,10 +1,12 @@
 //! A stand-in for the router: answers on the control socket, and passes a request on by the snapshot as it lies on the disk right then.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
@@ -22,16 +24,20 @@ pub(super) struct Router {
     pub(super) address: SocketAddr,
     pub(super) control: PathBuf,
     pub(super) snapshot: PathBuf,
+    /// What it says that visitors were sent, once.
+    pub(super) traffic: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
 impl Router {
     pub(super) fn start(directory: &Path) -> Self {
         let (control, snapshot) = (directory.join("control.sock"), directory.join("routes.json"));
         Snapshot::default().write(&snapshot).unwrap();
+        let traffic = Arc::<Mutex<BTreeMap<_, _>>>::default();
+        let counted = Arc::clone(&traffic);
         let socket = UnixListener::bind(&control).unwrap();
         thread::spawn(move || {
             for stream in socket.incoming().flatten() {
-                drop(control_one(stream));
+                drop(control_one(stream, &counted));
             }
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -47,6 +53,7 @@ impl Router {
             address,
             control,
             snapshot,
+            traffic,
         }
     }
 
@@ -60,12 +67,15 @@ fn read(path: &Path) -> io::Result<Snapshot> {
 }
 
 /// The snapshot is read for each request: whatever is on the disk is in force, and nothing stays in flight.
-fn control_one(mut stream: UnixStream) -> io::Result<()> {
+fn control_one(mut stream: UnixStream, traffic: &Mutex<BTreeMap<String, u64>>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new(stream.try_clone()?).read_line(&mut line)?;
     let answer = match serde_json::from_str(&line)? {
         Request::Status => Answer::Status(Status::default()),
+        Request::TakeTraffic => Answer::Traffic {
+            bytes: std::mem::take(&mut *traffic.lock().unwrap()),
+        },
         _ => Answer::Done,
     };
     writeln!(stream, "{}", serde_json::to_string(&answer)?)

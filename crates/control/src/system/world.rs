@@ -76,6 +76,12 @@ impl World {
         self.commits.plan(0, super::commits::Refusal::Refused);
     }
 
+    /// For tests of other rooms: visitors of the app were sent this much.
+    pub(crate) fn visitors_are_sent(&self, app: AppId, bytes: u64) {
+        let mut traffic = self.router.traffic.lock().unwrap();
+        *traffic.entry(app.to_string()).or_default() += bytes;
+    }
+
     /// Whether it came to that.
     pub(crate) fn has_refused(&self) -> bool {
         !self.commits.disarm()

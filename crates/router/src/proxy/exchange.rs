@@ -1,6 +1,6 @@
 //! One request from its first byte to the last byte of its answer; dropping it counts it and writes its line to the access log.
 
-use std::{rc::Rc, sync::Arc, time::Instant};
+use std::{cell::OnceCell, rc::Rc, sync::Arc, time::Instant};
 
 use http::{HeaderValue, Method, Uri};
 
@@ -8,7 +8,7 @@ use super::{headers::Visitor, refusal::Refusal};
 use crate::{
     access_log::Line,
     serve::{core::Core, shared::CoreCounters},
-    table::endpoint::Endpoint,
+    table::{endpoint::Endpoint, traffic::AppTraffic},
 };
 
 /// Written to the log where the visitor left before there was an answer.
@@ -28,6 +28,8 @@ pub struct Exchange {
     status: u16,
     detail: Option<&'static str>,
     pub bytes: u64,
+    /// The app whose host was asked for.
+    traffic: OnceCell<Arc<AppTraffic>>,
 }
 
 impl Exchange {
@@ -48,7 +50,13 @@ impl Exchange {
             status: VISITOR_LEFT,
             detail: None,
             bytes: 0,
+            traffic: OnceCell::new(),
         })
+    }
+
+    /// What the visitor is sent counts for this app from now on, whoever answers.
+    pub fn counts_for(&self, app: &Arc<AppTraffic>) {
+        let _ = self.traffic.set(Arc::clone(app));
     }
 
     pub fn refused(&mut self, refusal: &Refusal) {
@@ -64,6 +72,9 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         CoreCounters::add(&self.core.counters().in_flight, -1);
+        if let Some(app) = self.traffic.get().filter(|_| self.bytes > 0) {
+            app.add(self.bytes);
+        }
         let Some(log) = &self.core.shared.log else { return };
         let line = Line {
             host: self.host.as_ref().map_or(b"", |host| host.as_bytes()),

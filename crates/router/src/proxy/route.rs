@@ -20,7 +20,7 @@ use crate::{
     snapshot::Protocol,
     table::{
         Table,
-        host::{Found, Service, Target},
+        host::{Found, HostRoutes, Service, Target},
     },
 };
 
@@ -53,7 +53,12 @@ pub fn decide(
     let host = exchange.host.as_ref().ok_or(Refusal::HostMissing)?;
     let candidate = parts.headers.remove(headers::CANDIDATE);
     let table = core.table();
-    let found = find(&table, &place, candidate.as_ref())?;
+    let routes = routes(&table, &place, candidate.as_ref())?;
+    // Probes are no visitors.
+    if candidate.is_none() {
+        exchange.counts_for(&routes.traffic);
+    }
+    let found = routes.find(&place.path).ok_or(Refusal::RouteUnknown)?;
     match &found.route.target {
         Target::Redirect(rule) => Ok(Decision::Answer(Box::new(redirect::answer(
             rule,
@@ -132,15 +137,23 @@ fn find<'t>(
     place: &Place<'_>,
     candidate: Option<&HeaderValue>,
 ) -> Result<Found<'t>, Refusal> {
-    let routes = match candidate {
+    let routes = routes(table, place, candidate)?;
+    routes.find(&place.path).ok_or(Refusal::RouteUnknown)
+}
+
+fn routes<'t>(
+    table: &'t Table,
+    place: &Place<'_>,
+    candidate: Option<&HeaderValue>,
+) -> Result<&'t HostRoutes, Refusal> {
+    match candidate {
         Some(key) => key
             .to_str()
             .ok()
             .and_then(|key| table.candidate(key))
-            .ok_or(Refusal::CandidateUnknown)?,
-        None => table.host(&place.host).ok_or(Refusal::HostUnknown)?,
-    };
-    routes.find(&place.path).ok_or(Refusal::RouteUnknown)
+            .ok_or(Refusal::CandidateUnknown),
+        None => table.host(&place.host).ok_or(Refusal::HostUnknown),
+    }
 }
 
 /// The path for the app where it is not the one that came.

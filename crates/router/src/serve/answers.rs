@@ -20,6 +20,9 @@ impl Answers {
                 within(timeout_ms, self.in_force(version), || 0).await
             }
             Request::Drain { endpoint, timeout_ms } => self.drain(&endpoint, timeout_ms).await,
+            Request::TakeTraffic => Answer::Traffic {
+                bytes: self.shared.endpoints.traffic.take(),
+            },
             Request::HandOver | Request::Shutdown { .. } | Request::Adopt => Answer::Error {
                 message: "only a supervisor can do that, and this process has none".into(),
             },

@@ -6,7 +6,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
     signal::unix::{SignalKind, signal},
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, oneshot},
     task::spawn_local,
 };
 
@@ -22,13 +22,19 @@ use crate::{
     control_lock::ControlLock,
     control_server::{self, Verdict},
     report,
-    wire::{self, Ask, Question, Reply},
+    wire::{self, Ask, FAREWELL, Question, Reply},
 };
 
 /// How often a process without supervisor tries to become the owner of the control socket.
 const OWNER_PAUSE: Duration = Duration::from_millis(20);
 /// Idle connections are kept no longer than this where no successor serves.
 const LINGER_MS_WITHOUT_SUCCESSOR: u64 = 500;
+
+/// How long the last words to the supervisor may take.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
+/// A reply, and who is told that it was written.
+type Saying = (Reply, Option<oneshot::Sender<()>>);
 
 #[derive(Debug)]
 pub struct Worker {
@@ -37,6 +43,8 @@ pub struct Worker {
     /// Kept to be passed on; dropped when no connection may be taken any more.
     listeners: RefCell<Vec<TcpListener>>,
     retired: Notify,
+    /// What is sent here is told to the supervisor, while there is one.
+    to_supervisor: RefCell<Option<mpsc::UnboundedSender<Saying>>>,
 }
 
 impl Worker {
@@ -50,6 +58,7 @@ impl Worker {
             answers,
             listeners: RefCell::new(listeners),
             retired: Notify::new(),
+            to_supervisor: RefCell::default(),
         })
     }
 
@@ -86,11 +95,15 @@ impl Worker {
     /// Answers the supervisor's questions until it is gone.
     async fn attend(self: Rc<Self>, supervisor: UnixStream) {
         let (reader, mut writer) = supervisor.into_split();
-        let (replies, mut written) = mpsc::unbounded_channel::<Reply>();
+        let (replies, mut written) = mpsc::unbounded_channel::<Saying>();
+        *self.to_supervisor.borrow_mut() = Some(replies.clone());
         let writing = spawn_local(async move {
-            while let Some(reply) = written.recv().await {
+            while let Some((reply, told)) = written.recv().await {
                 if writer.write_all(&wire::line(&reply)).await.is_err() {
                     return;
+                }
+                if let Some(told) = told {
+                    let _ = told.send(());
                 }
             }
         });
@@ -105,9 +118,10 @@ impl Worker {
             let (worker, replies) = (Rc::clone(&self), replies.clone());
             spawn_local(async move {
                 let answer = worker.answer(ask.question).await;
-                let _ = replies.send(Reply { id: ask.id, answer });
+                let _ = replies.send((Reply { id: ask.id, answer }, None));
             });
         }
+        *self.to_supervisor.borrow_mut() = None;
         writing.abort();
     }
 
@@ -138,8 +152,24 @@ impl Worker {
                 Duration::from_millis(deadline_ms),
             );
             retire(Arc::clone(&worker.shared), linger, deadline).await;
+            worker.say_farewell().await;
             worker.retired.notify_one();
         });
+    }
+
+    /// Tells the supervisor what this process counted and nobody took.
+    async fn say_farewell(&self) {
+        let Some(supervisor) = self.to_supervisor.borrow().clone() else {
+            return;
+        };
+        let bytes = self.shared.endpoints.traffic.take();
+        let (told, heard) = oneshot::channel();
+        let last = Reply {
+            id: FAREWELL,
+            answer: Answer::Traffic { bytes },
+        };
+        let _ = supervisor.send((last, Some(told)));
+        let _ = tokio::time::timeout(FAREWELL_MAX, heard).await;
     }
 
     /// A signal to the whole group reaches the supervisor too; both ways lead to the same end.

@@ -5,11 +5,14 @@ use std::{net::SocketAddr, time::Duration};
 use futures_util::future::join_all;
 use tokio::{
     sync::watch,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
-use super::link::Link;
-use crate::control::{Answer, EndpointLoad, Request, Status};
+use super::link::{Left, Link};
+use crate::{
+    control::{Answer, EndpointLoad, Request, Status},
+    table::traffic,
+};
 
 /// Who is there; published with every change.
 #[derive(Debug, Clone, Default)]
@@ -19,10 +22,15 @@ pub struct Fleet {
     pub draining_pids: Vec<u32>,
     pub listening: Vec<SocketAddr>,
     pub deaths_total: u64,
+    /// Traffic that processes told at their end.
+    pub left: Left,
 }
 
 /// How long a status may wait for a serving process that is being restarted.
 const STATUS_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a process may take to tell its traffic; one of an older version never does.
+const TRAFFIC_WAIT: Duration = Duration::from_secs(2);
 
 /// How much longer than the request's own time a serving process may take for its answer.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
@@ -51,6 +59,21 @@ pub async fn ask_all(mut fleets: watch::Receiver<Fleet>, request: Request) -> An
         // The serving process is gone: wait for its end to be noticed.
         let _ = timeout_at(deadline, fleets.changed()).await;
     }
+}
+
+/// What all processes counted since it was last taken, and what those that ended since then had left. What a process does not tell in
+/// time is part of a later answer.
+pub async fn take_traffic(fleet: Fleet) -> Answer {
+    let links = fleet.serving.iter().chain(&fleet.draining);
+    let asked = links.map(|link| timeout(TRAFFIC_WAIT, link.control(Request::TakeTraffic)));
+    let answers = join_all(asked).await;
+    let mut bytes = fleet.left.take();
+    for answer in answers {
+        if let Ok(Some(Answer::Traffic { bytes: counted })) = answer {
+            traffic::add(&mut bytes, counted);
+        }
+    }
+    Answer::Traffic { bytes }
 }
 
 fn limit_of(request: &Request) -> Duration {
@@ -86,7 +109,7 @@ fn combine(fleet: &Fleet, answers: Vec<Answer>) -> Answer {
         match answer {
             Answer::Error { .. } => return answer,
             Answer::TimedOut { in_flight } => *timed_out.get_or_insert(0) += in_flight,
-            Answer::Done => {}
+            Answer::Done | Answer::Traffic { .. } => {}
             Answer::Status(one) => match &mut status {
                 None => status = Some(one),
                 Some(sum) => add(sum, one),

@@ -15,10 +15,14 @@ use tokio::{
 
 use crate::{
     control::{Answer, Request},
+    table::traffic::{self, Bytes},
     wire::{self, Ask, Question, Reply},
 };
 
 type Waiting = Rc<RefCell<HashMap<u64, oneshot::Sender<Answer>>>>;
+
+/// Traffic that serving processes told and nobody has taken yet.
+pub type Left = Rc<RefCell<Bytes>>;
 
 /// Cheap to clone; closed when the process is gone.
 #[derive(Debug, Clone)]
@@ -30,7 +34,8 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn open(stream: UnixStream) -> Self {
+    /// Traffic that is told unasked, or too late for who asked, is added to `left`.
+    pub fn open(stream: UnixStream, left: Left) -> Self {
         let (reader, mut writer) = stream.into_split();
         let (questions, mut asked) = mpsc::unbounded_channel::<Ask>();
         let (close, closed) = watch::channel(false);
@@ -46,10 +51,16 @@ impl Link {
         spawn_local(async move {
             let mut lines = BufReader::new(reader).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                if let Ok(Reply { id, answer }) = serde_json::from_str(&line)
-                    && let Some(asker) = answered.borrow_mut().remove(&id)
-                {
-                    let _ = asker.send(answer);
+                let Ok(Reply { id, answer }) = serde_json::from_str(&line) else {
+                    continue;
+                };
+                let asker = answered.borrow_mut().remove(&id);
+                let unheard = match asker {
+                    Some(asker) => asker.send(answer).err(),
+                    None => Some(answer),
+                };
+                if let Some(Answer::Traffic { bytes }) = unheard {
+                    traffic::add(&mut left.borrow_mut(), bytes);
                 }
             }
             close.send_replace(true);

@@ -22,7 +22,8 @@ pub mod ownership;
 pub mod supervisor;
 pub mod worker_process;
 
-use fleet::{Fleet, ask_all};
+use fleet::{Fleet, ask_all, take_traffic};
+use link::Left;
 use ownership::Ownership;
 use supervisor::Supervisor;
 use worker_process::WorkerProcess;
@@ -74,11 +75,14 @@ async fn supervise(settings: Settings, listen: &[SocketAddr]) -> io::Result<()> 
     let path = settings.control.clone();
     let shutdown_deadline = Duration::from_millis(settings.shutdown_deadline_ms);
     let (events, received) = mpsc::unbounded_channel();
+    let left = Left::default();
     let orphan = match orphan {
-        Some(stream) => WorkerProcess::adopt(stream, events.clone()).await.ok(),
+        Some(stream) => WorkerProcess::adopt(stream, events.clone(), left.clone())
+            .await
+            .ok(),
         None => None,
     };
-    let supervisor = Supervisor::new(settings, program, listeners, events.clone());
+    let supervisor = Supervisor::new(settings, program, listeners, events.clone(), left);
     let fleets = supervisor.fleets();
     spawn_local(signals(shutdown_deadline, events.clone()));
     let answering = spawn_local(async move {
@@ -120,6 +124,10 @@ async fn decide(
         Request::Adopt => {
             let message = format!("a supervisor is running already (process {})", std::process::id());
             Verdict::Answer(Answer::Error { message })
+        }
+        Request::TakeTraffic => {
+            let fleet = fleets.borrow().clone();
+            Verdict::Answer(take_traffic(fleet).await)
         }
         request => Verdict::Answer(ask_all(fleets, request).await),
     }

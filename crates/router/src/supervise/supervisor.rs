@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     Event, announce,
     fleet::Fleet,
+    link::Left,
     listeners,
     worker_process::{Launch, WorkerProcess},
 };
@@ -51,6 +52,7 @@ pub struct Supervisor {
     served_since: Instant,
     failures_in_a_row: u32,
     deaths_total: u64,
+    left: Left,
     ending: Option<Ending>,
 }
 
@@ -74,6 +76,7 @@ impl Supervisor {
         program: PathBuf,
         listeners: Vec<TcpListener>,
         events: mpsc::UnboundedSender<Event>,
+        left: Left,
     ) -> Self {
         let listening = listeners::addresses(&listeners);
         Self {
@@ -89,6 +92,7 @@ impl Supervisor {
             served_since: Instant::now(),
             failures_in_a_row: 0,
             deaths_total: 0,
+            left,
             ending: None,
         }
     }
@@ -132,6 +136,7 @@ impl Supervisor {
             draining_pids: self.draining.iter().map(|worker| worker.pid).collect(),
             listening: self.listening.clone(),
             deaths_total: self.deaths_total,
+            left: self.left.clone(),
         });
     }
 }
@@ -146,6 +151,7 @@ impl Supervisor {
         let listeners: io::Result<Vec<TcpListener>> =
             self.listeners.iter().map(TcpListener::try_clone).collect();
         let (program, settings, events) = (self.program.clone(), self.settings.clone(), self.events.clone());
+        let left = self.left.clone();
         self.starting = Some(Start { asker });
         spawn_local(async move {
             let started = match listeners {
@@ -154,6 +160,7 @@ impl Supervisor {
                         program: &program,
                         settings: &settings,
                         listeners: &listeners,
+                        left,
                     };
                     WorkerProcess::start(launch, events.clone()).await
                 }

@@ -12,7 +12,10 @@ use tokio::{
     task::spawn_local,
 };
 
-use super::{Event, link::Link};
+use super::{
+    Event,
+    link::{Left, Link},
+};
 use crate::{
     control::{Answer, Request},
     settings::Settings,
@@ -35,6 +38,7 @@ pub struct Launch<'l> {
     pub program: &'l Path,
     pub settings: &'l Settings,
     pub listeners: &'l [TcpListener],
+    pub left: Left,
 }
 
 impl WorkerProcess {
@@ -54,7 +58,11 @@ impl WorkerProcess {
             })?;
         wire::send_listeners(&ours, launch.listeners)?;
         ours.set_nonblocking(true)?;
-        let worker = Self::watched(child, Link::open(UnixStream::from_std(ours)?), events);
+        let worker = Self::watched(
+            child,
+            Link::open(UnixStream::from_std(ours)?, launch.left),
+            events,
+        );
         match tokio::time::timeout(READY_MAX, worker.link.control(Request::Status)).await {
             Ok(Some(Answer::Status(_))) => Ok(worker),
             Ok(_) => Err(io::Error::other("the serving process ended before it served")),
@@ -68,8 +76,12 @@ impl WorkerProcess {
     }
 
     /// A serving process that lost its supervisor and is no child of ours.
-    pub async fn adopt(stream: UnixStream, events: mpsc::UnboundedSender<Event>) -> io::Result<Self> {
-        let link = Link::open(stream);
+    pub async fn adopt(
+        stream: UnixStream,
+        events: mpsc::UnboundedSender<Event>,
+        left: Left,
+    ) -> io::Result<Self> {
+        let link = Link::open(stream, left);
         let Some(Answer::Status(status)) = link.control(Request::Status).await else {
             return Err(io::Error::other(
                 "the serving process ended before it was adopted",

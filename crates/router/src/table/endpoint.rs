@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::Table;
+use super::{Table, traffic::Traffic};
 use crate::{control::EndpointLoad, snapshot};
 
 /// One address of one instance. An instance that comes back with another address is another endpoint of the same id.
@@ -44,6 +44,8 @@ pub struct InFlight(Arc<Endpoint>);
 #[derive(Debug, Default)]
 pub struct Endpoints {
     known: Mutex<Known>,
+    /// What visitors of the apps were sent, by the endpoints and by the router itself.
+    pub traffic: Traffic,
 }
 
 #[derive(Debug, Default)]

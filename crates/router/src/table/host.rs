@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::endpoint::{Endpoint, Endpoints};
+use super::{
+    endpoint::{Endpoint, Endpoints},
+    traffic::AppTraffic,
+};
 use crate::{
     snapshot::{self, Protocol, Unavailable},
     static_site::StaticSite,
@@ -12,6 +15,8 @@ use crate::{
 pub struct HostRoutes {
     /// What this was built from: a host that did not change keeps its routes over a new snapshot.
     pub source: snapshot::Host,
+    /// The app's count of what its visitors are sent.
+    pub traffic: Arc<AppTraffic>,
     /// Longest prefix first, exact before prefix.
     routes: Vec<Route>,
 }
@@ -72,7 +77,12 @@ impl HostRoutes {
             .map(|route| Route::new(route, endpoints))
             .collect();
         routes.sort_by_key(|route| (std::cmp::Reverse(route.segments.len()), route.exact.is_none()));
-        Self { source, routes }
+        let traffic = endpoints.traffic.of(&source.app);
+        Self {
+            source,
+            traffic,
+            routes,
+        }
     }
 
     /// The route for a normalised path.

@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 pub mod endpoint;
 pub mod host;
 pub mod path;
+pub mod traffic;
 
 use endpoint::{Endpoint, Endpoints};
 use host::HostRoutes;

@@ -14,4 +14,5 @@ mod raw;
 mod routing;
 mod snapshots;
 mod static_sites;
+mod traffic;
 mod tunnels;

@@ -12,4 +12,5 @@ mod invocations;
 mod keeping;
 mod limits;
 mod many;
+mod traffic;
 mod world;
