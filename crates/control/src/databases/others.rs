@@ -5,9 +5,7 @@
 
 use std::net::SocketAddr;
 
-use mainstay_diagnosis::facts::{
-    DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, SchemaRight,
-};
+use mainstay_diagnosis::facts::{DatabaseFacts, DatabaseOutcome, DatabaseProblem, SchemaRight};
 use mainstay_engine::Reach;
 use mainstay_spec::{database_binding::DatabaseBinding, ids::AppId};
 use tokio::{net::lookup_host, time::timeout};
@@ -16,7 +14,7 @@ use super::{
     attached::Attached,
     engines::{self, Engine, Meaning, Purpose},
     login::{self, CONNECT_WITHIN, Login, Trouble},
-    probe::{ASKED_WITHIN, REACHED_WITHIN, facts, not_available},
+    probe::{ASKED_WITHIN, REACHED_WITHIN, facts, not_available, uncounted_connections},
     target::Target,
     tls::Encryption,
 };
@@ -149,13 +147,7 @@ async fn explained(
             existing: existing(engine, login, attached).await,
         },
         // Its counters are told to nobody who is not let in.
-        Meaning::TooManyConnections => DatabaseOutcome::LimitExceeded {
-            limit: DatabaseLimit::Connections,
-            maximum: 0,
-            used: 0,
-            asked: None,
-            users: Vec::new(),
-        },
+        Meaning::TooManyConnections => uncounted_connections(),
         Meaning::LoginNotAllowed if target.without_tls => not_available(Trouble {
             problem: DatabaseProblem::TlsRequired,
             ..trouble

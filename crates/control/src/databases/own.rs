@@ -18,7 +18,7 @@ use super::{
     engines::{self, Engine, Meaning, Purpose, Usage},
     login::{Login, Trouble},
     logins,
-    probe::{ASKED_WITHIN, facts, not_available},
+    probe::{ASKED_WITHIN, facts, not_available, uncounted_connections},
     running,
     target::Target,
     tls::Encryption,
@@ -28,6 +28,7 @@ use crate::platform::{Platform, PlatformError};
 /// A server whose last process is killed is over by then.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 const ENDS_LOOKED_AT_EVERY: Duration = Duration::from_millis(50);
+const COUNTED_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const DOES_NOT_RUN: &str = "its server does not run";
 
 /// One session with the component's own credentials, and what it is asked.
@@ -125,8 +126,8 @@ async fn explained(
             }
         }
         Meaning::TooManyConnections => {
-            let counted = timeout(ASKED_WITHIN, usage(platform, engine, admin)).await;
-            counted.ok().flatten().unwrap_or_else(|| not_available(trouble))
+            let counted = timeout(ASKED_WITHIN, counted(platform, engine, admin)).await;
+            counted.unwrap_or_else(|_| uncounted_connections())
         }
         // These servers let nobody in without.
         _ if target.without_tls && trouble.problem == DatabaseProblem::LoginRefused => {
@@ -139,7 +140,17 @@ async fn explained(
     }
 }
 
-/// The server's own counters, by component. The platform's role has slots that nobody else can take.
+/// The platform's login has a place of its own, but with some servers those who are about to be refused stand there for a moment.
+async fn counted(platform: &Platform, engine: &dyn Engine, admin: &Login<'_>) -> DatabaseOutcome {
+    loop {
+        if let Some(outcome) = usage(platform, engine, admin).await {
+            return outcome;
+        }
+        sleep(COUNTED_AGAIN_AFTER).await;
+    }
+}
+
+/// The server's own counters, by component.
 async fn usage(platform: &Platform, engine: &dyn Engine, admin: &Login<'_>) -> Option<DatabaseOutcome> {
     let Usage { maximum, sessions } = engine.usage(admin).await.ok()?;
     let listed = platform.engine.list().await.ok()?;

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use mainstay_diagnosis::{
     Reason, diagnose,
     facts::{
-        Changes, DatabaseFacts, DatabaseOutcome, DatabaseProblem, Facts, SchemaRight, Subject, UsedDatabase,
+        Changes, DatabaseFacts, DatabaseLimit, DatabaseOutcome, DatabaseProblem, Facts, SchemaRight, Subject,
+        UsedDatabase,
     },
 };
 use mainstay_spec::{
@@ -210,6 +211,17 @@ pub(super) fn facts(name: &str, engine: &str, target: &Target, outcome: Database
         attempts: 1,
         deadline_passed: true,
         outcome,
+    }
+}
+
+/// Of a server that lets nobody in who could count them.
+pub(super) fn uncounted_connections() -> DatabaseOutcome {
+    DatabaseOutcome::LimitExceeded {
+        limit: DatabaseLimit::Connections,
+        maximum: 0,
+        used: 0,
+        asked: None,
+        users: Vec::new(),
     }
 }
 
