@@ -33,22 +33,26 @@ impl PromptMoves {
         let (until, over) = mpsc::channel();
         if let Some(processes) = own_processes_file(cgroup_root) {
             let builder = thread::Builder::new().stack_size(STACK_BYTES);
-            let _ = builder.spawn(move || keep_ready(&processes, &over));
+            let _ = builder.spawn(move || {
+                keep_ready(&processes, &over);
+            });
         }
         Self { _until: until }
     }
 }
 
-fn keep_ready(processes: &Path, over: &mpsc::Receiver<()>) {
+/// Whether it was told to end; else its time was over.
+fn keep_ready(processes: &Path, over: &mpsc::Receiver<()>) -> bool {
     let began = Instant::now();
     let own = std::process::id().to_string();
     while began.elapsed() < AT_MOST {
         // Refused or not: the lock was taken.
         let _ = fs::write(processes, &own);
         if over.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
-            return;
+            return true;
         }
     }
+    false
 }
 
 /// `cgroup.procs` of the cgroup that this process is in, in one of the hierarchies below `root`.
@@ -101,7 +105,7 @@ mod tests {
         let path = file.path().to_owned();
         let keeping = thread::spawn(move || keep_ready(&path, &over));
         drop(until);
-        keeping.join().unwrap();
+        assert!(keeping.join().unwrap());
         assert_eq!(
             fs::read_to_string(file.path()).unwrap(),
             std::process::id().to_string()
