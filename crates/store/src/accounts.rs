@@ -101,28 +101,42 @@ impl Store {
         }
     }
 
-    /// Instead of what everybody may take; `None`: that again.
-    pub async fn set_account_limit(
+    /// Instead of what everybody may take; `None`: that again. All of them or none.
+    pub async fn set_account_limits(
         &self,
         account: AccountId,
-        resource: Resource,
-        amount: Option<u64>,
+        limits: &[(Resource, Option<u64>)],
     ) -> Result<(), StoreError> {
-        let failed = || StoreError::during(format!("set a limit of account {account}"));
-        let statement = match amount {
-            Some(amount) => sqlx::query(
-                "INSERT OR REPLACE INTO account_limits (account, resource, amount) VALUES (?, ?, ?)",
-            )
-            .bind(account.to_string())
-            .bind(resource.noun())
-            .bind(i64::try_from(amount).unwrap_or(i64::MAX)),
-            None => sqlx::query("DELETE FROM account_limits WHERE account = ? AND resource = ?")
-                .bind(account.to_string())
-                .bind(resource.noun()),
-        };
-        statement.execute(&self.writer).await.map_err(failed())?;
-        Ok(())
+        let failed = || StoreError::during(format!("set the limits of account {account}"));
+        let mut transaction = self.writer.begin().await.map_err(failed())?;
+        for (resource, amount) in limits {
+            set_limit(&mut transaction, account, *resource, *amount)
+                .await
+                .map_err(failed())?;
+        }
+        transaction.commit().await.map_err(failed())
     }
+}
+
+async fn set_limit(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    resource: Resource,
+    amount: Option<u64>,
+) -> Result<(), sqlx::Error> {
+    let statement = match amount {
+        Some(amount) => {
+            sqlx::query("INSERT OR REPLACE INTO account_limits (account, resource, amount) VALUES (?, ?, ?)")
+                .bind(account.to_string())
+                .bind(resource.noun())
+                .bind(i64::try_from(amount).unwrap_or(i64::MAX))
+        }
+        None => sqlx::query("DELETE FROM account_limits WHERE account = ? AND resource = ?")
+            .bind(account.to_string())
+            .bind(resource.noun()),
+    };
+    statement.execute(connection).await?;
+    Ok(())
 }
 
 /// What the account may take otherwise than others.

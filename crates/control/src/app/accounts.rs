@@ -108,12 +108,8 @@ impl Application {
             let resource = Resource::by_noun(&noun).ok_or_else(|| unknown(&limit.resource))?;
             Ok((resource, limit.limit))
         });
-        for (resource, amount) in known.collect::<Result<Vec<_>, Refusal>>()? {
-            self.platform
-                .store
-                .set_account_limit(account, resource, amount)
-                .await?;
-        }
+        let known = known.collect::<Result<Vec<_>, Refusal>>()?;
+        self.platform.store.set_account_limits(account, &known).await?;
         Ok(account)
     }
 }

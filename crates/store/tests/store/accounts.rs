@@ -80,7 +80,7 @@ async fn a_hundred_creates_at_once_keep_each_accounts_own_limit() {
     let store = Arc::new(store.with_limits([(Resource::Apps, 10)].into()));
     let acme = account(&store, "acme").await;
     store
-        .set_account_limit(acme, Resource::Apps, Some(7))
+        .set_account_limits(acme, &[(Resource::Apps, Some(7))])
         .await
         .unwrap();
     let creates: Vec<_> = (0..200)
@@ -113,7 +113,10 @@ async fn a_hundred_creates_at_once_keep_each_accounts_own_limit() {
     };
     assert_eq!(apps(acme).await, (7, Some(7), true));
     assert_eq!(apps(AccountId::FIRST).await, (10, Some(10), false));
-    store.set_account_limit(acme, Resource::Apps, None).await.unwrap();
+    store
+        .set_account_limits(acme, &[(Resource::Apps, None)])
+        .await
+        .unwrap();
     assert_eq!(apps(acme).await, (7, Some(10), false));
     store
         .create_app(acme, &new(some_app(), "one-more"))
