@@ -6,6 +6,11 @@ use mainstay_spec::{AppSpec, DatabaseEngine, database_binding::DatabaseBinding, 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::engines::{self, Engine};
+
+/// The only engine of a URL that the platform does not speak to.
+const MONGODB_PORT: u16 = 27017;
+
 /// A database, as a variable of a component names it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Target {
@@ -105,14 +110,16 @@ pub(super) fn in_parts(
 
 /// The engine of a URL, and the port that its clients take when none is given.
 fn engine(scheme: &str) -> Option<(DatabaseEngine, u16)> {
-    Some(match scheme {
-        "postgres" | "postgresql" => (DatabaseEngine::Pg, 5432),
-        "mysql" | "mysql2" | "mariadb" => (DatabaseEngine::Mysql, 3306),
-        "redis" | "rediss" => (DatabaseEngine::Redis, 6379),
-        "valkey" | "valkeys" => (DatabaseEngine::Valkey, 6379),
-        "mongodb" => (DatabaseEngine::Mongodb, 27017),
+    let engine = match scheme {
+        "postgres" | "postgresql" => DatabaseEngine::Pg,
+        "mysql" | "mysql2" | "mariadb" => DatabaseEngine::Mysql,
+        "redis" | "rediss" => DatabaseEngine::Redis,
+        "valkey" | "valkeys" => DatabaseEngine::Valkey,
+        "mongodb" => DatabaseEngine::Mongodb,
         _ => return None,
-    })
+    };
+    let port = engines::of(engine).map_or(MONGODB_PORT, Engine::port);
+    Some((engine, port))
 }
 
 /// libpq's URL form, which other engines' clients share, also with a driver in the scheme, as SQLAlchemy has it ("postgresql+psycopg").

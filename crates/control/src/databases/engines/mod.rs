@@ -30,6 +30,7 @@ use self::{
 use super::{
     attached::engine as engine_of_word,
     login::{Login, Trouble},
+    server::SETTINGS,
 };
 use crate::{config::DatabasesConfig, platform::PlatformError};
 
@@ -181,6 +182,18 @@ pub(super) fn are_alike(one: DatabaseEngine, other: DatabaseEngine) -> bool {
             (one, other),
             (Redis, Valkey) | (Valkey, Redis) | (Pg, Unset) | (Unset, Pg)
         )
+}
+
+/// The command that writes the version down on a volume, from the server's settings: of servers that do not do so themselves.
+fn write_version(volume: &str, file: &str) -> Vec<String> {
+    let (from, to) = (format!("{SETTINGS}/version"), format!("{volume}/{file}"));
+    vec![
+        "/usr/bin/install".into(),
+        "-D".into(),
+        "--mode=0600".into(),
+        from,
+        to,
+    ]
 }
 
 /// As people call the engine, whoever runs its server.

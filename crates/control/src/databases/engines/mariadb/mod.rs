@@ -12,7 +12,7 @@ use mainstay_diagnosis::facts::SchemaRight;
 use mainstay_store::DatabaseRow;
 
 use self::{packets::verifier, session::Session};
-use super::{Engine, Logins, Meaning, Purpose, Usage};
+use super::{Engine, Logins, Meaning, Purpose, Usage, write_version};
 use crate::{
     config::DatabasesConfig,
     databases::{
@@ -36,6 +36,7 @@ const TEMPORARY: &str = "/var/lib/mysql/tmp";
 const VERSION_FILE: &str = "data/mainstay-version";
 /// Where there is none, the server makes an empty one.
 const TABLE_SPACE: &str = "data/ibdata1";
+const LOG_FILE: &str = "32M";
 
 #[derive(Debug)]
 pub(super) struct MariaDb;
@@ -90,10 +91,7 @@ impl Engine for MariaDb {
     }
 
     fn initialize(&self, _row: &DatabaseRow) -> Vec<Vec<String>> {
-        let install = |arguments: &[&str]| {
-            let argv = ["/usr/bin/install"].iter().chain(arguments);
-            argv.map(ToString::to_string).collect::<Vec<_>>()
-        };
+        let temporary = ["/usr/bin/install", "-d", "--mode=0700", TEMPORARY];
         let tables = [
             "/usr/bin/mariadb-install-db",
             "--no-defaults",
@@ -106,15 +104,10 @@ impl Engine for MariaDb {
             "--innodb-use-native-aio=OFF",
         ];
         vec![
-            install(&["-d", "--mode=0700", TEMPORARY]),
+            temporary.map(Into::into).into(),
             tables.map(Into::into).into(),
             // Last: with it, the volume has data.
-            install(&[
-                "-D",
-                "--mode=0600",
-                &format!("{SETTINGS}/version"),
-                &format!("{VOLUME}/{VERSION_FILE}"),
-            ]),
+            write_version(VOLUME, VERSION_FILE),
         ]
     }
 
@@ -194,8 +187,6 @@ async fn asked(login: &Login<'_>, sql: &str) -> Result<Vec<Vec<String>>, Trouble
         None => Ok(Vec::new()),
     }
 }
-
-const LOG_FILE: &str = "32M";
 
 fn settings(config: &DatabasesConfig) -> String {
     let buffer_pool_mib = (config.memory_bytes / 4) >> 20;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use self::session::Session;
-use super::{Engine, Logins, Meaning, Purpose, Usage};
+use super::{Engine, Logins, Meaning, Purpose, Usage, write_version};
 use crate::{
     config::DatabasesConfig,
     databases::{
@@ -109,14 +109,7 @@ impl Engine for Redis {
 
     /// The server makes its files itself; it only wants a directory.
     fn initialize(&self, _row: &DatabaseRow) -> Vec<Vec<String>> {
-        let (from, to) = (format!("{SETTINGS}/version"), format!("{VOLUME}/{VERSION_FILE}"));
-        vec![vec![
-            "/usr/bin/install".into(),
-            "-D".into(),
-            "--mode=0600".into(),
-            from,
-            to,
-        ]]
+        vec![write_version(VOLUME, VERSION_FILE)]
     }
 
     fn serve(&self, _row: &DatabaseRow) -> Vec<String> {
