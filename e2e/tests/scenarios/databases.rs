@@ -101,7 +101,8 @@ fn deletion_has_to_be_confirmed(platform: &Platform, app: &str) {
     );
 }
 
-fn volumes(platform: &Platform) -> Vec<std::path::PathBuf> {
+/// The volumes of all databases that the platform runs.
+pub(crate) fn volumes(platform: &Platform) -> Vec<std::path::PathBuf> {
     let directories = fs::read_dir(platform.data_dir().join("databases"));
     let images = directories
         .into_iter()

@@ -5,6 +5,8 @@ use std::{fs, time::Duration};
 use mainstay_e2e::{Folder, Platform, python_hello, wait_until};
 use serde_json::json;
 
+use crate::databases::volumes;
+
 const RECOVERS_WITHIN: Duration = Duration::from_mins(1);
 const GOES_WITHIN: Duration = Duration::from_mins(1);
 
@@ -281,14 +283,4 @@ fn deletion_has_to_be_confirmed(platform: &Platform, kind: &Kind) {
         "volumes are left: {:?}",
         volumes(platform)
     );
-}
-
-fn volumes(platform: &Platform) -> Vec<std::path::PathBuf> {
-    let directories = fs::read_dir(platform.data_dir().join("databases"));
-    let images = directories
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path().join("volume.img"));
-    images.filter(|image| image.exists()).collect()
 }
