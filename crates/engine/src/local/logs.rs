@@ -49,7 +49,11 @@ pub(super) async fn open(
         notices,
         sender,
     };
-    tokio::spawn(follower.run(reader));
+    tokio::spawn(async move {
+        let mut follower = follower;
+        follower.run(reader).await;
+        follower.close();
+    });
     Ok(lines_of(receiver))
 }
 
@@ -79,7 +83,7 @@ struct Follower {
 }
 
 impl Follower {
-    async fn run(mut self, mut reader: LogReader) {
+    async fn run(&mut self, mut reader: LogReader) {
         loop {
             // In this order: what is written before the end was seen is read after it was seen.
             let ended = self.has_ended();
@@ -106,6 +110,12 @@ impl Follower {
                 return;
             }
         }
+    }
+
+    /// Tells the reader that this is all, and only then stops watching: the kernel takes up to 20 ms for that.
+    fn close(self) {
+        drop(self.sender);
+        tokio::task::spawn_blocking(move || drop(self.notices));
     }
 
     fn has_ended(&self) -> bool {
