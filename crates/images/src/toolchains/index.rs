@@ -59,6 +59,18 @@ impl<T> Kept<T> {
 pub(super) struct Answer<T> {
     pub(super) releases: T,
     pub(super) just_fetched: bool,
+    /// How long it is still believed without asking.
+    pub(super) fresh_for: Duration,
+}
+
+impl<T> Answer<T> {
+    fn of(kept: Kept<T>, just_fetched: bool) -> Self {
+        Self {
+            fresh_for: FRESH.saturating_sub(kept.age()),
+            releases: kept.releases,
+            just_fetched,
+        }
+    }
 }
 
 impl IndexCache {
@@ -86,10 +98,7 @@ impl IndexCache {
         ));
         let kept = match files::read_record::<Kept<T>>(&place).ok() {
             Some(kept) if !refresh && kept.age() < FRESH => {
-                return Ok(Answer {
-                    releases: kept.releases,
-                    just_fetched: false,
-                });
+                return Ok(Answer::of(kept, false));
             }
             other => other,
         };
@@ -101,18 +110,12 @@ impl IndexCache {
                     releases: reduce(json),
                 };
                 files::write_record(&place, &kept)?;
-                Ok(Answer {
-                    releases: kept.releases,
-                    just_fetched: true,
-                })
+                Ok(Answer::of(kept, true))
             }
             Err(ToolchainError::Http(error)) if error.is_transient() => match kept {
                 Some(kept) => {
                     tracing::warn!(%error, "an older index is used");
-                    Ok(Answer {
-                        releases: kept.releases,
-                        just_fetched: false,
-                    })
+                    Ok(Answer::of(kept, false))
                 }
                 None => Err(error.into()),
             },

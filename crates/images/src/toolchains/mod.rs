@@ -9,6 +9,7 @@ mod download;
 mod index;
 pub mod npm;
 pub mod pypi;
+mod recent;
 
 use std::{path::Path, sync::Arc};
 
@@ -17,7 +18,7 @@ use reqwest::Client;
 use url::Url;
 
 pub use self::digest::{Digest, DigestError};
-use self::{index::IndexCache, npm::NpmRelease, pypi::PypiRelease};
+use self::{index::IndexCache, npm::NpmRelease, pypi::PypiRelease, recent::Recent};
 use crate::{
     http::{self, HttpError},
     record::LayerId,
@@ -119,6 +120,8 @@ struct Inner {
     store: ImageStore,
     client: Client,
     indexes: IndexCache,
+    npm_releases: Recent<NpmRelease>,
+    pypi_releases: Recent<PypiRelease>,
     npm_registry: Url,
     pypi_index: Url,
 }
@@ -130,6 +133,8 @@ impl Toolchains {
             inner: Arc::new(Inner {
                 store: store.clone(),
                 indexes: IndexCache::new(store, client.clone())?,
+                npm_releases: Recent::default(),
+                pypi_releases: Recent::default(),
                 client,
                 npm_registry: npm::registry(settings)?,
                 pypi_index: pypi::index(settings)?,
@@ -139,12 +144,16 @@ impl Toolchains {
 
     /// The newest release of an npm package within `range` ("20.x", ">=18 <21", "latest").
     pub async fn npm(&self, package: &str, range: &str) -> Result<NpmRelease, ToolchainError> {
-        npm::resolve(&self.inner.indexes, &self.inner.npm_registry, package, range).await
+        let inner = &self.inner;
+        let search = npm::resolve(&inner.indexes, &inner.npm_registry, package, range);
+        inner.npm_releases.or_search(package, range, search).await
     }
 
     /// The newest release of a PyPI package within `specifiers` ("==1.22.*", ">=0.9,<0.10", "") that has a wheel for this machine.
     pub async fn pypi(&self, package: &str, specifiers: &str) -> Result<PypiRelease, ToolchainError> {
-        pypi::resolve(&self.inner.indexes, &self.inner.pypi_index, package, specifiers).await
+        let inner = &self.inner;
+        let search = pypi::resolve(&inner.indexes, &inner.pypi_index, package, specifiers);
+        inner.pypi_releases.or_search(package, specifiers, search).await
     }
 
     /// The layer that holds the archive's files below `prefix` ("opt/mainstay/node"; "" for the layer itself). Fetched and unpacked

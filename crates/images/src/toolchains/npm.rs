@@ -9,6 +9,7 @@ use url::Url;
 use super::{
     Archive, Digest, Format, ToolchainError,
     index::{IndexCache, Question},
+    recent::Found,
 };
 use crate::settings::OperatorSettings;
 
@@ -94,7 +95,7 @@ pub(super) async fn resolve(
     registry: &Url,
     package: &str,
     range: &str,
-) -> Result<NpmRelease, ToolchainError> {
+) -> Result<Found<NpmRelease>, ToolchainError> {
     let bad = || ToolchainError::BadRange {
         package: package.to_owned(),
         wanted: range.to_owned(),
@@ -113,11 +114,15 @@ pub(super) async fn resolve(
     let releases = answer.releases;
     if let Some(version) = choose(&releases, range) {
         let Release { tarball, digest } = releases.versions[&version].clone();
-        return Ok(NpmRelease {
+        let release = NpmRelease {
             package: package.to_owned(),
             version,
             tarball,
             digest,
+        };
+        return Ok(Found {
+            release,
+            fresh_for: answer.fresh_for,
         });
     }
     if Range::parse(range).is_err() && !releases.tags.contains_key(range) {

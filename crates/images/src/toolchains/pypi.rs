@@ -10,6 +10,7 @@ use super::{
     Archive, Digest, Format, ToolchainError,
     index::{IndexCache, Question},
     npm::base_url,
+    recent::Found,
 };
 use crate::settings::OperatorSettings;
 
@@ -81,7 +82,7 @@ pub(super) async fn resolve(
     index: &Url,
     package: &str,
     specifiers: &str,
-) -> Result<PypiRelease, ToolchainError> {
+) -> Result<Found<PypiRelease>, ToolchainError> {
     let bad = || ToolchainError::BadRange {
         package: package.to_owned(),
         wanted: specifiers.to_owned(),
@@ -107,11 +108,15 @@ pub(super) async fn resolve(
             available: newest(&answer.releases),
         });
     };
-    Ok(PypiRelease {
+    let release = PypiRelease {
         package: package.to_owned(),
         version: wheel.version.clone(),
         wheel: page.join(&wheel.url).map_err(|_| bad())?,
         digest: wheel.digest.clone(),
+    };
+    Ok(Found {
+        release,
+        fresh_for: answer.fresh_for,
     })
 }
 
