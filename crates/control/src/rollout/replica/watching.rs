@@ -13,7 +13,7 @@ use crate::rollout::{instance_plan::InstancePlan, readiness::Readiness};
 
 /// Looks between the probes of the definition, so that a quick app need not wait for a slow period. They come this part of the elapsed
 /// time apart: whatever an app takes to start, it waits at most so much longer to be seen.
-const QUICK_LOOK_PART: u32 = 16;
+const QUICK_LOOK_PART: u32 = 32;
 const QUICK_LOOK_MIN: Duration = Duration::from_millis(5);
 const QUICK_LOOK_MAX: Duration = Duration::from_secs(1);
 /// Its sockets are looked at in the same way while it does not answer, at other times: there is more to read.
@@ -199,9 +199,9 @@ mod tests {
     fn an_answer_is_seen_soon_and_a_slow_start_is_not_asked_all_the_time() {
         for (milliseconds, late_most, looks_most) in [
             (20, 5, 5),
-            (400, 26, 45),
-            (10_000, 626, 100),
-            (120_000, 1000, 215),
+            (400, 13, 65),
+            (10_000, 313, 170),
+            (120_000, 1000, 295),
         ] {
             let (count, late) = looks(Duration::from_millis(milliseconds));
             assert!(
