@@ -154,8 +154,7 @@ impl Snapshot {
         use std::io::Write;
         let draft = path.with_extension("draft");
         let mut file = std::fs::File::create(&draft)?;
-        serde_json::to_writer(&mut file, self)?;
-        file.flush()?;
+        file.write_all(&serde_json::to_vec(self)?)?;
         file.sync_all()?;
         std::fs::rename(&draft, path)
     }
