@@ -143,6 +143,7 @@ impl Platform {
         leftovers::scrub(&self.setup);
         leftovers::remove_routes(&self.setup);
         self.setup.empty_run_dir();
+        self.setup.pretend_another_boot();
         assert_eq!(
             leftovers::of(&self.setup),
             Vec::<String>::new(),

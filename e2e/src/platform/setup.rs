@@ -9,6 +9,7 @@ use std::{
 
 use ipnet::Ipv4Net;
 use mainstay_testkit::Place;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::small_disk::SmallDisk;
@@ -153,6 +154,18 @@ impl Setup {
                 fs::remove_file(&entry)
             };
             removed.unwrap_or_else(|error| panic!("{}: {error}", entry.display()));
+        }
+    }
+
+    /// The kernel does not give itself another id: those that instances remember change instead.
+    pub(super) fn pretend_another_boot(&self) {
+        let instances = fs::read_dir(self.data_dir().join("engine/instances"));
+        for instance in instances.into_iter().flatten().flatten() {
+            let path = instance.path().join("instance.json");
+            let Ok(text) = fs::read(&path) else { continue };
+            let mut identity: Value = serde_json::from_slice(&text).expect("JSON");
+            identity["boot"] = "00000000-0000-4000-8000-000000000000".into();
+            fs::write(&path, identity.to_string()).expect("our own file");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use mainstay_e2e::{Folder, Page, Platform, python_hello, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const APP: &str = "django";
 /// Beside it: two instances that have no data.
@@ -46,6 +46,7 @@ pub(crate) fn a_django_app_outlives_its_machine(platform: &mut Platform) {
     platform.switch_off();
     platform.start_server();
     notes.come_back(platform);
+    nobody_is_blamed(platform);
     notes.add(platform, "switched off");
 
     switched_off_amid_a_rollout(platform);
@@ -116,6 +117,26 @@ fn between(page: &Page, before: &str, after: &str) -> String {
     let found = rest.and_then(|rest| rest.split_once(after));
     let (found, _) = found.unwrap_or_else(|| panic!("{before:?} is not in {}", page.text));
     found.to_owned()
+}
+
+/// A machine that went down is no failure of what ran on it.
+fn nobody_is_blamed(platform: &Platform) {
+    for (app, instances) in [(APP, 1), (OTHER, 2)] {
+        let answer = platform.json(&["apps", "events", app]);
+        let events = answer.expect_success("mainstay apps events").json();
+        let events = events.as_array().expect("a list");
+        let ended_with_it = |event: &&Value| {
+            event["message"]
+                .to_string()
+                .contains("when the machine went down")
+        };
+        let ends: Vec<&Value> = events.iter().filter(ended_with_it).collect();
+        assert_eq!(ends.len(), instances, "{events:#?}");
+        assert!(
+            ends.iter().all(|event| event.get("reason_code").is_none()),
+            "{ends:#?}"
+        );
+    }
 }
 
 /// The deployment that was under way goes on where it was, and ends well.

@@ -27,6 +27,8 @@ pub enum EndedBy {
     AskedToStop,
     /// Mainstay asked, the grace period passed, Mainstay killed.
     GracePeriodPassed,
+    /// The machine went down with it.
+    MachineRestart,
     /// The command could never be executed.
     NeverStarted,
     /// Not known: the status was lost.
@@ -93,6 +95,7 @@ fn ended_by(record: &ExitRecord) -> EndedBy {
         return match stop.reason {
             StopReason::ProbesFailed => EndedBy::FailedProbes,
             StopReason::TimeLimit => EndedBy::TimeLimit,
+            StopReason::MachineRestarted => EndedBy::MachineRestart,
             _ if stop.killed_at.is_some() => EndedBy::GracePeriodPassed,
             _ => EndedBy::AskedToStop,
         };
@@ -128,6 +131,7 @@ fn story(record: &ExitRecord, ended_by: EndedBy, shown_code: i32) -> String {
         EndedBy::TimeLimit => {
             format!("was ended by Mainstay when its time limit passed (exit code {shown_code})")
         }
+        EndedBy::MachineRestart => "ended when the machine went down".to_owned(),
         EndedBy::AskedToStop => format!("stopped when Mainstay asked it to (exit code {shown_code})"),
         EndedBy::GracePeriodPassed => grace_story(record),
         EndedBy::Signal | EndedBy::Itself => termination_story(record.termination),

@@ -88,6 +88,8 @@ pub enum StopReason {
     Requested,
     /// The platform is shutting down.
     Shutdown,
+    /// Nobody asked: the machine went down with it, and is up again. How it ended was seen by nobody.
+    MachineRestarted,
 }
 
 /// What remains of an instance after its end; written by the shim, outlives everything else.

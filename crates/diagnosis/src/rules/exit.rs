@@ -52,7 +52,8 @@ pub(super) fn instance(facts: &Facts, instance: &InstanceFacts) -> Option<Findin
     let ending = exit_codes::ending(exit);
     match ending.ended_by {
         EndedBy::FailedProbes => None,
-        EndedBy::Unknown => Some(lost_status(facts, instance, exit)),
+        EndedBy::Unknown => Some(lost_status(facts, instance, exit, "its supervisor ended first")),
+        EndedBy::MachineRestart => Some(lost_status(facts, instance, exit, "the machine went down")),
         _ => Some(ended(facts, instance, exit)),
     }
 }
@@ -125,10 +126,9 @@ fn uptime_ms(exit: &ExitRecord) -> Option<u64> {
         .map(|started| words::milliseconds_between(started, exit.ended_at))
 }
 
-fn lost_status(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -> Finding {
+fn lost_status(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord, why: &str) -> Finding {
     let message = format!(
-        "{} ended{}, and Mainstay lost its exit status (its supervisor ended first); this is not the app's fault, and deploying again \
-         is safe.",
+        "{} ended{}, and Mainstay lost its exit status ({why}); this is not the app's fault, and deploying again is safe.",
         words::component_at_start(facts),
         after(exit),
     );

@@ -77,8 +77,14 @@ fn decisive_exit<'a>(facts: &Facts, instance: &'a InstanceFacts) -> Option<&'a E
             .termination
             .is_some_and(crate::facts::Termination::is_success);
         let ended_by = exit_codes::ending(exit).ended_by;
-        let asked = matches!(ended_by, EndedBy::AskedToStop | EndedBy::GracePeriodPassed);
-        !(asked || instance.job.is_some() && success)
+        let is_job = instance.job.is_some();
+        let is_no_failure = match ended_by {
+            EndedBy::AskedToStop | EndedBy::GracePeriodPassed => true,
+            // What should run is started again; a job is not.
+            EndedBy::MachineRestart => !is_job,
+            _ => false,
+        };
+        !(is_no_failure || is_job && success)
     })
 }
 

@@ -137,6 +137,22 @@ fn a_lost_exit_status_is_the_platforms_fault() {
     assert_eq!(reason.blame, Blame::Platform);
 }
 
+#[test]
+fn a_machine_that_went_down_is_no_failure_of_a_service_and_ends_a_job_without_its_fault() {
+    let exit = || ExitRecord {
+        termination: None,
+        stop: Some(stop(StopReason::MachineRestarted, false)),
+        ..exited(0)
+    };
+    assert_eq!(diagnose(&instance_facts(with_exit(exit()))), Verdict::NoFailure);
+    let reason = reason(&job_facts(with_exit(exit())));
+    assert_eq!(
+        (reason.code, reason.cause),
+        (Code::InternalError, Cause::ExitStatusLost)
+    );
+    assert!(reason.message.contains("machine went down"), "{}", reason.message);
+}
+
 // === Stops that the platform asked for ===
 
 #[test]

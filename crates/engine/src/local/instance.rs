@@ -25,9 +25,18 @@ pub(super) struct Identity {
     pub(super) owner: InstanceOwner,
     pub(super) network: Network,
     pub(super) asked_at: Timestamp,
+    /// Of the machine at that time: another one now says that the machine was down since.
+    #[serde(default)]
+    pub(super) boot: Option<String>,
 }
 
 impl Identity {
+    /// Nothing that ran then can run now.
+    pub(super) fn is_of_an_earlier_boot(&self) -> bool {
+        let current = current_boot();
+        current.is_some() && self.boot.is_some() && self.boot != current
+    }
+
     pub(super) fn app(&self) -> AppId {
         match &self.owner {
             InstanceOwner::Component { app, .. }
@@ -35,6 +44,12 @@ impl Identity {
             | InstanceOwner::Database { app, .. } => *app,
         }
     }
+}
+
+/// The kernel's id of this boot; `None` where it cannot be read.
+pub(super) fn current_boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
 }
 
 /// Where an instance is in its life.

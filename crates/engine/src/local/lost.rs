@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{Course, ExitRecord, MemoryKill, MemoryRecord};
+use mainstay_diagnosis::facts::{Course, ExitRecord, MemoryKill, MemoryRecord, StopReason, StopRecord};
 use mainstay_shim::{
     cgroup::{Cgroup, CgroupError},
     files::{self, COPIES_DIRECTORY, Durability, WRITABLE_DIRECTORY},
@@ -31,9 +31,13 @@ pub(super) async fn settle(inner: &Inner, identity: &Identity, state: Option<&In
     // Nobody is left to say when exactly. That it ran for long has to be known: its end is then no part of an older trouble, and what
     // a machine that went off took down is back at once.
     let started_at = Some(state.map_or(identity.asked_at, |state| state.started_at));
+    let stop = identity.is_of_an_earlier_boot().then(machine_restarted);
     let exit = tokio::task::spawn_blocking(move || {
         // Before the removal, for then the counters are gone.
-        let exit = record(&cgroup, started_at);
+        let exit = ExitRecord {
+            stop,
+            ..record(&cgroup, started_at)
+        };
         if let Err(error) = end(&cgroup) {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -111,6 +115,15 @@ fn record(cgroup: &Cgroup, started_at: Option<Timestamp>) -> ExitRecord {
         cpu_throttled_micros: usage.cpu_throttled_micros,
         pids_limit_hits: usage.pids_limit_hits,
         ..unknown_end(started_at)
+    }
+}
+
+fn machine_restarted() -> StopRecord {
+    StopRecord {
+        reason: StopReason::MachineRestarted,
+        asked_at: Timestamp::now(),
+        grace_period_seconds: 0,
+        killed_at: None,
     }
 }
 

@@ -42,6 +42,7 @@ pub(super) async fn start(inner: &Arc<Inner>, spec: InstanceSpec) -> Result<Inst
         owner: spec.owner.clone(),
         network: spec.network,
         asked_at: Timestamp::now(),
+        boot: instance::current_boot(),
     };
     let (instance, mine) = inner.enter(identity);
     if !mine {

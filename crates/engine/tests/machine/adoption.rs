@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use futures_util::StreamExt;
+use mainstay_diagnosis::facts::StopReason;
 use mainstay_engine::{Engine, InstanceState, LogQuery, local::LocalEngine};
 use mainstay_shim::{cgroup::Cgroup, process::ProcessIdentity, protocol::SOCKET_FILE};
 use mainstay_spec::ids::InstanceId;
@@ -40,11 +41,7 @@ async fn a_second_engine_takes_up_running_and_ended_instances() {
     assert_eq!(second.status(ended_id).await.unwrap().unwrap().exit, Some(record));
     // Both engines see the end.
     let exit = second
-        .stop(
-            running_id,
-            mainstay_diagnosis::facts::StopReason::Replaced,
-            DEADLINE,
-        )
+        .stop(running_id, StopReason::Replaced, DEADLINE)
         .await
         .unwrap();
     assert_eq!(exit.termination, signaled(15));
@@ -104,6 +101,34 @@ async fn a_shim_killed_while_no_server_ran_is_noticed_by_the_next_one() {
     let exit = status.exit.unwrap();
     assert_eq!(exit.termination, None);
     assert!(exit.started_at.is_some(), "how long it ran is not known any more");
+    world.engine.remove(id).await.unwrap();
+    assert_eq!(world.remains(id), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_ran_when_the_machine_went_down_is_said_to_have_ended_with_it() {
+    if !mainstay_testkit::can_run(&PROGRAMS) {
+        return;
+    }
+    let mut world = World::new().await;
+    let spec = world.shell("exec sleep 1000");
+    let id = spec.id;
+    world.engine.start(spec).await.unwrap();
+    kill(shim_of(&world, id));
+    world.wait(id).await;
+    // As it was before the machine went down: no record, and the id of another boot.
+    let directory = world.config.data_dir.join("instances").join(id.to_string());
+    std::fs::remove_file(directory.join("exit.json")).unwrap();
+    let identity = directory.join("instance.json");
+    let mut kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&identity).unwrap()).unwrap();
+    assert!(kept["boot"].is_string(), "{kept}");
+    kept["boot"] = "00000000-0000-4000-8000-000000000000".into();
+    std::fs::write(&identity, kept.to_string()).unwrap();
+
+    world.engine = LocalEngine::open(world.config.clone()).await.unwrap();
+    let exit = world.engine.status(id).await.unwrap().unwrap().exit.unwrap();
+    assert_eq!(exit.stop.unwrap().reason, StopReason::MachineRestarted);
+    assert_eq!(exit.termination, None);
     world.engine.remove(id).await.unwrap();
     assert_eq!(world.remains(id), Vec::<String>::new());
 }

@@ -24,13 +24,14 @@ const SAME_DEATHS_MAX: u32 = 3;
 impl Replica {
     /// False when the deployment has to give up on it.
     pub(super) async fn after_exit(&mut self, instance: &InstanceStatus, record: ExitRecord) -> bool {
-        let asked_by_user = record
+        // Asked for, or nobody's fault: it only has to be started again.
+        let is_no_failure = record
             .stop
             .as_ref()
-            .is_some_and(|stop| stop.reason == StopReason::Requested);
+            .is_some_and(|stop| matches!(stop.reason, StopReason::Requested | StopReason::MachineRestarted));
         self.history.note_exit(record.clone(), self.answered);
         let explain = async {
-            if asked_by_user {
+            if is_no_failure {
                 None
             } else {
                 self.reason(instance, None).await
