@@ -59,15 +59,17 @@ impl LayerDraft {
         self.diff_id.get_or_init(|| diff_id.to_owned());
     }
 
-    /// Makes the draft a layer: flushes it to disk, moves it into place, records it. Blocks for one `syncfs`.
+    /// Makes the draft a layer: moves it into place, flushes both to disk, records it. Blocks for one `syncfs`.
     /// A second layer with the same key takes the key over.
     pub fn commit(self, key: Option<LayerKey>) -> Result<LayerId, StoreError> {
-        files::sync_file_system(&self.layer)?;
-        let layers = self.store.inner.root.join("layers");
-        let place = layers.join(&self.id.0);
+        let place = self.store.inner.root.join("layers").join(&self.id.0);
         fs::rename(&self.layer, &place)
             .map_err(|error| StoreError::file("move into place", &place, error))?;
-        files::sync_directory(&layers)?;
+        if let Err(error) = files::sync_file_system(&place) {
+            // A full disk may say so only now; without a record nobody would remove it before the next open.
+            drop(files::remove_tree(&place));
+            return Err(error);
+        }
         let record = LayerRecord {
             id: self.id.clone(),
             key,

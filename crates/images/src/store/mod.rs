@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  <root>/lock                  held while a process has the store open
-//!  <root>/layers/<id>/          a layer's files; complete and synced before they get here
+//!  <root>/layers/<id>/          a layer's files; complete and synced before there is a record
 //!  <root>/copies/<id>/<kind>/   a copy of a layer, see `copies`
 //!  <root>/drafts/<id>/          a layer in the making; whatever is left of one is removed at the next open
 //!  <root>/records/layers/*.json what each layer is: its key, where it lies
@@ -10,7 +10,7 @@
 //!  <root>/records/pins/*.json   who needs what
 //! ```
 //!
-//! A layer is committed in this order: files, `syncfs`, rename into `layers/`, record. So a record always has its files, and files
+//! A layer is committed in this order: files, rename into `layers/`, `syncfs`, record. So a record always has its files, and files
 //! without a record belong to a commit that a crash cut short. Removal goes the other way round.
 //!
 //! Calls block for as long as the disk takes (a record: one fsync; a layer's commit: one `syncfs`).
