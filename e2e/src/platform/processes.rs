@@ -28,11 +28,24 @@ impl Platform {
 
     /// `kill -9` to every process of the apps whose command line begins so.
     pub fn kill_apps(&self, command: &str) {
+        self.signal_apps(command, Signal::KILL);
+    }
+
+    /// The same processes stop to do anything, until they are to go on.
+    pub fn pause_apps(&self, command: &str) {
+        self.signal_apps(command, Signal::STOP);
+    }
+
+    pub fn resume_apps(&self, command: &str) {
+        self.signal_apps(command, Signal::CONT);
+    }
+
+    fn signal_apps(&self, command: &str, signal: Signal) {
         let of_app = |(_, line): &(u32, String)| line.starts_with(command);
         for (pid, _) in self.processes().into_iter().filter(of_app) {
             let pid = Pid::from_raw(pid.cast_signed()).expect("a process has a number");
             // It may have ended by itself.
-            let _ = kill_process(pid, Signal::KILL);
+            let _ = kill_process(pid, signal);
         }
     }
 

@@ -73,7 +73,7 @@ pub(crate) fn sql(platform: &Platform, app: &str, statements: &str) -> String {
 }
 
 /// Without the headers.
-fn body(page: &Page) -> &str {
+pub(crate) fn body(page: &Page) -> &str {
     page.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn backup(platform: &Platform, app: &str, more: &[&str]) -> Answer {
     platform.cli(&[&command[..], more].concat(), BACKED_UP_WITHIN)
 }
 
-fn good_backup(platform: &Platform, app: &str) -> Value {
+pub(crate) fn good_backup(platform: &Platform, app: &str) -> Value {
     let made = backup(platform, app, &[]);
     let backup: Value = serde_json::from_str(&made.stdout).unwrap_or_default();
     assert!(
@@ -136,7 +136,7 @@ fn find(platform: &Platform, app: &str, id: &Value) -> Value {
 }
 
 /// Every file of backups.
-fn files(platform: &Platform) -> Vec<PathBuf> {
+pub(crate) fn files(platform: &Platform) -> Vec<PathBuf> {
     files_below(&platform.data_dir().join("backups"))
 }
 
@@ -169,6 +169,9 @@ fn traces(platform: &Platform) -> Vec<String> {
         "initdb",
         "pg_dump",
         "pg_restore",
+        "/usr/bin/mariadb",
+        "/usr/bin/redis-cli",
+        "/usr/bin/dd ",
     ];
     let processes = processes.iter().flat_map(|words| platform.commands_with(words));
     volumes.chain(processes).collect()
@@ -205,7 +208,7 @@ pub(crate) fn a_backup_is_tried_before_it_is_called_good(platform: &mut Platform
     expect_no_traces(platform);
 }
 
-fn expect_no_files(platform: &Platform) {
+pub(crate) fn expect_no_files(platform: &Platform) {
     assert!(
         wait_until(SEEN_WITHIN, || files(platform).is_empty()),
         "{:?}",
@@ -291,7 +294,7 @@ fn what_cannot_be_restored_is_red(platform: &Platform, app: &str) {
     sql(platform, app, "DROP TABLE before_entries");
 }
 
-fn flip_a_bit(file: &Path) {
+pub(crate) fn flip_a_bit(file: &Path) {
     let opened = fs::File::options().write(true).read(true).open(file);
     let opened = opened.expect("our own file");
     let middle = opened.metadata().expect("our own file").len() / 2;
@@ -421,7 +424,7 @@ fn change(platform: &Platform, app: &str) {
     );
 }
 
-fn restore(platform: &Platform, app: &str, backup: &str, more: &[&str]) -> Answer {
+pub(crate) fn restore(platform: &Platform, app: &str, backup: &str, more: &[&str]) -> Answer {
     let command = [
         "--output",
         "json",
@@ -440,7 +443,7 @@ fn restores(platform: &Platform, app: &str) -> Vec<Value> {
     serde_json::from_str(&listed.stdout).unwrap_or_else(|_| panic!("{}{}", listed.stdout, listed.stderr))
 }
 
-fn only_one_volume_is_left(platform: &Platform) {
+pub(crate) fn only_one_volume_is_left(platform: &Platform) {
     let volumes = || {
         let mut files = files_below(&platform.data_dir().join("databases"));
         files.retain(|path| path.extension().is_some_and(|extension| extension == "img"));

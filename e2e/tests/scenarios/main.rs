@@ -19,6 +19,7 @@ mod images;
 mod jobs;
 mod killed;
 mod load;
+mod other_backups;
 mod other_databases;
 mod secrets;
 mod serving;
@@ -56,6 +57,8 @@ const DATABASES: &[Scenario] = scenarios![
     databases::a_database_killed_in_mid_deploy_is_what_the_failure_is_put_to,
     backups::a_backup_is_tried_before_it_is_called_good,
     backups::a_database_is_restored_from_a_backup,
+    other_backups::a_mysql_database_is_restored_from_a_backup,
+    other_backups::a_redis_database_is_restored_from_a_backup,
     backup_disk::backups_are_made_by_the_schedule_and_a_full_disk_is_red,
     attached::a_database_of_ones_own_is_attached,
     full_disk::a_full_disk_loses_nothing,

@@ -185,7 +185,6 @@ fn keeps_its_data(platform: &mut Platform, kind: &Kind) {
     platform.start_server();
     expect_recovery(platform, kind, "before between");
     another_engine_is_refused(platform, kind);
-    a_backup_is_refused(platform, kind);
     a_lost_volume_is_not_replaced(platform, kind);
     deletion_has_to_be_confirmed(platform, kind);
 }
@@ -238,18 +237,6 @@ fn another_engine_is_refused(platform: &Platform, kind: &Kind) {
         !refused.is_success()
             && refused.stderr.contains("databases[0].engine")
             && refused.stderr.contains(kind.engine),
-        "{}",
-        refused.stderr
-    );
-}
-
-/// There are none of this engine, and nobody is left to think that there were.
-fn a_backup_is_refused(platform: &Platform, kind: &Kind) {
-    let refused = platform.text(&["databases", "backup", "db", "--app", kind.app]);
-    assert!(
-        !refused.is_success()
-            && refused.stderr.contains(kind.engine)
-            && refused.stderr.contains("PostgreSQL alone"),
         "{}",
         refused.stderr
     );

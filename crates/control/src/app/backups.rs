@@ -10,12 +10,6 @@ impl Application {
     /// Begins one, of a database that can be asked.
     pub(crate) async fn back_up(&self, app: AppId, name: &str) -> Result<BackupRow, Refusal> {
         let row = self.database_row(app, name).await?;
-        if !backups::can_be_made(&row) {
-            return Err(Refusal::Conflict(format!(
-                "`{name}` is a database of engine {}, and this version makes backups of PostgreSQL alone",
-                row.engine
-            )));
-        }
         match databases::condition(&self.platform, &row) {
             Condition::Stopped => {
                 return Err(Refusal::Conflict(format!(

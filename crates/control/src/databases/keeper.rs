@@ -410,7 +410,7 @@ fn not_started(error: &StartError) -> Trouble {
 }
 
 /// How it ended, and the last words of its log.
-async fn ended(platform: &Platform, instance: InstanceId, exit: Option<&ExitRecord>) -> Trouble {
+pub(super) async fn ended(platform: &Platform, instance: InstanceId, exit: Option<&ExitRecord>) -> Trouble {
     let killed_for_memory = exit.is_some_and(|exit| !exit.memory.kills.is_empty());
     let story = match exit {
         _ if killed_for_memory => "was killed because its memory was full".to_owned(),

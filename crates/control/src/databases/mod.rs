@@ -63,7 +63,7 @@ pub(crate) use self::{
 };
 use self::{
     backups::Backups,
-    engines::{Engine, Logins, postgres},
+    engines::{Engine, Logins},
     login::Login,
     tls::Encryption,
     volume::Places,

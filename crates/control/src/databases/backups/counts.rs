@@ -1,4 +1,4 @@
-//! How many rows each table has: asked of the database in the snapshot that its dump is of, and of what was restored from the dump.
+//! Whether what was restored has what there was: tables and their rows, or whatever an engine counts in their place.
 
 use mainstay_store::{BackupFailure, TableRows};
 
@@ -7,35 +7,6 @@ use super::failure::Failed;
 /// How many differing tables are named.
 const NAMED: usize = 3;
 
-/// One text: a list of [`TableRows`]. Every name is qualified, for a search path may be anybody's. Left out is what a dump leaves out: what
-/// belongs to extensions, and temporary tables; and materialized views, which are computed anew. Large objects are counted as one table.
-pub(super) const QUESTION: &str = "\
-SELECT coalesce(json_agg(json_build_object('schema', counted.schema, 'name', counted.name, 'rows', counted.rows)), '[]')::text
-FROM (
-    SELECT n.nspname::text AS schema, c.relname::text AS name, (pg_catalog.xpath('/row/c/text()',
-        pg_catalog.query_to_xml(pg_catalog.format('SELECT pg_catalog.count(*) AS c FROM ONLY %I.%I', n.nspname, c.relname),
-            false, true, '')))[1]::text::bigint AS rows
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-            WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-    UNION ALL
-    SELECT 'pg_catalog', 'pg_largeobject_metadata', pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata
-) counted";
-
-/// Reads the answer; by schema and name.
-pub(super) fn read(answer: &str) -> Result<Vec<TableRows>, Failed> {
-    let mut tables: Vec<TableRows> = serde_json::from_str(answer.trim()).map_err(|_| {
-        Failed::new(
-            BackupFailure::Platform,
-            "the answer with the counts was not understood",
-        )
-    })?;
-    tables.sort();
-    Ok(tables)
-}
-
-/// Whether what was restored has what was there.
 pub(super) fn compare(wanted: &[TableRows], found: &[TableRows]) -> Result<(), Failed> {
     let rows_of = |tables: &[TableRows], one: &TableRows| {
         let same = |table: &&TableRows| table.schema == one.schema && table.name == one.name;
@@ -98,12 +69,5 @@ mod tests {
         );
         let many: Vec<TableRows> = ["a", "b", "c", "d", "e", "f"].map(|name| table(name, 9)).into();
         assert!(told(&many).ends_with("; and 3 more"), "{}", told(&many));
-    }
-
-    #[test]
-    fn the_answer_is_read() {
-        let answer = r#"[{"schema":"public","name":"b","rows":1},{"schema":"public","name":"a","rows":2}]"#;
-        assert_eq!(read(answer).unwrap(), [table("a", 2), table("b", 1)]);
-        assert_eq!(read("psql: nonsense").unwrap_err().kind, BackupFailure::Platform);
     }
 }

@@ -16,11 +16,17 @@ pub(crate) struct Failed {
 }
 
 impl Failed {
-    pub(super) fn new(kind: BackupFailure, message: impl Into<String>) -> Self {
+    pub(in crate::databases) fn new(kind: BackupFailure, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
         }
+    }
+
+    /// A tool's or a server's answer to a question of ours.
+    pub(in crate::databases) fn not_understood(what: &str) -> Self {
+        let message = format!("the answer with {what} was not understood");
+        Self::new(BackupFailure::Platform, message)
     }
 
     /// By the kernel's error number where it has a meaning of its own.

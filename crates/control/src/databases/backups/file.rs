@@ -21,7 +21,7 @@ use super::{
 };
 use crate::config::Config;
 
-const PIECE_BYTES: usize = 256 * 1024;
+pub(super) const PIECE_BYTES: usize = 256 * 1024;
 /// The free space is looked at after so much.
 const LOOK_EVERY_BYTES: u64 = 16 << 20;
 const DRAFT: &str = "part";
@@ -74,7 +74,7 @@ pub(super) fn reserve(config: &Config) -> u64 {
 
 /// A file that is being written. Dropped before it is whole, it is gone.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(in crate::databases) struct Draft {
     path: PathBuf,
     file: BufWriter<tokio::fs::File>,
     digest: Sha256,
@@ -85,7 +85,7 @@ pub(super) struct Draft {
 
 /// What was written.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(in crate::databases) struct Written {
     pub(super) bytes: u64,
     pub(super) sha256: String,
 }
@@ -111,8 +111,13 @@ impl Draft {
         })
     }
 
+    /// Where it will be once it is whole.
+    pub(in crate::databases) fn path(&self) -> PathBuf {
+        self.path.with_extension(WHOLE)
+    }
+
     /// On disk, whole, in its place.
-    pub(super) async fn finish(mut self) -> Result<Written, Failed> {
+    pub(in crate::databases) async fn finish(mut self) -> Result<Written, Failed> {
         self.put_in_place().await.map_err(|error| unwritten(&error))?;
         self.is_whole = true;
         Ok(Written {
@@ -124,7 +129,7 @@ impl Draft {
     async fn put_in_place(&mut self) -> io::Result<()> {
         self.file.flush().await?;
         self.file.get_ref().sync_all().await?;
-        let (from, to) = (self.path.clone(), self.path.with_extension(WHOLE));
+        let (from, to) = (self.path.clone(), self.path());
         tokio::task::spawn_blocking(move || {
             std::fs::rename(&from, &to)?;
             File::open(to.parent().unwrap_or(Path::new("/")))?.sync_all()
@@ -176,7 +181,7 @@ fn unwritten(error: &io::Error) -> Failed {
 
 /// A whole file that is read, to its end or to what is wrong with it.
 #[derive(Debug)]
-pub(super) struct Stored {
+pub(in crate::databases) struct Stored {
     file: tokio::fs::File,
     digest: Option<Sha256>,
     wanted: String,
@@ -238,7 +243,7 @@ fn damaged() -> Failed {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use jiff::Timestamp;
@@ -246,20 +251,22 @@ mod tests {
 
     use super::*;
 
-    fn config(directory: &Path) -> Config {
+    pub(crate) fn config(directory: &Path) -> Config {
         Config {
             data_dir: directory.to_owned(),
             ..Config::default()
         }
     }
 
-    async fn written(config: &Config, content: &[u8]) -> BackupRow {
+    /// Where a new backup's file is to be.
+    pub(crate) fn place_of(config: &Config) -> (DatabaseId, BackupId, PathBuf) {
         let database = DatabaseId::from_uuid(uuid::Uuid::new_v4());
         let id = BackupId::from_uuid(uuid::Uuid::new_v4());
         make_directory(&directory_of(config, database)).unwrap();
-        let mut draft = Draft::create(&path(config, database, id), 0).unwrap();
-        draft.take(content.to_vec()).await.unwrap();
-        let written = draft.finish().await.unwrap();
+        (database, id, path(config, database, id))
+    }
+
+    pub(crate) fn row_of(database: DatabaseId, id: BackupId, written: Written) -> BackupRow {
         BackupRow {
             id,
             database,
@@ -273,6 +280,13 @@ mod tests {
             created_at: Timestamp::now(),
             finished_at: None,
         }
+    }
+
+    async fn written(config: &Config, content: &[u8]) -> BackupRow {
+        let (database, id, path) = place_of(config);
+        let mut draft = Draft::create(&path, 0).unwrap();
+        draft.take(content.to_vec()).await.unwrap();
+        row_of(database, id, draft.finish().await.unwrap())
     }
 
     #[tokio::test]

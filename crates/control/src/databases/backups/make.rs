@@ -7,13 +7,14 @@ use mainstay_store::{BackupFailure, BackupRow, BackupState, DatabaseRow};
 use tokio::time::timeout;
 
 use super::{
-    super::{Condition, engines, image, server::Place, volume::Places},
-    dump::Source,
+    super::{Condition, engines, image, login::Login, logins, server::Place, volume::Places},
+    counts,
     failure::Failed,
     file::{self, Draft, Stored},
     instances::{Ground, ScratchVolume},
     room,
     scratch::Scratch,
+    source::Source,
     traces::Traces,
 };
 use crate::platform::Platform;
@@ -30,9 +31,14 @@ pub(super) async fn make(
 ) -> Result<(), Failed> {
     let (config, store) = (&platform.config, &platform.store);
     store.set_backup_state(backup.id, BackupState::Running).await?;
-    let source = Source::open(platform, row, ready(platform, row).await?).await?;
+    let engine = engines::of_row(row)?;
+    let login = Login {
+        database: &row.database_name,
+        ..logins(platform, row, engine, ready(platform, row).await?).admin
+    };
+    let bytes = engine.bytes(&login).await?;
     file::make_directory(&file::directory_of(config, row.id))?;
-    let _room = room::for_backup(platform, row, backup, source.bytes().await?).await?;
+    let _room = room::for_backup(platform, row, backup, bytes).await?;
 
     let places = Places::new(&config.data_dir, row.id);
     let ground = ground(platform, row, &places).await?;
@@ -41,10 +47,10 @@ pub(super) async fn make(
     platform.engine.start(ground.tools(tools)).await?;
     let path = file::path(config, row.id, backup.id);
     traces.add_file(&path);
-    let (written, tables) = source
-        .dump(tools, Draft::create(&path, file::reserve(config))?)
-        .await?;
-    drop(source);
+    let source = Source::open(platform, row, login, tools).await?;
+    let draft = Draft::create(&path, file::reserve(config))?;
+    let (written, mut tables) = engine.dump(&source, draft).await?;
+    tables.sort();
     // Never two instances at a time: their memory was promised once.
     end_instances(platform, traces, &path).await;
     store
@@ -82,9 +88,10 @@ async fn verify(
         is_durable: false,
     };
     let stored = Stored::open(&platform.config, backup).await?;
-    let scratch = Scratch::start(platform, ground, &volume, traces).await?;
-    scratch.restore(stored).await?;
-    scratch.compare(&backup.tables).await
+    let mut scratch = Scratch::make(platform, ground, &volume, traces).await?;
+    let engine = ground.place.engine;
+    engine.restore(&mut scratch, stored).await?;
+    counts::compare(&backup.tables, &engine.count(&scratch).await?)
 }
 
 pub(super) async fn ground<'a>(

@@ -1,26 +1,27 @@
 //! Backups of the databases that the platform runs.
 //!
 //! ```text
-//!  schedule ─┐        ┌ snapshot ─┬─ count rows ──────────────┐
-//!  API ──────┴─▶ make ┤           └─ pg_dump (tool instance) ─┴▶ file + checksum
-//!                     └ verify: scratch instance, own volume, no network ◀─ pg_restore ── file
-//!                               count rows: the same? ─▶ good
+//!  schedule ─┐        ┌ dump: tool instance, counted at the same moment ─▶ file + checksum
+//!  API ──────┴─▶ make ┤
+//!                     └ verify: scratch instance, own volume, no network ◀─ restore ── file
+//!                               counted: the same? ─▶ good
 //! ```
 //!
-//! One is made at a time, whatever database it is of. Each has a row before it begins, so that none fails silently; everything else that it
+//! How an engine is dumped, restored and counted is its own ([`Backup`](super::engines::Backup)). One is made at a time, whatever database it is of. Each has a row before it begins, so that none fails silently; everything else that it
 //! makes is noted in its [`traces`] and gone when it is over, however it ended.
 
 mod counts;
-mod dump;
 mod failure;
 mod file;
 mod instances;
 mod make;
+mod packed;
 mod restore;
 mod retention;
 mod room;
 mod schedule;
 mod scratch;
+mod source;
 mod tool;
 mod traces;
 mod upkeep;
@@ -32,17 +33,22 @@ use std::{
 };
 
 use jiff::Timestamp;
-use mainstay_spec::{
-    DatabaseEngine,
-    ids::{BackupId, DatabaseId},
-};
+use mainstay_spec::ids::{BackupId, DatabaseId};
 use mainstay_store::{BackupCause, BackupFailure, BackupRow, BackupState, DatabaseRow, RestoreRow};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::{failure::Failed, traces::Traces};
+use self::traces::Traces;
+pub(super) use self::{
+    failure::Failed,
+    file::{Draft, Stored, Written},
+    instances::SOCKETS,
+    packed::{Packed, Unpacked},
+    scratch::Scratch,
+    source::{AUTHORITY, Source},
+    tool::{Answer, Input, Sink, Tool},
+};
 pub(crate) use self::{restore::begin as restore, schedule::keep};
-use super::engines;
 use crate::{
     platform::{Platform, PlatformError},
     tasks::Stage,
@@ -118,11 +124,6 @@ impl Drop for Turn {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether this version can make them of such a database.
-pub(crate) fn can_be_made(row: &DatabaseRow) -> bool {
-    engines::kind(row) == DatabaseEngine::Pg
 }
 
 /// Begins one. `None` while another one of the database is under way.

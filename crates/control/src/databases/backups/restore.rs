@@ -1,7 +1,7 @@
 //! A database gets the data of a backup.
 //!
 //! ```text
-//!  backup's file ─ checksum ─▶ new volume beside ─▶ pg_restore ─▶ counted ─▶ its server stopped ─┐
+//!  backup's file ─ checksum ─▶ new volume beside ─▶ restored ─▶ counted ─▶ its server stopped ───┐
 //!                                                                                              ▼
 //!  old volume in use ──────────────────────────────── database's server stopped ─▶ one commit: the new file is the volume
 //!                                                                                              │
@@ -26,7 +26,7 @@ use super::{
         stop,
         volume::{self, Places},
     },
-    Turn,
+    Turn, counts,
     failure::Failed,
     file::Stored,
     in_time,
@@ -180,13 +180,15 @@ async fn prepare(
         id: row.id,
         is_durable: true,
     };
-    let scratch = Scratch::start(platform, &ground, &new, traces).await?;
-    scratch.restore(Stored::open(config, backup).await?).await?;
-    scratch.compare(&backup.tables).await?;
-    scratch.analyze().await?;
-    let system_identifier = Some(scratch.system_identifier().await?);
+    let engine = ground.place.engine;
+    let mut scratch = Scratch::make(platform, &ground, &new, traces).await?;
+    engine
+        .restore(&mut scratch, Stored::open(config, backup).await?)
+        .await?;
+    counts::compare(&backup.tables, &engine.count(&scratch).await?)?;
+    let system_identifier = Some(engine.complete(&scratch).await?);
     scratch.stop().await?;
-    let marks = volume::Marks::of(ground.place.engine, row);
+    let marks = volume::Marks::of(engine, row);
     if let Err(problem) = volume::look(&new.image, row.id, marks).await? {
         return Err(Failed::new(BackupFailure::Restore, problem.to_string()));
     }

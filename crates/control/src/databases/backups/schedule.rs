@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use mainstay_store::{BackupCause, DatabaseRow};
 use tokio::time::sleep;
 
-use super::{begin, can_be_made, retention::due_at};
+use super::{begin, retention::due_at};
 use crate::{
     databases::Condition,
     platform::{Platform, PlatformError},
@@ -46,7 +46,7 @@ async fn look(platform: &Arc<Platform>) -> Result<(), PlatformError> {
 async fn is_due(platform: &Arc<Platform>, row: &DatabaseRow) -> Result<bool, PlatformError> {
     let condition = platform.databases.keeper(platform, row.id).condition;
     let is_stopped = matches!(*condition.borrow(), Condition::Stopped);
-    if is_stopped || !row.volume_made || !can_be_made(row) {
+    if is_stopped || !row.volume_made {
         return Ok(false);
     }
     let backups = platform.store.backups_of_database(row.id).await?;

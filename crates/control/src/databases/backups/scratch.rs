@@ -1,27 +1,23 @@
-//! A server of its own, on a volume of its own, that nobody reaches: what was taken of a database is restored into it, and counted.
-//!
-//! The app's own role restores what is its own: what an archive makes a server run, it runs with that role's rights.
+//! A server of its own, on a volume of its own, that nobody reaches: what was taken of a database is restored into it, and counted. How, its
+//! engine knows; this is what engines do it with.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use mainstay_diagnosis::facts::{StopReason, Termination};
+use mainstay_engine::{InstanceSpec, InstanceState};
 use mainstay_images::stack::USER_ID;
 use mainstay_spec::ids::InstanceId;
-use mainstay_store::{BackupFailure, DatabaseRow, TableRows};
-use postgres_protocol::password::scram_sha_256;
+use mainstay_store::{BackupFailure, DatabaseRow};
 use tokio::time::{Instant, sleep};
 
 use super::{
     super::{
-        keeper::run_to_end,
-        postgres::{self, program, quoted},
+        keeper::{ended, run_to_end},
         volume,
     },
-    counts,
     failure::Failed,
-    file::Stored,
-    instances::{Ground, SOCKETS, ScratchVolume},
-    tool::{Answer, Input, Tool},
+    instances::{Ground, ScratchVolume},
+    tool::{Answer, Input, Tool, write_file},
     traces::Traces,
 };
 use crate::platform::Platform;
@@ -31,132 +27,131 @@ const STOPS_WITHIN: Duration = Duration::from_mins(5);
 const STARTS_WITHIN: Duration = Duration::from_mins(2);
 const ASKED_EVERY: Duration = Duration::from_millis(200);
 
-/// It runs, and has the app's role and an empty database.
-pub(super) struct Scratch<'a> {
+/// Its volume is there, and one instance at a time works on it.
+pub(in crate::databases) struct Scratch<'a> {
     platform: &'a Platform,
-    row: &'a DatabaseRow,
+    ground: &'a Ground<'a>,
+    volume: &'a ScratchVolume,
+    traces: &'a Traces,
+    /// The last that was started.
     instance: InstanceId,
 }
 
 impl<'a> Scratch<'a> {
-    /// All that is made is noted in `traces`.
-    pub(super) async fn start(
+    /// With an empty volume. All that is made is noted in `traces`.
+    pub(super) async fn make(
         platform: &'a Platform,
-        ground: &Ground<'a>,
-        place: &ScratchVolume,
-        traces: &Traces,
+        ground: &'a Ground<'a>,
+        volume: &'a ScratchVolume,
+        traces: &'a Traces,
     ) -> Result<Self, Failed> {
-        let row = ground.place.row;
-        traces.add_file(&place.image.with_extension(volume::DRAFT));
-        traces.add_file(&place.image);
-        volume::make(&place.image, place.id, row.volume_bytes, USER_ID).await?;
-        let initialize = ground.initialize(traces.new_instance(), place);
-        if let Err(trouble) = run_to_end(platform, initialize).await? {
-            let message = format!("no scratch server could be made: {}", trouble.message);
-            return Err(Failed::new(BackupFailure::Restore, message));
-        }
-        let instance = traces.new_instance();
-        platform.engine.start(ground.serve(instance, place)).await?;
-        let scratch = Self {
+        traces.add_file(&volume.image.with_extension(volume::DRAFT));
+        traces.add_file(&volume.image);
+        let bytes = ground.place.row.volume_bytes;
+        volume::make(&volume.image, volume.id, bytes, USER_ID).await?;
+        Ok(Self {
             platform,
-            row,
-            instance,
-        };
-        scratch.ready().await?;
-        scratch.provide().await?;
-        Ok(scratch)
+            ground,
+            volume,
+            traces,
+            instance: InstanceId::from_uuid(uuid::Uuid::nil()),
+        })
     }
 
-    async fn ready(&self) -> Result<(), Failed> {
+    pub(in crate::databases) fn row(&self) -> &'a DatabaseRow {
+        self.ground.place.row
+    }
+
+    /// Of each of its instances.
+    pub(in crate::databases) fn memory_bytes(&self) -> u64 {
+        self.ground.place.config.memory_bytes
+    }
+
+    /// Whether what is written has to be on disk: it is to be the database's data.
+    pub(in crate::databases) fn is_durable(&self) -> bool {
+        self.volume.is_durable
+    }
+
+    /// Runs a command that ends by itself. No server may be running.
+    pub(in crate::databases) async fn run(&self, argv: Vec<String>) -> Result<(), Failed> {
+        let command = self.ground.command(self.traces.new_instance(), self.volume, argv);
+        let ran = run_to_end(self.platform, command).await?;
+        ran.map_err(|trouble| {
+            let message = format!("no scratch server could be made: {}", trouble.message);
+            Failed::new(BackupFailure::Restore, message)
+        })
+    }
+
+    /// Writes files, each at its path. No server may be running.
+    pub(in crate::databases) async fn write(&mut self, files: Vec<(String, Input)>) -> Result<(), Failed> {
+        let idle = self.ground.idle_on(self.traces.new_instance(), self.volume);
+        self.start(idle).await?;
+        for (path, content) in files {
+            let tool = self.tool(write_file(&path));
+            tool.run(content, &mut Answer::default()).await?;
+        }
+        let engine = &self.platform.engine;
+        engine
+            .stop(self.instance, StopReason::Requested, Duration::ZERO)
+            .await?;
+        self.remove().await
+    }
+
+    /// Writes a file beside a server that runs.
+    pub(in crate::databases) async fn write_beside(&self, path: &str, text: String) -> Result<(), Failed> {
+        self.tool(write_file(path))
+            .run(Input::Text(text), &mut Answer::default())
+            .await
+    }
+
+    /// Starts the server, which ends in order at its engine's signal.
+    pub(in crate::databases) async fn serve(&mut self, argv: Vec<String>) -> Result<(), Failed> {
+        let serve = self.ground.serve(self.traces.new_instance(), self.volume, argv);
+        self.start(serve).await
+    }
+
+    async fn start(&mut self, spec: InstanceSpec) -> Result<(), Failed> {
+        self.instance = spec.id;
+        self.platform.engine.start(spec).await?;
+        Ok(())
+    }
+
+    /// Waits until the server answers a tool that asks it.
+    pub(in crate::databases) async fn ready(&self, ask: impl Fn() -> Tool<'a>) -> Result<(), Failed> {
         let deadline = Instant::now() + STARTS_WITHIN;
         loop {
-            let asked = self.tool("pg_isready", postgres::ADMIN, postgres::ADMIN_DATABASE, &[]);
-            match asked.run(Input::Nothing, &mut Answer::default()).await {
-                Ok(()) => return Ok(()),
-                Err(failed) if Instant::now() > deadline => return Err(failed),
-                Err(failed) if failed.kind == BackupFailure::Platform => return Err(failed),
-                Err(_) => sleep(ASKED_EVERY).await,
+            let Err(silent) = ask().run(Input::Nothing, &mut Answer::default()).await else {
+                return Ok(());
+            };
+            if let Some(ended) = self.ended().await? {
+                return Err(ended);
             }
+            if silent.kind == BackupFailure::Platform || Instant::now() > deadline {
+                return Err(silent);
+            }
+            sleep(ASKED_EVERY).await;
         }
     }
 
-    /// The roles with the passwords that they have, as verifiers; and the app's database.
-    async fn provide(&self) -> Result<(), Failed> {
-        let verifier = |password: &str| scram_sha_256(password.as_bytes());
-        let (user, name) = (quoted(&self.row.user), quoted(&self.row.database_name));
-        let mut sql = format!(
-            "ALTER ROLE {} PASSWORD '{}';\n",
-            postgres::ADMIN,
-            verifier(&self.row.admin_password)
-        );
-        if self.row.user != postgres::ADMIN {
-            let verifier = verifier(&self.row.password);
-            sql.push_str(&format!("CREATE ROLE {user} LOGIN PASSWORD '{verifier}';\n"));
-        }
-        if self.row.database_name != postgres::ADMIN_DATABASE {
-            sql.push_str(&format!("CREATE DATABASE {name} OWNER {user};\n"));
-        }
-        self.query(postgres::ADMIN_DATABASE, sql).await.map(drop)
+    /// Why there is no server any more, if there is none.
+    async fn ended(&self) -> Result<Option<Failed>, Failed> {
+        let status = self.platform.engine.status(self.instance).await?;
+        let Some(status) = status.filter(|status| status.state != InstanceState::Running) else {
+            return Ok(None);
+        };
+        let trouble = ended(self.platform, self.instance, status.exit.as_ref()).await;
+        let message = format!("the scratch server did not start: {}", trouble.message);
+        Ok(Some(Failed::new(BackupFailure::Restore, message)))
     }
 
-    pub(super) async fn restore(&self, file: Stored) -> Result<(), Failed> {
-        let arguments = ["--exit-on-error", "--no-password"];
-        let tool = self.tool("pg_restore", &self.row.user, &self.row.database_name, &arguments);
-        tool.run(Input::File(Box::new(file)), &mut Answer::default())
-            .await
-    }
-
-    /// Whether it has what was there.
-    pub(super) async fn compare(&self, wanted: &[TableRows]) -> Result<(), Failed> {
-        let sql = format!("SET search_path = pg_catalog;\n{};\n", counts::QUESTION);
-        let answer = self.query(&self.row.database_name, sql).await?;
-        counts::compare(wanted, &counts::read(&answer)?)
-    }
-
-    /// As the platform's own role.
-    async fn query(&self, database: &str, sql: String) -> Result<String, Failed> {
-        let arguments = [
-            "--no-psqlrc",
-            "--quiet",
-            "--no-align",
-            "--tuples-only",
-            "--no-password",
-            "--set=ON_ERROR_STOP=1",
-        ];
-        let mut answer = Answer::default();
-        let tool = self.tool("psql", postgres::ADMIN, database, &arguments);
-        tool.run(Input::Text(sql), &mut answer).await?;
-        Ok(answer.text())
-    }
-
-    fn tool(&self, name: &str, user: &str, database: &str, arguments: &[&str]) -> Tool<'_> {
-        let mut argv = vec![
-            program(self.row, name),
-            format!("--host={SOCKETS}"),
-            format!("--username={user}"),
-            format!("--dbname={database}"),
-        ];
-        argv.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        Tool {
-            engine: &*self.platform.engine,
-            instance: self.instance,
+    /// Runs beside the server.
+    pub(in crate::databases) fn tool(&self, argv: Vec<String>) -> Tool<'a> {
+        Tool::new(
+            &*self.platform.engine,
+            self.instance,
             argv,
-            env: BTreeMap::new(),
-            failure: BackupFailure::Restore,
-        }
-    }
-    /// What planning queries goes by: a new volume has none of it.
-    pub(super) async fn analyze(&self) -> Result<(), Failed> {
-        self.query(&self.row.database_name, "ANALYZE;\n".to_owned())
-            .await
-            .map(drop)
-    }
-
-    /// What the server calls its data.
-    pub(super) async fn system_identifier(&self) -> Result<String, Failed> {
-        let sql = "SELECT system_identifier FROM pg_catalog.pg_control_system();\n".to_owned();
-        let answer = self.query(postgres::ADMIN_DATABASE, sql).await?;
-        Ok(answer.trim().to_owned())
+            BackupFailure::Restore,
+        )
     }
 
     /// Everything is on the volume then, as of a server that was told to end.
@@ -165,10 +160,8 @@ impl<'a> Scratch<'a> {
         let exit = engine
             .stop(self.instance, StopReason::Requested, STOPS_WITHIN)
             .await?;
-        let ended_well = exit.termination == Some(Termination::Exited { code: 0 });
-        engine.remove(self.instance).await?;
-        engine.forget(self.instance).await?;
-        if ended_well {
+        self.remove().await?;
+        if exit.termination == Some(Termination::Exited { code: 0 }) {
             Ok(())
         } else {
             Err(Failed::new(
@@ -176,5 +169,11 @@ impl<'a> Scratch<'a> {
                 "the scratch server did not end well",
             ))
         }
+    }
+
+    async fn remove(&self) -> Result<(), Failed> {
+        self.platform.engine.remove(self.instance).await?;
+        self.platform.engine.forget(self.instance).await?;
+        Ok(())
     }
 }

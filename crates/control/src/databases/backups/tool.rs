@@ -1,4 +1,4 @@
-//! Runs PostgreSQL's tools in an instance and passes bytes through. What a tool says is told in one line; what is in a table is not.
+//! Runs the tools of databases in an instance and passes bytes through. What a tool says is told in one line; what is in a table is not.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,7 +12,7 @@ use mainstay_spec::ids::InstanceId;
 use mainstay_store::BackupFailure;
 use tokio::time::timeout;
 
-use super::{failure::Failed, file::Stored};
+use super::{failure::Failed, file::Stored, packed::Unpacked};
 
 /// The end of what a tool complains about.
 const COMPLAINTS_BYTES_MAX: usize = 8 * 1024;
@@ -23,10 +23,11 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a tool reads.
-pub(super) enum Input {
+pub(in crate::databases) enum Input {
     Nothing,
     Text(String),
     File(Box<Stored>),
+    Packed(Box<Unpacked>),
 }
 
 impl Input {
@@ -35,21 +36,22 @@ impl Input {
             Self::Nothing => Ok(None),
             Self::Text(text) => Ok(Some(std::mem::take(text).into_bytes()).filter(|text| !text.is_empty())),
             Self::File(file) => file.next().await,
+            Self::Packed(file) => file.next().await,
         }
     }
 }
 
 /// Where its output goes.
-pub(super) trait Sink: Send {
+pub(in crate::databases) trait Sink: Send {
     fn take(&mut self, bytes: Vec<u8>) -> impl Future<Output = Result<(), Failed>> + Send;
 }
 
 /// Output that is an answer, not data.
 #[derive(Debug, Default)]
-pub(super) struct Answer(Vec<u8>);
+pub(in crate::databases) struct Answer(Vec<u8>);
 
 impl Answer {
-    pub(super) fn text(&self) -> String {
+    pub(in crate::databases) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0).into_owned()
     }
 }
@@ -68,18 +70,51 @@ impl Sink for Answer {
 }
 
 /// A tool, and what it is if it fails.
-pub(super) struct Tool<'a> {
-    pub(super) engine: &'a dyn Engine,
-    pub(super) instance: InstanceId,
-    pub(super) argv: Vec<String>,
-    /// Secrets are here, never in `argv`.
-    pub(super) env: BTreeMap<String, String>,
-    pub(super) failure: BackupFailure,
+pub(in crate::databases) struct Tool<'a> {
+    engine: &'a dyn Engine,
+    instance: InstanceId,
+    argv: Vec<String>,
+    env: BTreeMap<String, String>,
+    failure: BackupFailure,
+    quotes_data: bool,
+}
+
+impl<'a> Tool<'a> {
+    /// Everybody may read `argv`.
+    pub(super) fn new(
+        engine: &'a dyn Engine,
+        instance: InstanceId,
+        argv: Vec<String>,
+        failure: BackupFailure,
+    ) -> Self {
+        Self {
+            engine,
+            instance,
+            argv,
+            env: BTreeMap::new(),
+            failure,
+            quotes_data: false,
+        }
+    }
+
+    pub(in crate::databases) fn with_env(mut self, env: &[(&str, &str)]) -> Self {
+        let env = env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.env = env.collect();
+        self
+    }
+
+    /// Its complaints may have what is in a table in quotation marks.
+    pub(in crate::databases) fn that_quotes_data(mut self) -> Self {
+        self.quotes_data = true;
+        self
+    }
 }
 
 impl Tool<'_> {
     /// Runs it to its end. Dropped, the tool is hung up and killed.
-    pub(super) async fn run(self, input: Input, sink: &mut impl Sink) -> Result<(), Failed> {
+    pub(in crate::databases) async fn run(self, input: Input, sink: &mut impl Sink) -> Result<(), Failed> {
         let request = ExecRequest {
             argv: self.argv.clone(),
             env: self.env.clone(),
@@ -102,6 +137,11 @@ impl Tool<'_> {
         };
         let mut story = format!("{program} {how}");
         if let Some(complaint) = telling(complaints) {
+            let complaint = if self.quotes_data {
+                before_quoted(&complaint)
+            } else {
+                complaint
+            };
             story = format!("{story}: {complaint}");
         }
         if self.was_killed_for_memory().await {
@@ -121,6 +161,21 @@ impl Tool<'_> {
         });
         looked.await.ok().flatten().unwrap_or(false)
     }
+}
+
+/// The command that writes what it reads to a file; at its end that is on disk.
+pub(super) fn write_file(path: &str) -> Vec<String> {
+    let file = format!("of={path}");
+    [
+        "/usr/bin/dd",
+        &file,
+        "bs=256K",
+        "iflag=fullblock",
+        "conv=fsync",
+        "status=none",
+    ]
+    .map(Into::into)
+    .into()
 }
 
 /// Both ways at once, until it ended; how, and what it complained about.
@@ -178,12 +233,20 @@ async fn pass(
 fn telling(complaints: &str) -> Option<String> {
     let lines = || complaints.lines().map(str::trim).filter(|line| !line.is_empty());
     let is_telling = |line: &&str| {
-        ["error:", "ERROR:", "FATAL:"]
+        ["error:", "ERROR:", "ERROR ", "FATAL:"]
             .iter()
             .any(|word| line.contains(word))
     };
     let line = lines().find(is_telling).or_else(|| lines().next_back())?;
     Some(line.chars().take(COMPLAINT_LETTERS_MAX).collect())
+}
+
+/// Up to the first quotation mark: what is quoted may have any letter in it.
+fn before_quoted(complaint: &str) -> String {
+    match complaint.split_once('\'') {
+        Some((before, _)) => format!("{before}…"),
+        None => complaint.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -203,5 +266,11 @@ mod tests {
         );
         assert_eq!(telling("killed\n\n").as_deref(), Some("killed"));
         assert_eq!(telling("\n"), None);
+        let quoted = "ERROR 1062 (23000) at line 2: Duplicate entry 'o'neil@example.com' for key 'mail'";
+        assert_eq!(
+            before_quoted(&telling(quoted).unwrap()),
+            "ERROR 1062 (23000) at line 2: Duplicate entry …"
+        );
+        assert_eq!(before_quoted("nothing"), "nothing");
     }
 }

@@ -7,12 +7,14 @@
 //! | how the app may log in | the platform's role makes role and database | by statements of each start | in the settings of each start |
 //! | that it is its own data | the cluster's identifier | the volume's id | the volume's id |
 //! | ends in order by | SIGINT | SIGTERM | SIGTERM |
+//! | backup | `pg_dump`, counted in its snapshot | `mariadb-dump`, counted as it is written | an RDB, counted as it was written |
 //! | asked | whether it may write, has room, may create | for a transaction that may write | for a write that changes nothing |
 //!
 //! Everything else (volume, image, instance, name, keeper, probe) is the same for all and knows of none in particular.
 
+mod backup;
 mod mariadb;
-pub(super) mod postgres;
+mod postgres;
 mod redis;
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
@@ -22,6 +24,7 @@ use mainstay_diagnosis::facts::SchemaRight;
 use mainstay_spec::DatabaseEngine;
 use mainstay_store::DatabaseRow;
 
+pub(super) use self::backup::Backup;
 use self::{
     mariadb::MariaDb,
     postgres::Postgres,
@@ -36,7 +39,7 @@ use crate::{config::DatabasesConfig, platform::PlatformError};
 
 /// A server that the platform can run for an app, and can ask wherever it runs.
 #[async_trait]
-pub(super) trait Engine: fmt::Debug + Send + Sync {
+pub(super) trait Engine: Backup + fmt::Debug + Send + Sync {
     /// As people call the server that the platform runs.
     fn title(&self) -> &'static str;
 

@@ -2,7 +2,9 @@
 //!
 //! Both are made, and given the passwords that they should have, by statements that the server reads at each start before it listens.
 
+mod backup;
 mod packets;
+mod rows;
 mod session;
 
 use std::{collections::BTreeMap, net::IpAddr};
@@ -91,24 +93,9 @@ impl Engine for MariaDb {
     }
 
     fn initialize(&self, _row: &DatabaseRow) -> Vec<Vec<String>> {
-        let temporary = ["/usr/bin/install", "-d", "--mode=0700", TEMPORARY];
-        let tables = [
-            "/usr/bin/mariadb-install-db",
-            "--no-defaults",
-            "--basedir=/usr",
-            &format!("--datadir={DATA}"),
-            "--auth-root-authentication-method=normal",
-            "--cross-bootstrap",
-            "--skip-test-db",
-            &format!("--innodb-log-file-size={LOG_FILE}"),
-            "--innodb-use-native-aio=OFF",
-        ];
-        vec![
-            temporary.map(Into::into).into(),
-            tables.map(Into::into).into(),
-            // Last: with it, the volume has data.
-            write_version(VOLUME, VERSION_FILE),
-        ]
+        // Last: with it, the volume has data.
+        let version = write_version(VOLUME, VERSION_FILE);
+        empty_database().into_iter().chain([version]).collect()
     }
 
     fn serve(&self, _row: &DatabaseRow) -> Vec<String> {
@@ -178,6 +165,23 @@ impl Engine for MariaDb {
             sessions: counted.collect::<BTreeMap<_, _>>(),
         })
     }
+}
+
+/// The commands that make the directories and the system tables of a server.
+fn empty_database() -> [Vec<String>; 2] {
+    let temporary = ["/usr/bin/install", "-d", "--mode=0700", TEMPORARY];
+    let tables = [
+        "/usr/bin/mariadb-install-db",
+        "--no-defaults",
+        "--basedir=/usr",
+        &format!("--datadir={DATA}"),
+        "--auth-root-authentication-method=normal",
+        "--cross-bootstrap",
+        "--skip-test-db",
+        &format!("--innodb-log-file-size={LOG_FILE}"),
+        "--innodb-use-native-aio=OFF",
+    ];
+    [temporary.map(Into::into).into(), tables.map(Into::into).into()]
 }
 
 /// One question in a session of its own.

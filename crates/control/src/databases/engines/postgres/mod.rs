@@ -1,5 +1,6 @@
 //! PostgreSQL: its settings, its commands, and the role and database that an app finds in it.
 
+mod backup;
 mod questions;
 mod session;
 
@@ -11,7 +12,7 @@ use mainstay_images::debian::postgresql_version;
 use mainstay_store::DatabaseRow;
 use postgres_protocol::password::scram_sha_256;
 
-pub(in crate::databases) use self::session::{Session, trouble};
+use self::session::{Session, trouble};
 use super::{Engine, Logins, Meaning, Purpose, Usage};
 use crate::{
     config::DatabasesConfig,
@@ -23,9 +24,9 @@ use crate::{
 
 const PORT: u16 = 5432;
 /// The role that the platform logs in as.
-pub(in crate::databases) const ADMIN: &str = "postgres";
+const ADMIN: &str = "postgres";
 /// The database that every server has.
-pub(in crate::databases) const ADMIN_DATABASE: &str = "postgres";
+const ADMIN_DATABASE: &str = "postgres";
 /// As on the smallest database of the original: 22 for apps, 3 kept for the platform.
 const CONNECTIONS_MAX: u32 = 25;
 const CONNECTIONS_KEPT: u32 = 3;
@@ -181,7 +182,7 @@ log_parameter_max_length_on_error = 0
 }
 
 /// Makes an empty cluster. `access` says who may log in.
-pub(in crate::databases) fn new_cluster(row: &DatabaseRow, access: &[String]) -> Vec<String> {
+fn new_cluster(row: &DatabaseRow, access: &[String]) -> Vec<String> {
     let mut argv = vec![
         program(row, "initdb"),
         "--pgdata".into(),
@@ -197,7 +198,7 @@ pub(in crate::databases) fn new_cluster(row: &DatabaseRow, access: &[String]) ->
     argv
 }
 
-pub(in crate::databases) fn program(row: &DatabaseRow, name: &str) -> String {
+fn program(row: &DatabaseRow, name: &str) -> String {
     format!("/usr/lib/postgresql/{}/bin/{name}", row.version)
 }
 
@@ -266,7 +267,7 @@ async fn usage(session: &Session) -> Result<Usage, Trouble> {
 }
 
 /// As an identifier of SQL.
-pub(in crate::databases) fn quoted(name: &str) -> String {
+fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

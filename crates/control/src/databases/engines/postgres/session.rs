@@ -10,8 +10,8 @@ use crate::databases::{
 };
 
 /// An open session. Dropped, it ends.
-pub(in crate::databases) struct Session {
-    pub(in crate::databases) client: Client,
+pub(super) struct Session {
+    pub(super) client: Client,
     connection: tokio::task::JoinHandle<()>,
 }
 
@@ -23,7 +23,7 @@ impl Drop for Session {
 
 impl Session {
     /// Logs in, within [`CONNECT_WITHIN`].
-    pub(in crate::databases) async fn open(login: &Login<'_>) -> Result<Self, Trouble> {
+    pub(super) async fn open(login: &Login<'_>) -> Result<Self, Trouble> {
         let opened = timeout(CONNECT_WITHIN, Self::connect(login)).await;
         opened.unwrap_or_else(|_| Err(Trouble::no_session()))
     }
@@ -52,7 +52,7 @@ impl Session {
 }
 
 /// Decided by the server's SQLSTATE where there is one; never by its words.
-pub(in crate::databases) fn trouble(error: &tokio_postgres::Error) -> Trouble {
+pub(super) fn trouble(error: &tokio_postgres::Error) -> Trouble {
     if let Some(server) = error.as_db_error() {
         return Trouble {
             problem: problem_of(server.code()),

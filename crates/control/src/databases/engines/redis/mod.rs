@@ -2,7 +2,9 @@
 //!
 //! Who may log in is in its settings, written anew at each start: nothing of it is in the data.
 
+mod backup;
 mod session;
+mod snapshot;
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -44,6 +46,8 @@ const VERSION_FILE: &str = "data/mainstay-version";
 pub(super) struct Redis {
     title: &'static str,
     package: &'static str,
+    /// The tool that speaks to the server.
+    client: &'static str,
     /// Suites of Debian, and the major version that each has.
     versions: &'static [(&'static str, &'static str)],
 }
@@ -51,6 +55,7 @@ pub(super) struct Redis {
 pub(super) const REDIS: Redis = Redis {
     title: "Redis",
     package: "redis-server",
+    client: "/usr/bin/redis-cli",
     versions: &[("bookworm", "7"), ("trixie", "8")],
 };
 
@@ -58,6 +63,7 @@ pub(super) const REDIS: Redis = Redis {
 pub(super) const VALKEY: Redis = Redis {
     title: "Valkey",
     package: "valkey-server",
+    client: "/usr/bin/valkey-cli",
     versions: &[("trixie", "8")],
 };
 
@@ -221,6 +227,9 @@ dir {DATA}
 appendonly yes
 appendfsync everysec
 save \"\"
+# Backups are taken as a replica would: at once, and nothing of them is written to the volume.
+repl-diskless-sync yes
+repl-diskless-sync-delay 0
 databases {DATABASES}
 maxclients {CLIENTS_MAX}
 maxmemory {memory_bytes_max}
