@@ -98,6 +98,12 @@ pub(crate) fn backups_are_made_by_the_schedule_and_a_full_disk_is_red(platform: 
     assert!(dumps(&disk).len() <= 1, "{:?}", dumps(&disk));
     let told = platform.text(&["databases", "list", "--app", APP]);
     assert!(told.stdout.contains("DISK_FULL"), "{}", told.stdout);
+    let noted = platform.text(&["audit"]);
+    assert!(
+        noted.stdout.contains("BACKUP of database db failed: "),
+        "{}",
+        noted.stdout
+    );
 
     // A disk that is full before is told without anything being begun; with room again the next one is good.
     sql(&platform, APP, "DROP TABLE large");

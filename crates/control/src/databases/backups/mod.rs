@@ -34,7 +34,9 @@ use std::{
 
 use jiff::Timestamp;
 use mainstay_spec::ids::{BackupId, DatabaseId};
-use mainstay_store::{BackupCause, BackupFailure, BackupRow, BackupState, DatabaseRow, RestoreRow};
+use mainstay_store::{
+    BackupCause, BackupFailure, BackupRow, BackupState, DatabaseRow, NewAuditEntry, RestoreRow,
+};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +58,8 @@ use crate::{
 
 /// Of what is called off: ending two instances.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
+/// As of a call that could not be answered.
+const FAILED_STATUS: u16 = 500;
 
 /// Who is at work on which database's backups.
 #[derive(Debug)]
@@ -175,6 +179,11 @@ async fn run(platform: &Arc<Platform>, turn: Turn, row: &DatabaseRow, backup: &B
             tracing::warn!(database = row.name, app = %row.app, backup = %backup.id, why = failed.message, "a backup failed");
         }
     }
+    if let (Some(failed), BackupCause::Schedule) = (failure, backup.cause)
+        && let Err(error) = note(platform, row, failed).await
+    {
+        tracing::error!(database = row.name, app = %row.app, error = &error as &dyn std::error::Error, "could not note that a backup failed");
+    }
     let why = failure.map(|failed| (failed.kind, failed.message.as_str()));
     let noted = async {
         platform
@@ -192,6 +201,26 @@ async fn run(platform: &Arc<Platform>, turn: Turn, row: &DatabaseRow, backup: &B
     if let Err(error) = noted.await {
         tracing::error!(database = row.name, app = %row.app, error = &error as &dyn std::error::Error, "could not look after the backups of a database");
     }
+}
+
+/// Nobody waits for one that the schedule began: the log of changes says that it failed.
+async fn note(platform: &Platform, row: &DatabaseRow, failed: &Failed) -> Result<(), PlatformError> {
+    let Some(app) = platform.store.app(row.app).await? else {
+        return Ok(());
+    };
+    let entry = NewAuditEntry {
+        at: Timestamp::now(),
+        account: app.account,
+        user: String::new(),
+        user_name: String::new(),
+        token: String::new(),
+        token_name: "the schedule".to_owned(),
+        action: format!("BACKUP of database {} failed: {}", row.name, failed.message),
+        app: Some(row.app),
+        status: FAILED_STATUS,
+        origin: String::new(),
+    };
+    Ok(platform.store.add_audit(&entry).await?)
 }
 
 /// In its turn, within the time that one may take.
