@@ -18,6 +18,7 @@ mod full_disk;
 mod images;
 mod jobs;
 mod killed;
+mod limits;
 mod load;
 mod other_backups;
 mod other_databases;
@@ -70,6 +71,7 @@ const APPS: &[Scenario] = scenarios![
     commands::apps_answer_to_doctls_commands,
     apps::a_static_site_serves,
     accounts::two_accounts_share_the_machine_and_nothing_else,
+    limits::each_limit_of_an_account_is_met,
     apps::a_node_app_serves,
     apps::a_git_repository_is_cloned_by_its_path,
     images::a_dockerfile_app_serves,
