@@ -4,6 +4,7 @@ Says each step on standard output; ends with a traceback at the first thing that
 """
 
 import argparse
+import datetime
 import json
 import ssl
 import time
@@ -21,6 +22,8 @@ from contract import Contract
 POLL_EVERY = 0.3
 DEPLOYS_WITHIN = 240
 SETTLES_WITHIN = 60
+# Looks are a minute apart.
+MEASURED_WITHIN = 150
 FINAL = ("ACTIVE", "ERROR", "CANCELED", "SUPERSEDED")
 
 
@@ -51,7 +54,7 @@ class Life:
         self.checking = Checking(self.contract)
         # A 500 would be hidden by another try.
         client = Client(token, endpoint=arguments.endpoint, per_call_policies=[self.checking], retry_total=0, connection_verify=arguments.ca)
-        self.apps, self.account = client.apps, client.account
+        self.apps, self.account, self.monitoring = client.apps, client.account, client.monitoring
         self.ca = arguments.ca
         self.tls = ssl.create_default_context(cafile=arguments.ca)
         self.source = {"repo_clone_url": arguments.source, "branch": "main"}
@@ -243,6 +246,27 @@ class Life:
         assert self.apps.get_metrics_bandwidth_daily(self.id)["date"]
         assert self.apps.list_metrics_bandwidth_daily({"app_ids": [self.id]})["date"]
 
+    def is_measured(self):
+        start = str(int(datetime.datetime.fromisoformat(self.first["created_at"]).timestamp()))
+        window = {"app_id": self.id, "start": start, "end": str(int(time.time()) + 3600)}
+        asks = (
+            self.monitoring.get_app_cpu_percentage_metrics,
+            self.monitoring.get_app_memory_percentage_metrics,
+            self.monitoring.get_app_restart_count_metrics_yml,
+        )
+        for ask in asks:
+            deadline = time.monotonic() + MEASURED_WITHIN
+            # The console has killed it once.
+            is_told = lambda result: result and (ask is not asks[-1] or result[0]["values"][-1][1] == "1")
+            while not is_told(result := ask(app_component="web", **window)["data"]["result"]):
+                assert time.monotonic() < deadline, f"{ask.__name__}: {result}"
+                time.sleep(POLL_EVERY)
+            (series,) = result
+            labels = {"app_component": "web", "app_component_instance": "web-0", "app_uuid": self.id}
+            assert series["metric"] == labels, series
+            assert all(at >= int(start) and float(value) >= 0 for at, value in series["values"]), series
+        assert self.monitoring.get_app_cpu_percentage_metrics(**{**window, "end": start})["data"]["result"] == []
+
     def fails_on_purpose(self):
         before = self.apps.get(self.id)["app"]["active_deployment"]["id"]
         broken = self.spec("third", run_command="echo these are my last words; exit 3")
@@ -323,6 +347,7 @@ STEPS = [
     Life.creates,
     Life.reads_logs,
     Life.opens_a_console,
+    Life.is_measured,
     Life.updates,
     Life.looks_around,
     Life.rolls_back,

@@ -18,6 +18,7 @@ mod http;
 mod keep;
 mod listen;
 mod logs;
+mod metrics;
 mod parts;
 mod platform;
 mod private_file;

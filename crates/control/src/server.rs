@@ -31,6 +31,7 @@ use crate::{
     keep::{Nudge, keep_house, pins},
     listen::{CertificateError, Certificates, Origin, TlsListener},
     logs::Logs,
+    metrics::look_at_instances,
     parts,
     platform::{Platform, PlatformError},
     private_file,
@@ -101,6 +102,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServerError> {
     platform.tasks.spawn(look_after(router));
     platform.tasks.spawn(keep_house(Arc::clone(&platform)));
     platform.tasks.spawn(count_traffic(Arc::clone(&platform)));
+    platform.tasks.spawn(look_at_instances(application.clone()));
     platform.tasks.spawn(send_alerts(application.clone()));
     let served = serve(&platform, application, told_to_end()).await;
     end(&platform).await;

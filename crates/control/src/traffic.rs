@@ -9,14 +9,14 @@ use tokio::time::{sleep, timeout};
 
 use crate::platform::{Platform, PlatformError};
 
-const COLLECTED_EVERY: Duration = Duration::from_mins(1);
 /// At the end of the server, for the last time.
 const LAST_WITHIN: Duration = Duration::from_secs(3);
 
 /// Collects for as long as the server runs.
 pub(crate) async fn count_traffic(platform: Arc<Platform>) {
+    let every = Duration::from_secs(platform.config.metrics.every_seconds);
     loop {
-        sleep(COLLECTED_EVERY).await;
+        sleep(every).await;
         report(collect(&platform).await);
     }
 }

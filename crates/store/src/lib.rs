@@ -28,6 +28,7 @@ mod plan_tests;
 mod reasons;
 mod restores;
 mod running;
+mod samples;
 mod schema;
 mod sealing;
 mod tokens;
@@ -71,6 +72,7 @@ pub use limits::{Limits, Use};
 pub use reasons::ReasonRow;
 pub use restores::{RestoreRow, RestoreState, VolumeFile};
 pub use running::RunningGroup;
+pub use samples::{Mean, NewSample, PlaceRow, SampleRow};
 pub use tokens::TokenRow;
 pub use users::UserRow;
 

@@ -7,7 +7,7 @@ use sqlx::Row;
 use crate::Store;
 
 /// Tables that grow with the platform.
-const LARGE: [&str; 9] = [
+const LARGE: [&str; 11] = [
     "apps",
     "deployments",
     "deployment_events",
@@ -17,6 +17,8 @@ const LARGE: [&str; 9] = [
     "instance_events",
     "job_invocations",
     "app_traffic",
+    "samples",
+    "sample_means",
 ];
 
 /// Statements that are about everything there is: of a start, of housekeeping, and of what the machine has room for.

@@ -348,6 +348,33 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX app_traffic_of_app ON app_traffic (app);
     ",
+    // How much of their sizes instances use, in hundredths of a percent, and how often they were restarted, in seconds since 1970: each look for a
+    // day, then means.
+    "
+    CREATE TABLE sample_series (
+        id INTEGER PRIMARY KEY,
+        app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+        component TEXT NOT NULL,
+        ordinal INTEGER NOT NULL,
+        UNIQUE (app, component, ordinal)
+    ) STRICT;
+    CREATE TABLE samples (
+        series INTEGER NOT NULL REFERENCES sample_series (id) ON DELETE CASCADE,
+        at INTEGER NOT NULL,
+        cpu INTEGER,
+        memory INTEGER,
+        restarts INTEGER NOT NULL,
+        PRIMARY KEY (series, at)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE sample_means (
+        series INTEGER NOT NULL REFERENCES sample_series (id) ON DELETE CASCADE,
+        at INTEGER NOT NULL,
+        cpu INTEGER,
+        memory INTEGER,
+        restarts INTEGER NOT NULL,
+        PRIMARY KEY (series, at)
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

@@ -13,6 +13,7 @@ pub(crate) mod jobs;
 mod limits;
 pub(crate) mod links;
 pub(crate) mod log_reading;
+mod metrics;
 pub(crate) mod rollbacks;
 pub(crate) mod tokens;
 mod traffic;

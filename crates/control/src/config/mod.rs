@@ -4,6 +4,7 @@ mod alerts;
 mod api;
 mod databases;
 mod keep;
+mod metrics;
 mod room;
 
 use std::{
@@ -23,6 +24,7 @@ pub(crate) use self::{
     api::ApiConfig,
     databases::{BackupsConfig, DatabasesConfig},
     keep::KeepConfig,
+    metrics::MetricsConfig,
     room::{CapacityConfig, LimitsConfig},
 };
 
@@ -52,6 +54,7 @@ pub(crate) struct Config {
     pub capacity: CapacityConfig,
     pub keep: KeepConfig,
     pub alerts: AlertsConfig,
+    pub metrics: MetricsConfig,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -142,6 +145,12 @@ pub(crate) enum ConfigError {
         value: u64,
         least: u64,
     },
+    #[error("{field} is {value}: it must be at most {most}")]
+    TooLarge {
+        field: &'static str,
+        value: u64,
+        most: u64,
+    },
 }
 
 impl Default for Config {
@@ -163,6 +172,7 @@ impl Default for Config {
             capacity: CapacityConfig::default(),
             keep: KeepConfig::default(),
             alerts: AlertsConfig::default(),
+            metrics: MetricsConfig::default(),
         }
     }
 }
@@ -243,6 +253,7 @@ impl Config {
         self.keep.check()?;
         self.databases.check()?;
         self.alerts.check()?;
+        self.metrics.check()?;
         Ok(self)
     }
 

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use mainstay_api::TokenScope;
 use mainstay_spec::ids::{AccountId, AppId};
 use mainstay_store::NewAuditEntry;
+use serde::Deserialize;
 
 use super::{
     ApiError,
@@ -40,6 +41,8 @@ const PATH_NOTED_MAX: usize = 300;
 pub(crate) enum Reach {
     /// The app that the path names, by id or name.
     App,
+    /// The app that the query names as `app_id`.
+    AppInQuery,
     /// The deployment that the path names.
     Deployment,
     /// Nothing in particular: tokens for one app may ask too.
@@ -50,6 +53,12 @@ pub(crate) enum Reach {
     Account,
     /// Everything on the machine: the operator's.
     Machine,
+}
+
+/// Of [`Reach::AppInQuery`].
+#[derive(Debug, Deserialize)]
+struct AppQuery {
+    app_id: Option<String>,
 }
 
 /// The app that a call is about, which is of the account that asks. Handlers of paths with an app find it in the request.
@@ -205,6 +214,11 @@ impl Asked {
         let places: &[&str] = match reach {
             Reach::App => &["{app_id}", "{id}"],
             Reach::Deployment => &["{deployment_id}"],
+            Reach::AppInQuery => {
+                let query = Query::<AppQuery>::try_from_uri(&self.uri).ok();
+                let named = query.and_then(|Query(query)| query.app_id);
+                return named.filter(|named| !named.is_empty());
+            }
             Reach::Anybody | Reach::All | Reach::Account | Reach::Machine => &[],
         };
         let mut parts = self.pattern.split('/').zip(self.path.split('/'));
@@ -280,17 +294,22 @@ impl Guard {
         if reach == Reach::Machine && !access.is_operator() {
             return Err(ApiError::forbidden("this is for the operator of the machine"));
         }
+        if reach == Reach::AppInQuery && asked.named(reach).is_none() {
+            return Err(ApiError::bad_request(
+                "app_id is missing: it must be the id of an app",
+            ));
+        }
         let app = self.app_of(asked, access.account, reach).await?;
         let is_inside = match (access.app, reach) {
             (None, _) | (Some(_), Reach::Anybody) => true,
             (Some(_), Reach::All | Reach::Account | Reach::Machine) => false,
-            (Some(own), Reach::App | Reach::Deployment) => app == Some(own),
+            (Some(own), Reach::App | Reach::AppInQuery | Reach::Deployment) => app == Some(own),
         };
         if !is_inside {
             return Err(ApiError::other_app());
         }
         // Another account's is not there, as one that does not exist.
-        if app.is_none() && matches!(reach, Reach::App | Reach::Deployment) {
+        if app.is_none() && matches!(reach, Reach::App | Reach::AppInQuery | Reach::Deployment) {
             return Err(ApiError::not_found());
         }
         let meant = match reach {
@@ -321,8 +340,10 @@ impl Guard {
             return Ok(None);
         };
         let id = match (reach, named.parse::<AppId>()) {
-            (Reach::App, Ok(id)) => Some(id),
-            (Reach::App, Err(_)) => store.app_by_name(account, &named).await?.map(|app| app.id),
+            (Reach::App | Reach::AppInQuery, Ok(id)) => Some(id),
+            (Reach::App | Reach::AppInQuery, Err(_)) => {
+                store.app_by_name(account, &named).await?.map(|app| app.id)
+            }
             _ => match named.parse() {
                 Ok(id) => store.deployment(id).await?.map(|row| row.app),
                 Err(_) => None,

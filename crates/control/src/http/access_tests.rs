@@ -60,7 +60,8 @@ impl Who {
             Self::OtherAccount => reach != Reach::Machine,
             _ => true,
         };
-        if self == Self::OtherAccount && inside && is_about_somebodys(route.path) {
+        let is_about_somebodys = reach == Reach::AppInQuery || is_about_somebodys(route.path);
+        if self == Self::OtherAccount && inside && is_about_somebodys {
             return Some(StatusCode::NOT_FOUND);
         }
         (!may || !inside).then_some(StatusCode::FORBIDDEN)
@@ -177,7 +178,7 @@ fn every_route_lets_through_whom_it_should_and_nobody_else() {
                 if route.method == Method::DELETE && refusal.is_none() && who != Who::Admin {
                     continue;
                 }
-                let path = things.filled(route.path);
+                let path = things.asked(&route);
                 let status = answer(&router, &route.method, &path, token.as_deref())
                     .await
                     .status();

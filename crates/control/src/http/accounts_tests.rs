@@ -10,7 +10,7 @@ use mainstay_testkit::Place;
 use serde_json::{Value, json};
 
 use super::{
-    access::Reach,
+    access::{Reach, Route},
     routes,
     test_client::{answer, send},
 };
@@ -76,6 +76,15 @@ impl Things {
         path.split('/').map(part).collect::<Vec<_>>().join("/")
     }
 
+    /// The path of the route with these in its places, and the query that it needs.
+    pub(super) fn asked(&self, route: &Route) -> String {
+        let path = self.filled(route.path);
+        match route.reach {
+            Reach::AppInQuery => format!("{path}?app_id={}&start=0&end=1", self.app),
+            _ => path,
+        }
+    }
+
     fn ids(&self) -> [String; 5] {
         let [deployment, cluster, user, token] =
             [&self.deployment, &self.cluster, &self.user, &self.token].map(Clone::clone);
@@ -130,7 +139,7 @@ fn nothing_that_is_answered_mixes_accounts() {
                 if route.method != Method::GET || route.reach == Reach::Machine {
                     continue;
                 }
-                let path = own.filled(route.path);
+                let path = own.asked(&route);
                 let answer = answer(&router, &Method::GET, &path, Some(token)).await;
                 let body = axum::body::to_bytes(answer.into_body(), 16 << 20)
                     .await

@@ -25,6 +25,9 @@ mod logs;
 mod metrics;
 #[cfg(test)]
 mod metrics_tests;
+mod monitoring;
+#[cfg(test)]
+mod monitoring_tests;
 mod openapi;
 mod platform;
 mod rate;

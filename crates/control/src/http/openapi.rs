@@ -178,6 +178,10 @@ fn query_parameters(make: Make, schemas: &mut SchemaGenerator) -> Vec<Value> {
     for transform in schemas.transforms_mut() {
         transform.transform(&mut object);
     }
+    let required: Vec<String> = object
+        .get("required")
+        .and_then(|names| serde_json::from_value(names.clone()).ok())
+        .unwrap_or_default();
     let fields = object.get_mut("properties").map(Value::take);
     let Some(Value::Object(fields)) = fields else {
         return Vec::new();
@@ -190,7 +194,8 @@ fn query_parameters(make: Make, schemas: &mut SchemaGenerator) -> Vec<Value> {
                 // What is not given has no null to be given.
                 schema.remove("nullable");
             }
-            json!({ "name": name, "in": "query", "required": false, "schema": schema, "description": description.unwrap_or_default() })
+            let required = required.contains(&name);
+            json!({ "name": name, "in": "query", "required": required, "schema": schema, "description": description.unwrap_or_default() })
         })
         .map(without_nothing)
         .collect()

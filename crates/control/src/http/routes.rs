@@ -23,7 +23,7 @@ use super::{
         Route,
     },
     accounts::{self, AccountQuery},
-    alerts, apps, catalogue, console, database_routes, deployments, events, jobs, logs, metrics,
+    alerts, apps, catalogue, console, database_routes, deployments, events, jobs, logs, metrics, monitoring,
     openapi::Operation,
     platform, rollbacks, tokens,
 };
@@ -37,6 +37,7 @@ pub(crate) fn all() -> Vec<Route> {
         catalogue::all(),
         accounts::all(),
         database_routes::all(),
+        monitoring::all(),
     ];
     parts.into_iter().flatten().collect()
 }

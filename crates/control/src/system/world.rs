@@ -82,6 +82,16 @@ impl World {
         *traffic.entry(app.to_string()).or_default() += bytes;
     }
 
+    /// For tests of other rooms: what every instance uses from now on, in percent of a core and in bytes.
+    pub(crate) fn instances_use(&self, cpu_percent: u64, memory_bytes: u64) {
+        self.machine.use_from_now_on(cpu_percent, memory_bytes);
+    }
+
+    /// For tests of other rooms: the clock on the wall, which looks go by.
+    pub(crate) fn clock_goes_on(&self, by: Duration) {
+        self.clock.put_forward(by);
+    }
+
     /// Whether it came to that.
     pub(crate) fn has_refused(&self) -> bool {
         !self.commits.disarm()

@@ -12,5 +12,6 @@ mod invocations;
 mod keeping;
 mod limits;
 mod many;
+mod samples;
 mod traffic;
 mod world;
