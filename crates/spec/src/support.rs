@@ -238,8 +238,8 @@ fn without_effect(spec: &AppSpec) -> Vec<SpecError> {
         .collect()
 }
 
-/// Told of deployments and failed jobs alone.
-const UNWATCHED: &str = "of alerts, only those about deployments and failed jobs are sent by this version";
+const UNWATCHED: &str =
+    "of alerts, only those about deployments, failed jobs, CPU, memory and restarts are sent by this version";
 
 fn has_unwatched(alerts: &[Alert]) -> bool {
     let unwatched = |rule: AlertRule| !rule.is_watched();

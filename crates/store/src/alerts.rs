@@ -19,7 +19,7 @@ pub struct AlertDestinations {
 }
 
 /// Something that an alert may be about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Occurrence {
     pub id: i64,
     pub app: AppId,
@@ -31,6 +31,16 @@ pub struct Occurrence {
     /// In the words of a spec: `DEPLOYMENT_FAILED`.
     pub rule: String,
     pub at: Timestamp,
+    /// Of an alert about what is measured.
+    pub measured: Option<Measured>,
+}
+
+/// What made an alert hold, or hold no longer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    pub alert: String,
+    pub value: f64,
+    pub holds: bool,
 }
 
 /// One message to one place.
@@ -227,6 +237,11 @@ fn read_occurrence(row: &SqliteRow) -> Result<Occurrence, StoreError> {
             .map_err(StoreError::damaged("invocation id", id))?,
         rule: text("rule"),
         at: text("at").parse().map_err(StoreError::damaged("time", id))?,
+        measured: row.get::<Option<String>, _>("alert").map(|alert| Measured {
+            alert,
+            value: row.get("measured"),
+            holds: row.get("holds"),
+        }),
     })
 }
 

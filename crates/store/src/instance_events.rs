@@ -152,6 +152,27 @@ impl Store {
         let rows = rows.iter().map(read).collect::<Result<_, _>>()?;
         Ok((rows, u64::try_from(total).unwrap_or(0)))
     }
+
+    /// How often an instance of the component was started after another one in its place, after `since`.
+    pub async fn restarts_since(
+        &self,
+        app: AppId,
+        component: &str,
+        since: Timestamp,
+    ) -> Result<u32, StoreError> {
+        sqlx::query_scalar(
+            "SELECT count(*) FROM instance_events WHERE app = ? AND component = ? AND at > ?
+               AND event ->> 'event' = 'started' AND event ->> 'restarts' > 0",
+        )
+        .bind(app.to_string())
+        .bind(component)
+        .bind(since.to_string())
+        .fetch_one(&self.readers)
+        .await
+        .map_err(StoreError::during(format!(
+            "count the restarts of {component} of app {app}"
+        )))
+    }
 }
 
 fn read(row: &SqliteRow) -> Result<InstanceEventRow, StoreError> {

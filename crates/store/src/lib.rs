@@ -16,6 +16,7 @@ mod deployments;
 mod error;
 #[cfg(feature = "faults")]
 mod faults;
+mod holding_alerts;
 mod hosts;
 mod instance_events;
 mod instances;
@@ -53,7 +54,7 @@ use sqlx::{
 
 pub use accepting::AppChange;
 pub use accounts::{AccountRow, Removal};
-pub use alerts::{AlertDestinations, Delivery, Occurrence};
+pub use alerts::{AlertDestinations, Delivery, Measured, Occurrence};
 pub use apps::AppRow;
 pub use audit::{AuditRow, NewAuditEntry};
 pub use backups::{BackupCause, BackupFailure, BackupRow, BackupState, TableRows};
@@ -64,6 +65,7 @@ pub use deployments::{DeploymentRow, NewDeployment};
 pub use error::StoreError;
 #[cfg(feature = "faults")]
 pub use faults::Faults;
+pub use holding_alerts::AlertTurn;
 pub use instance_events::{InstanceEvent, InstanceEventRow, NewInstanceEvent};
 pub use instances::InstanceRow;
 pub use invocations::{InvocationPhase, InvocationRow, NewInvocation, Trigger};

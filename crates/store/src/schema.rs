@@ -375,6 +375,18 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (series, at)
     ) STRICT, WITHOUT ROWID;
     ",
+    // What an alert about it was told of: what was measured, and whether it holds; and those that still do.
+    "
+    ALTER TABLE alert_occurrences ADD COLUMN alert TEXT;
+    ALTER TABLE alert_occurrences ADD COLUMN measured REAL;
+    ALTER TABLE alert_occurrences ADD COLUMN holds INTEGER;
+    CREATE TABLE holding_alerts (
+        app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+        alert TEXT NOT NULL,
+        since TEXT NOT NULL,
+        PRIMARY KEY (app, alert)
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// Brings the schema to this version's; a newer one than ours is refused.

@@ -3,11 +3,13 @@
 //! ```text
 //!  deployments, runs of jobs ──trigger──▶ occurrences ──rules of the app's spec──▶ deliveries ──▶ webhook, mail
 //!    (in the transaction that makes it so)                    (one for each place)       └── later, when it failed
+//!  thresholds of what is measured ──▲ (when one begins to be passed, and when it no longer is: `metrics::watch`)
 //! ```
 //!
 //! Everything is in the store before it is sent, and is taken out after: a server that is killed between the two sends twice, never not at all.
 
 mod mail;
+mod measured;
 mod message;
 mod webhook;
 
@@ -182,16 +184,28 @@ async fn messages_of(
 ) -> Result<Vec<(String, String, String)>, Refusal> {
     let is_about = |alert: &Alert| {
         let rule = alert.spec.rule.map(AlertRule::as_str);
+        // A component may have several of the same rule, with thresholds of their own.
+        let is_it = occurrence
+            .measured
+            .as_ref()
+            .is_none_or(|measured| measured.alert == alert.id);
         !alert.spec.disabled
             && rule == Some(occurrence.rule.as_str())
             && alert.component_name == occurrence.component
+            && is_it
     };
     let mut alerts = application.alerts(occurrence.app).await?;
     alerts.retain(is_about);
-    if alerts.is_empty() {
+    let Some(first) = alerts.first() else {
         return Ok(Vec::new());
-    }
-    let message = message::of(application, occurrence).await?;
+    };
+    let message = match &occurrence.measured {
+        Some(measured) => {
+            let app = application.app(occurrence.app).await?.app;
+            measured::message(&app.name, &first.component_name, &first.spec, measured)
+        }
+        None => message::of(application, occurrence).await?,
+    };
     let message = serde_json::to_string(&message).expect("a message has text only");
     let secrets = &application.platform.secrets;
     let sealed = |target: &Target| {

@@ -1,13 +1,14 @@
 //! How much of their sizes instances use, and how often they were restarted: all of them are looked at from time to time.
 //!
 //! ```text
-//!  store: places of what serves ──▶ engine: the use of each ──▶ store: one transaction
+//!  store: places of what serves ──▶ engine: the use of each ──▶ store: one transaction ──▶ alerts that begin to hold, or no longer do
 //! ```
 //!
 //! Nothing is measured for a request: what is asked for is what was stored. The use of the CPU is that between two looks, so a server's first look
 //! has none. What begins and ends between two looks is not seen, but for restarts, which count up.
 
 mod look;
+mod watch;
 
 use std::time::Duration;
 
@@ -61,6 +62,6 @@ impl Metrics {
             platform.store.thin_samples(now, since).await?;
             self.thinned_at = Some(now);
         }
-        Ok(())
+        watch::watch(application, now).await
     }
 }

@@ -26,14 +26,14 @@ use crate::{alerts::send_alerts, authority::Authority, config::AlertsConfig};
 const TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 /// Takes webhooks over TLS and mails over SMTP, on a thread of its own, as somebody else's servers do.
-struct Hearer {
+pub(super) struct Hearer {
     address: SocketAddr,
-    heard: mpsc::Receiver<String>,
+    pub(super) heard: mpsc::Receiver<String>,
 }
 
 impl Hearer {
     /// `statuses` are the first answers; all others are 200.
-    fn of_webhooks(statuses: &'static [&'static str], authority: &Authority) -> Self {
+    pub(super) fn of_webhooks(statuses: &'static [&'static str], authority: &Authority) -> Self {
         let identity = authority.issue(&["127.0.0.1".to_owned()]).unwrap();
         let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
@@ -124,7 +124,7 @@ impl Hearer {
     }
 
     /// While the server goes on.
-    async fn next(&self) -> String {
+    pub(super) async fn next(&self) -> String {
         let deadline = Instant::now() + TOLD_WITHIN;
         loop {
             match self.heard.try_recv() {
@@ -135,7 +135,7 @@ impl Hearer {
         }
     }
 
-    fn webhook(&self) -> SlackWebhook {
+    pub(super) fn webhook(&self) -> SlackWebhook {
         SlackWebhook {
             url: format!("https://{}/services/hunter2", self.address),
             channel: "#ops".to_owned(),
@@ -143,7 +143,12 @@ impl Hearer {
     }
 }
 
-fn world(place: &Place, authority: &Authority, directory: &tempfile::TempDir, smtp: &str) -> World {
+pub(super) fn world(
+    place: &Place,
+    authority: &Authority,
+    directory: &tempfile::TempDir,
+    smtp: &str,
+) -> World {
     let bundle: PathBuf = directory.path().join("bundle.pem");
     std::fs::write(&bundle, authority.certificate()).unwrap();
     let alerts = AlertsConfig {
@@ -167,7 +172,7 @@ fn failing(spec: AppSpec) -> AppSpec {
     spec
 }
 
-async fn alert_of(server: &Server<'_>, app: AppId, rule: AlertRule) -> Alert {
+pub(super) async fn alert_of(server: &Server<'_>, app: AppId, rule: AlertRule) -> Alert {
     let alerts = server.application.alerts(app).await.unwrap();
     alerts
         .into_iter()
@@ -175,7 +180,7 @@ async fn alert_of(server: &Server<'_>, app: AppId, rule: AlertRule) -> Alert {
         .unwrap()
 }
 
-async fn send_to(server: &Server<'_>, app: AppId, rule: AlertRule, to: &AlertDestinationsRequest) {
+pub(super) async fn send_to(server: &Server<'_>, app: AppId, rule: AlertRule, to: &AlertDestinationsRequest) {
     let id = alert_of(server, app, rule).await.id;
     server.application.send_alert_to(app, &id, to).await.unwrap();
 }

@@ -21,6 +21,7 @@ mod ending;
 mod engine;
 mod faults;
 mod invariants;
+mod measured_alerts;
 mod operations;
 mod restarts;
 mod rollbacks;

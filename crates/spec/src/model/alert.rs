@@ -66,6 +66,14 @@ impl AlertRule {
                 | Self::DeploymentStarted
                 | Self::DeploymentCanceled
                 | Self::JobInvocationFailed
+        ) || self.is_measured()
+    }
+
+    /// True for rules about what is measured of a component's instances: they hold, or do not, over a window.
+    pub fn is_measured(self) -> bool {
+        matches!(
+            self,
+            Self::CpuUtilization | Self::MemUtilization | Self::RestartCount
         )
     }
 
@@ -82,5 +90,18 @@ impl AlertRule {
                 | Self::AutoscaleFailed
                 | Self::AutoscaleSucceeded
         )
+    }
+}
+
+impl AlertWindow {
+    /// How long it is; `None` where nothing was said.
+    pub fn minutes(self) -> Option<u32> {
+        match self {
+            Self::Unspecified => None,
+            Self::FiveMinutes => Some(5),
+            Self::TenMinutes => Some(10),
+            Self::ThirtyMinutes => Some(30),
+            Self::OneHour => Some(60),
+        }
     }
 }
