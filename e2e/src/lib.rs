@@ -13,6 +13,7 @@
 )]
 #![allow(clippy::print_stderr, reason = "a test says on standard error how far it is")]
 
+mod api;
 pub mod bench;
 mod cache;
 mod deployment;

@@ -1,6 +1,7 @@
 //! The API, call by call.
 
 mod backups;
+mod metrics;
 mod team;
 
 use std::{path::Path, time::Duration};

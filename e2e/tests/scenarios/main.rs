@@ -20,6 +20,7 @@ mod jobs;
 mod killed;
 mod limits;
 mod load;
+mod measured;
 mod other_backups;
 mod other_databases;
 mod secrets;
@@ -36,6 +37,9 @@ use std::{
 use mainstay_e2e::{Platform, Programs};
 
 type Scenario = (&'static str, fn(&mut Platform));
+
+/// Of the configuration: nobody wants to wait a minute for the next look at what instances use and visitors are sent.
+const LOOKS_OFTEN: &str = "[metrics]\nevery_seconds = 1\n";
 
 /// Each with its name.
 macro_rules! scenarios {
@@ -85,6 +89,7 @@ const APPS: &[Scenario] = scenarios![
     serving::a_failed_liveness_check_is_not_taken_for_a_memory_kill,
     serving::what_the_log_does_not_say_is_seen,
     serving::nothing_runs_on_after_a_canceled_start,
+    measured::what_an_app_uses_and_sends_is_measured,
     jobs::jobs_run_around_a_deployment,
     jobs::a_job_has_a_time_limit,
     jobs::a_job_runs_once_although_the_server_was_killed,
@@ -121,7 +126,7 @@ fn run(scenarios: &[Scenario]) {
         return;
     }
     let Some(programs) = Programs::find() else { return };
-    let mut platform = Platform::start(programs);
+    let mut platform = Platform::start_with(programs, LOOKS_OFTEN);
     let failed: Vec<String> = chosen
         .into_iter()
         .filter_map(|scenario| attempt(&mut platform, scenario))

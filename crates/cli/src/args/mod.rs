@@ -239,6 +239,8 @@ pub(crate) enum Apps {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
         count: u32,
     },
+    /// Show how much of their size instances use, and how often they were restarted.
+    Metrics { app: String, component: Option<String> },
     #[command(flatten)]
     AsDoctl(AsDoctl),
 }

@@ -12,7 +12,7 @@ use mainstay_spec::{AppSpec, Sources};
 use super::{
     as_doctl,
     deploy::{self, update},
-    follow,
+    follow, metrics,
     rollback::{self, How},
     spec::{load, warn},
     troubles,
@@ -100,6 +100,7 @@ pub(super) async fn run(client: &Client, output: &Output, command: Apps) -> Resu
             component,
             count,
         } => events(client, output, &app, component.as_deref(), count).await,
+        Apps::Metrics { app, component } => metrics::last(client, output, &app, component.as_deref()).await,
         Apps::AsDoctl(command) => as_doctl::run(client, output, command).await,
     }
 }

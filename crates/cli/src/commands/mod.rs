@@ -14,6 +14,7 @@ mod jobs;
 mod limits;
 mod logs;
 mod manual;
+mod metrics;
 mod rollback;
 mod spec;
 mod tokens;
