@@ -21,6 +21,7 @@ use crate::{
     routes::{RouteError, Routes},
     secrets::{CannotOpen, Keyring, KeyringError},
     tasks::Tasks,
+    traffic::Unstored,
 };
 
 /// The platform's parts, wired once at start-up.
@@ -43,6 +44,7 @@ pub(crate) struct Platform {
     /// Tells the collector that something ended.
     pub nudge: Nudge,
     pub alerts: Alerts,
+    pub unstored_traffic: Unstored,
 }
 
 /// A fault of the platform's own; shown to users as `InternalError` only.

@@ -39,7 +39,7 @@ use crate::{
     routes::{RouterProcess, RouterSettings, Routes},
     secrets::Keyring,
     tasks::{Stage, Tasks},
-    traffic::{collect_last, count_traffic},
+    traffic::{Unstored, collect_last, count_traffic},
 };
 
 /// What the rooms have in the directory for running things.
@@ -298,6 +298,7 @@ async fn open(config: Config) -> Result<(Arc<Platform>, RouterProcess, Option<Ar
         tasks: Tasks::default(),
         nudge: Nudge::default(),
         alerts: Alerts::new(&config)?,
+        unstored_traffic: Unstored::default(),
         store,
         engine: parts.engine,
         builder: parts.builder,

@@ -2,11 +2,12 @@
 
 use axum::http::{Method, StatusCode};
 use jiff::{ToSpan, tz::TimeZone};
+use mainstay_spec::ids::AccountId;
 use mainstay_testkit::Place;
 use serde_json::{Value, json};
 
 use super::{accounts_tests::owner_of_another_account, test_client::send};
-use crate::{system::World, traffic};
+use crate::{server, system::World, traffic};
 
 #[test]
 fn the_bandwidth_of_a_day_is_what_was_collected_on_it() {
@@ -51,4 +52,32 @@ fn the_bandwidth_of_a_day_is_what_was_collected_on_it() {
         );
     });
     assert!(lived.is_some(), "nothing kills this server");
+}
+
+#[test]
+fn traffic_that_cannot_be_stored_is_with_the_next_and_the_last_is_collected_at_the_end() {
+    let place = Place::claim();
+    let world = World::new(place.address(3).port(), 0);
+    let app = world.live(async |server| {
+        let platform = &server.application.platform;
+        let app = server.serving_app().await;
+        world.visitors_are_sent(app, 1000);
+        world.refuse_next_commit();
+        let refused = traffic::collect(platform).await;
+        assert!(
+            refused.is_err() && world.has_refused(),
+            "nothing was to be stored"
+        );
+        world.visitors_are_sent(app, 24);
+        server::end(platform).await;
+        app
+    });
+    let app = app.expect("nothing kills this server");
+    let counted = world.live(async |server| {
+        let application = &server.application;
+        let today = application.now().to_zoned(TimeZone::UTC).date();
+        let bytes = application.traffic(AccountId::FIRST, &[app], today).await;
+        bytes.expect("the store is there").remove(&app)
+    });
+    assert_eq!(counted, Some(Some(1024)));
 }

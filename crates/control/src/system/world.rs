@@ -42,6 +42,7 @@ use crate::{
     secrets::Keyring,
     server,
     tasks::Tasks,
+    traffic::Unstored,
 };
 
 /// On a loaded machine; what takes longer is stuck.
@@ -221,6 +222,7 @@ impl World {
             tasks: Tasks::default(),
             nudge: Nudge::default(),
             alerts: Alerts::new(&self.config)?,
+            unstored_traffic: Unstored::default(),
             clock: self.clock.clone(),
             capacity: Capacity::new(self.config.capacity.clone()),
             store,
