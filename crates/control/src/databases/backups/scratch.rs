@@ -8,7 +8,7 @@ use mainstay_engine::{InstanceSpec, InstanceState};
 use mainstay_images::stack::USER_ID;
 use mainstay_spec::ids::InstanceId;
 use mainstay_store::{BackupFailure, DatabaseRow};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     super::{
@@ -25,6 +25,8 @@ use crate::platform::Platform;
 /// Writing a checkpoint of all that was restored.
 const STOPS_WITHIN: Duration = Duration::from_mins(5);
 const STARTS_WITHIN: Duration = Duration::from_mins(2);
+/// A server that takes a connection and says nothing is asked again.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 const ASKED_EVERY: Duration = Duration::from_millis(200);
 
 /// Its volume is there, and one instance at a time works on it.
@@ -120,9 +122,13 @@ impl<'a> Scratch<'a> {
     pub(in crate::databases) async fn ready(&self, ask: impl Fn() -> Tool<'a>) -> Result<(), Failed> {
         let deadline = Instant::now() + STARTS_WITHIN;
         loop {
-            let Err(silent) = ask().run(Input::Nothing, &mut Answer::default()).await else {
-                return Ok(());
-            };
+            let mut answer = Answer::default();
+            let asked = timeout(ANSWERS_WITHIN, ask().run(Input::Nothing, &mut answer));
+            let asked = asked.await.unwrap_or_else(|_| {
+                let message = "the scratch server does not answer";
+                Err(Failed::new(BackupFailure::Restore, message))
+            });
+            let Err(silent) = asked else { return Ok(()) };
             if let Some(ended) = self.ended().await? {
                 return Err(ended);
             }
