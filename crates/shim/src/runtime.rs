@@ -70,6 +70,17 @@ impl Runtime {
         }
     }
 
+    /// One that is never asked for anything.
+    #[cfg(test)]
+    pub(crate) fn of_nothing() -> Self {
+        Self {
+            program: PathBuf::new(),
+            state_dir: PathBuf::new(),
+            log: PathBuf::new(),
+            container_id: String::new(),
+        }
+    }
+
     /// Creates the container up to, but without, executing its process; the process id of its PID 1.
     pub(crate) fn create(&self, bundle: &Path, streams: ChildStreams) -> Result<i32, RuntimeError> {
         let pid_file = bundle.join("pid");

@@ -100,6 +100,9 @@ pub(super) struct Exec {
     input_ends: bool,
     /// When the process is killed, after the client hung up.
     kill_at: Option<Instant>,
+    /// Children of the shim that ended before the runtime's end was heard of. One may be the process: a runtime of several threads hands it
+    /// to the shim before its own end can be waited for.
+    ended_early: Vec<(i32, i32)>,
 }
 
 impl Exec {
@@ -136,6 +139,7 @@ impl Exec {
             input: Vec::new(),
             input_ends: false,
             kill_at: None,
+            ended_early: Vec::new(),
         };
         let streams = exec.make_streams().map_err(failed("make a pipe"))?;
         let child = runtime.exec(&exec.files, streams).map_err(ExecError::Runtime)?;
@@ -321,6 +325,10 @@ impl Exec {
             }
         }
         self.pass_input();
+        let ended_early = std::mem::take(&mut self.ended_early);
+        if let Some((_, status)) = ended_early.into_iter().find(|(pid, _)| *pid == process) {
+            self.process_ended(process, status, outbox);
+        }
     }
 
     /// The cause may be as long as a runtime likes; a frame is not.
@@ -331,8 +339,10 @@ impl Exec {
     }
 
     pub(super) fn process_ended(&mut self, pid: i32, status: i32, outbox: &mut Vec<u8>) {
-        if self.phase != (Phase::Running { process: pid }) {
-            return;
+        match self.phase {
+            Phase::Making { .. } => return self.ended_early.push((pid, status)),
+            Phase::Running { process } if process == pid => {}
+            _ => return,
         }
         self.deliver_rest(outbox);
         let end = match self.refusal() {
@@ -451,4 +461,57 @@ fn read_output(descriptor: &mut Option<OwnedFd>, kind: FrameKind, outbox: &mut V
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUNTIME: i32 = 1_000_001;
+    const PROCESS: i32 = 1_000_002;
+    const OTHER: i32 = 1_000_003;
+
+    fn being_made(directory: &std::path::Path) -> Exec {
+        fs::write(directory.join("pid"), PROCESS.to_string()).unwrap();
+        Exec {
+            phase: Phase::Making { runtime: RUNTIME },
+            files: ExecFiles {
+                process: directory.join("process.json"),
+                pid: directory.join("pid"),
+                console_socket: None,
+            },
+            directory: directory.to_owned(),
+            report: pipe().unwrap().0,
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            console: None,
+            input: Vec::new(),
+            input_ends: false,
+            kill_at: None,
+            ended_early: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_process_counts_whenever_it_is_heard() {
+        let exit_with_3 = 3 << 8;
+        for early in [true, false] {
+            let directory = tempfile::tempdir().unwrap();
+            let mut exec = being_made(directory.path());
+            let mut outbox = Vec::new();
+            exec.process_ended(OTHER, 0, &mut outbox);
+            if early {
+                exec.process_ended(PROCESS, exit_with_3, &mut outbox);
+            }
+            exec.runtime_ended(RUNTIME, 0, &Runtime::of_nothing(), &mut outbox);
+            if !early {
+                assert!(!exec.is_over());
+                exec.process_ended(PROCESS, exit_with_3, &mut outbox);
+            }
+            assert!(exec.is_over(), "early: {early}");
+            let told = String::from_utf8_lossy(&outbox[FRAME_HEADER_BYTES..]).into_owned();
+            assert!(told.contains("\"code\":3"), "{told}");
+        }
+    }
 }
