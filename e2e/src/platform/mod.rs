@@ -469,7 +469,7 @@ impl Platform {
         };
         let errors = log
             .lines()
-            .filter(|line| line.contains(" ERROR ") && !is_expected(line));
+            .filter(|line| line.split_whitespace().nth(1) == Some("ERROR") && !is_expected(line));
         errors.map(str::to_owned).collect()
     }
 
