@@ -9,5 +9,6 @@ mod databases;
 mod document;
 mod failure_classes;
 mod instance;
+mod probes;
 mod properties;
 mod world;
