@@ -49,11 +49,7 @@ pub(super) async fn open(
         notices,
         sender,
     };
-    tokio::spawn(async move {
-        let mut follower = follower;
-        follower.run(reader).await;
-        follower.close();
-    });
+    tokio::spawn(follower.run(reader));
     Ok(lines_of(receiver))
 }
 
@@ -83,7 +79,14 @@ struct Follower {
 }
 
 impl Follower {
-    async fn run(&mut self, mut reader: LogReader) {
+    async fn run(mut self, reader: LogReader) {
+        self.deliver_all(reader).await;
+        // First the reader hears that this is all: the kernel takes up to 20 ms to stop watching.
+        drop(self.sender);
+        tokio::task::spawn_blocking(move || drop(self.notices));
+    }
+
+    async fn deliver_all(&mut self, mut reader: LogReader) {
         loop {
             // In this order: what is written before the end was seen is read after it was seen.
             let ended = self.has_ended();
@@ -110,12 +113,6 @@ impl Follower {
                 return;
             }
         }
-    }
-
-    /// Tells the reader that this is all, and only then stops watching: the kernel takes up to 20 ms for that.
-    fn close(self) {
-        drop(self.sender);
-        tokio::task::spawn_blocking(move || drop(self.notices));
     }
 
     fn has_ended(&self) -> bool {
