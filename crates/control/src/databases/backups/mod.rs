@@ -7,8 +7,9 @@
 //!                               counted: the same? ─▶ good
 //! ```
 //!
-//! How an engine is dumped, restored and counted is its own ([`Backup`](super::engines::Backup)). One is made at a time, whatever database it is of. Each has a row before it begins, so that none fails silently; everything else that it
-//! makes is noted in its [`traces`] and gone when it is over, however it ended.
+//! How an engine is dumped, restored and counted is its own ([`Backup`](super::engines::Backup)). One is made at a time, whatever database it is
+//! of. Each has a row before it begins, so that none fails silently; everything else that it makes is noted in its [`traces`] and gone when it
+//! is over, however it ended.
 
 mod counts;
 mod failure;

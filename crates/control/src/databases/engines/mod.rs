@@ -32,6 +32,7 @@ use self::{
 };
 use super::{
     attached::engine as engine_of_word,
+    backups::{Failed, Scratch},
     login::{Login, Trouble},
     server::SETTINGS,
 };
@@ -197,6 +198,14 @@ fn write_version(volume: &str, file: &str) -> Vec<String> {
         from,
         to,
     ]
+}
+
+/// The same beside a server that runs on a restored volume. What such a server calls its data is the volume's own id.
+async fn note_version(scratch: &Scratch<'_>, volume: &str, file: &str) -> Result<String, Failed> {
+    let row = scratch.row();
+    let path = format!("{volume}/{file}");
+    scratch.write_beside(&path, row.version.clone()).await?;
+    Ok(row.id.to_string())
 }
 
 /// As people call the engine, whoever runs its server.

@@ -18,7 +18,7 @@ use crate::databases::{
         AUTHORITY, Answer, Draft, Failed, Input, Packed, SOCKETS, Scratch, Sink, Source, Stored, Tool,
         Unpacked, Written,
     },
-    engines::Backup,
+    engines::{Backup, note_version},
     login::Login,
 };
 
@@ -94,10 +94,7 @@ impl Backup for MariaDb {
 
     /// The server's own start makes users and passwords anew.
     async fn complete(&self, scratch: &Scratch<'_>) -> Result<String, Failed> {
-        let row = scratch.row();
-        let path = format!("{VOLUME}/{VERSION_FILE}");
-        scratch.write_beside(&path, row.version.clone()).await?;
-        Ok(row.id.to_string())
+        note_version(scratch, VOLUME, VERSION_FILE).await
     }
 }
 

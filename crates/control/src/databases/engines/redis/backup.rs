@@ -1,7 +1,7 @@
 //! Backups of Redis and Valkey: the server's own snapshot (RDB), taken as a replica takes it. The server goes on meanwhile; a child of it
 //! that shares its memory writes the snapshot to the connection, and none of it to its volume.
 //!
-//! Nobody can count at the moment of which the snapshot is, so the keys are counted in its file ([`snapshot`](super::snapshot)).
+//! Nobody can count at the moment of which the snapshot is, so the keys are counted in its file ([`snapshot`]).
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::databases::{
     backups::{
         AUTHORITY, Answer, Draft, Failed, Input, SOCKETS, Scratch, Sink, Source, Stored, Tool, Written,
     },
-    engines::Backup,
+    engines::{Backup, note_version},
     login::Login,
 };
 
@@ -99,10 +99,7 @@ impl Backup for Redis {
     }
 
     async fn complete(&self, scratch: &Scratch<'_>) -> Result<String, Failed> {
-        let row = scratch.row();
-        let path = format!("{VOLUME}/{VERSION_FILE}");
-        scratch.write_beside(&path, row.version.clone()).await?;
-        Ok(row.id.to_string())
+        note_version(scratch, VOLUME, VERSION_FILE).await
     }
 }
 
