@@ -115,7 +115,7 @@ pub(super) async fn owner_of_another_account(application: &Application) -> (Acco
     (account.id, made.expect("nothing is wrong").1)
 }
 
-async fn operator(application: &Application) -> String {
+pub(super) async fn operator(application: &Application) -> String {
     let token = application.first_token().await.expect("nothing is wrong");
     token.expect("there was none")
 }

@@ -6,7 +6,10 @@ use mainstay_spec::ids::AccountId;
 use mainstay_testkit::Place;
 use serde_json::{Value, json};
 
-use super::{accounts_tests::owner_of_another_account, test_client::send};
+use super::{
+    accounts_tests::{operator, owner_of_another_account},
+    test_client::send,
+};
 use crate::{server, system::World, traffic};
 
 #[test]
@@ -15,8 +18,7 @@ fn the_bandwidth_of_a_day_is_what_was_collected_on_it() {
     let world = World::new(place.address(3).port(), 0);
     let lived = world.live(async |server| {
         let application = &server.application;
-        let token = application.first_token().await.expect("nothing is wrong");
-        let token = token.expect("there was none");
+        let token = operator(application).await;
         let (_, stranger) = owner_of_another_account(application).await;
         let app = server.serving_app().await;
         let router = super::router(application.clone());

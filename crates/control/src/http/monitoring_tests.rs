@@ -9,7 +9,10 @@ use axum::{
 use mainstay_testkit::Place;
 use serde_json::{Value, json};
 
-use super::{accounts_tests::owner_of_another_account, test_client::send};
+use super::{
+    accounts_tests::{operator, owner_of_another_account},
+    test_client::send,
+};
 use crate::{
     metrics::Metrics,
     system::{Server, World},
@@ -48,8 +51,7 @@ fn what_instances_use_is_told_as_a_matrix_of_their_places() {
     let world = World::new(place.address(3).port(), 0);
     let lived = world.live(async |server| {
         let application = &server.application;
-        let token = application.first_token().await.expect("nothing is wrong");
-        let token = token.expect("there was none");
+        let token = operator(application).await;
         let router = super::router(application.clone());
         let us = Asker {
             router: &router,
@@ -116,8 +118,7 @@ fn what_cannot_be_a_time_is_refused_by_name() {
     let world = World::new(place.address(3).port(), 0);
     let lived = world.live(async |server| {
         let application = &server.application;
-        let token = application.first_token().await.expect("nothing is wrong");
-        let token = token.expect("there was none");
+        let token = operator(application).await;
         let router = super::router(application.clone());
         let us = Asker {
             router: &router,
