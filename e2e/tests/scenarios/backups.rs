@@ -112,6 +112,18 @@ pub(crate) fn backup(platform: &Platform, app: &str, more: &[&str]) -> Answer {
     platform.cli(&[&command[..], more].concat(), BACKED_UP_WITHIN)
 }
 
+/// A backup or a restore that is red, and why.
+pub(crate) fn failed(made: &Answer, why: &str) -> Value {
+    let failed: Value = serde_json::from_str(&made.stdout).unwrap_or_default();
+    assert_eq!(
+        (made.is_success(), &failed["state"], &failed["failure"]),
+        (false, &json!("FAILED"), &json!(why)),
+        "{}",
+        made.stdout
+    );
+    failed
+}
+
 pub(crate) fn good_backup(platform: &Platform, app: &str) -> Value {
     let made = backup(platform, app, &[]);
     let backup: Value = serde_json::from_str(&made.stdout).unwrap_or_default();
@@ -277,14 +289,7 @@ fn what_cannot_be_restored_is_red(platform: &Platform, app: &str) {
          CREATE TABLE before_entries (id bigint CHECK (is_known(id)));
          INSERT INTO before_entries VALUES (1)",
     );
-    let made = backup(platform, app, &[]);
-    let failed: Value = serde_json::from_str(&made.stdout).unwrap_or_default();
-    assert_eq!(
-        (made.is_success(), &failed["state"], &failed["failure"]),
-        (false, &json!("FAILED"), &json!("RESTORE")),
-        "{}",
-        made.stdout
-    );
+    let failed = failed(&backup(platform, app, &[]), "RESTORE");
     let message = failed["message"].as_str().unwrap_or_default();
     assert!(
         message.contains("violates check constraint") && !message.contains("CONTEXT"),
@@ -516,13 +521,7 @@ fn a_damaged_backup_is_not_restored(platform: &Platform, app: &str) {
     let file = files(platform).pop().expect("there is one");
     flip_a_bit(&file);
     let refused = restore(platform, app, "latest", &["--replace-data"]);
-    let said: Value = serde_json::from_str(&refused.stdout).unwrap_or_default();
-    assert_eq!(
-        (&said["state"], &said["failure"]),
-        (&json!("FAILED"), &json!("CHECKSUM")),
-        "{}",
-        refused.stdout
-    );
+    failed(&refused, "CHECKSUM");
     assert_eq!(list(platform, app)[0]["failure"], "CHECKSUM");
     expect_rows(platform, app, "20");
     let again = restore(platform, app, "latest", &["--replace-data"]);

@@ -6,7 +6,7 @@ use mainstay_e2e::{Folder, Page, Platform, python_hello, wait_until};
 use serde_json::{Value, json};
 
 use crate::backups::{
-    backup, body, expect_no_files, expect_no_traces, files, flip_a_bit, good_backup, list,
+    backup, body, expect_no_files, expect_no_traces, failed, files, flip_a_bit, good_backup, list,
     only_one_volume_is_left, restore,
 };
 
@@ -298,13 +298,7 @@ fn a_server_that_does_not_answer_is_told(platform: &Platform, kind: &Kind) {
     platform.pause_apps(kind.server);
     let made = backup(platform, kind.app, &[]);
     platform.resume_apps(kind.server);
-    let failed: Value = serde_json::from_str(&made.stdout).unwrap_or_default();
-    assert_eq!(
-        (made.is_success(), &failed["state"], &failed["failure"]),
-        (false, &json!("FAILED"), &json!("NOT_READY")),
-        "{}",
-        made.stdout
-    );
+    failed(&made, "NOT_READY");
 }
 
 /// A row that its table's check does not let in again.
@@ -313,14 +307,7 @@ fn what_cannot_be_restored_is_red(platform: &Platform) {
     tell(
         "CREATE TABLE doubtful (text varchar(20) CHECK (text <> 'secret')); SET check_constraint_checks = 0; INSERT INTO doubtful VALUES ('secret')",
     );
-    let made = backup(platform, app, &[]);
-    let failed: Value = serde_json::from_str(&made.stdout).unwrap_or_default();
-    assert_eq!(
-        (made.is_success(), &failed["state"], &failed["failure"]),
-        (false, &json!("FAILED"), &json!("RESTORE")),
-        "{}",
-        made.stdout
-    );
+    let failed = failed(&backup(platform, app, &[]), "RESTORE");
     let message = failed["message"].as_str().unwrap_or_default();
     assert!(
         message.contains("ERROR 4025 (23000)") && !message.contains("secret"),
@@ -394,13 +381,7 @@ fn ends(platform: &mut Platform, kind: &Kind) {
         flip_a_bit(&file);
     }
     let refused = restore(platform, kind.app, "latest", &["--replace-data"]);
-    let said: Value = serde_json::from_str(&refused.stdout).unwrap_or_default();
-    assert_eq!(
-        (&said["state"], &said["failure"]),
-        (&json!("FAILED"), &json!("CHECKSUM")),
-        "{}",
-        refused.stdout
-    );
+    failed(&refused, "CHECKSUM");
     assert_eq!(list(platform, kind.app)[0]["failure"], "CHECKSUM");
     assert_eq!(tell(platform, kind, kind.digest), before);
     platform.delete(kind.app);
