@@ -13,6 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::system;
+
 /// Well within the time that a move keeps the lock ready.
 const EVERY: Duration = Duration::from_millis(5);
 /// A runtime that takes longer has other troubles.
@@ -33,7 +35,8 @@ impl PromptMoves {
         let (until, over) = mpsc::channel();
         if let Some(processes) = own_processes_file(cgroup_root) {
             let builder = thread::Builder::new().stack_size(STACK_BYTES);
-            let _ = builder.spawn(move || {
+            // It may live a moment longer than what it is for, when children are watched already.
+            let _ = system::spawn_deaf(builder, move || {
                 keep_ready(&processes, &over);
             });
         }

@@ -15,6 +15,7 @@ use std::{
         unix::process::CommandExt,
     },
     process::Command,
+    thread::{self, JoinHandle},
 };
 
 /// What became of [`fork`].
@@ -66,6 +67,26 @@ pub(crate) fn take_signals(watched: &[i32]) -> io::Result<OwnedFd> {
             libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
         ))
     }
+}
+
+/// Starts a thread that no signal of the process is delivered to. Any other one may get what [`take_signals`] watches, as long as it lives:
+/// SIGCHLD is ignored then, and a child that ended is never heard of.
+pub(crate) fn spawn_deaf<T: Send + 'static>(
+    thread: thread::Builder,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    let mut before = MaybeUninit::uninit();
+    // SAFETY: `all` is initialised by sigfillset before it is read, and `before` is written by pthread_sigmask.
+    unsafe {
+        let mut all = MaybeUninit::uninit();
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr());
+    }
+    // It begins with what is blocked here.
+    let spawned = thread.spawn(work);
+    // SAFETY: `before` was initialised above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    spawned
 }
 
 /// One ended child: (process id, raw wait status); `None` when none has ended.
@@ -300,4 +321,26 @@ unsafe fn owned(raw: RawFd) -> io::Result<OwnedFd> {
     }
     // SAFETY: the descriptor is new, so nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the calling thread, as the kernel shows it.
+    fn blocks(signal: i32) -> bool {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let mask = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigBlk:"))
+            .unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << (signal - 1)) != 0
+    }
+
+    #[test]
+    fn a_deaf_thread_leaves_signals_to_whoever_started_it() {
+        let deaf = spawn_deaf(thread::Builder::new(), || blocks(libc::SIGCHLD)).unwrap();
+        assert!(deaf.join().unwrap());
+        assert!(!blocks(libc::SIGCHLD), "it is deaf itself now");
+    }
 }
