@@ -47,7 +47,7 @@ pub fn run(settings: Settings) -> io::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    let (ready, mut readiness) = mpsc::unbounded_channel();
+    let (ready, mut readiness) = mpsc::channel(shared.cores.len().max(1));
     let mut threads = Vec::new();
     for index in 0..shared.cores.len() {
         let listeners = listeners

@@ -30,7 +30,7 @@ pub fn start(
     shared: Arc<Shared>,
     index: usize,
     listeners: Vec<StdListener>,
-    ready: mpsc::UnboundedSender<()>,
+    ready: mpsc::Sender<()>,
 ) -> io::Result<std::thread::JoinHandle<io::Result<()>>> {
     std::thread::Builder::new()
         .name(format!("serve-{index}"))
@@ -42,11 +42,7 @@ pub fn start(
         })
 }
 
-async fn run(
-    core: Rc<Core>,
-    listeners: Vec<StdListener>,
-    ready: mpsc::UnboundedSender<()>,
-) -> io::Result<()> {
+async fn run(core: Rc<Core>, listeners: Vec<StdListener>, ready: mpsc::Sender<()>) -> io::Result<()> {
     let mut phases = core.shared.phase.subscribe();
     tokio::task::spawn_local(follow_tables(Rc::clone(&core)));
     tokio::task::spawn_local(keep_house(Rc::clone(&core)));
@@ -61,7 +57,7 @@ async fn run(
             listener,
         )));
     }
-    let _ = ready.send(());
+    let _ = ready.send(()).await;
     loop {
         let phase = *phases.borrow_and_update();
         match phase {

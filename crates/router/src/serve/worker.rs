@@ -29,7 +29,8 @@ use crate::{
 const OWNER_PAUSE: Duration = Duration::from_millis(20);
 /// Idle connections are kept no longer than this where no successor serves.
 const LINGER_MS_WITHOUT_SUCCESSOR: u64 = 500;
-
+/// Replies that were not written yet; who has another one waits.
+const UNSAID_MAX: usize = 64;
 /// How long the last words to the supervisor may take.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
@@ -44,7 +45,7 @@ pub struct Worker {
     listeners: RefCell<Vec<TcpListener>>,
     retired: Notify,
     /// What is sent here is told to the supervisor, while there is one.
-    to_supervisor: RefCell<Option<mpsc::UnboundedSender<Saying>>>,
+    to_supervisor: RefCell<Option<mpsc::Sender<Saying>>>,
 }
 
 impl Worker {
@@ -95,7 +96,7 @@ impl Worker {
     /// Answers the supervisor's questions until it is gone.
     async fn attend(self: Rc<Self>, supervisor: UnixStream) {
         let (reader, mut writer) = supervisor.into_split();
-        let (replies, mut written) = mpsc::unbounded_channel::<Saying>();
+        let (replies, mut written) = mpsc::channel::<Saying>(UNSAID_MAX);
         *self.to_supervisor.borrow_mut() = Some(replies.clone());
         let writing = spawn_local(async move {
             while let Some((reply, told)) = written.recv().await {
@@ -118,7 +119,7 @@ impl Worker {
             let (worker, replies) = (Rc::clone(&self), replies.clone());
             spawn_local(async move {
                 let answer = worker.answer(ask.question).await;
-                let _ = replies.send((Reply { id: ask.id, answer }, None));
+                let _ = replies.send((Reply { id: ask.id, answer }, None)).await;
             });
         }
         *self.to_supervisor.borrow_mut() = None;
@@ -168,8 +169,11 @@ impl Worker {
             id: FAREWELL,
             answer: Answer::Traffic { bytes },
         };
-        let _ = supervisor.send((last, Some(told)));
-        let _ = tokio::time::timeout(FAREWELL_MAX, heard).await;
+        let said = async {
+            supervisor.send((last, Some(told))).await.ok()?;
+            heard.await.ok()
+        };
+        let _ = tokio::time::timeout(FAREWELL_MAX, said).await;
     }
 
     /// A signal to the whole group reaches the supervisor too; both ways lead to the same end.

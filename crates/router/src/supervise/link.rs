@@ -19,6 +19,9 @@ use crate::{
     wire::{self, Ask, Question, Reply},
 };
 
+/// Questions that were not written yet; who asks another one waits.
+const UNSENT_MAX: usize = 64;
+
 type Waiting = Rc<RefCell<HashMap<u64, oneshot::Sender<Answer>>>>;
 
 /// Traffic that serving processes told and nobody has taken yet.
@@ -29,7 +32,7 @@ pub type Left = Rc<RefCell<Bytes>>;
 pub struct Link {
     next: Rc<Cell<u64>>,
     waiting: Waiting,
-    questions: mpsc::UnboundedSender<Ask>,
+    questions: mpsc::Sender<Ask>,
     closed: watch::Receiver<bool>,
 }
 
@@ -37,7 +40,7 @@ impl Link {
     /// Traffic that is told unasked, or too late for who asked, is added to `left`.
     pub fn open(stream: UnixStream, left: Left) -> Self {
         let (reader, mut writer) = stream.into_split();
-        let (questions, mut asked) = mpsc::unbounded_channel::<Ask>();
+        let (questions, mut asked) = mpsc::channel::<Ask>(UNSENT_MAX);
         let (close, closed) = watch::channel(false);
         let waiting = Waiting::default();
         spawn_local(async move {
@@ -83,7 +86,7 @@ impl Link {
         self.next.set(id + 1);
         let (asker, answer) = oneshot::channel();
         self.waiting.borrow_mut().insert(id, asker);
-        self.questions.send(Ask { id, question }).ok()?;
+        self.questions.send(Ask { id, question }).await.ok()?;
         answer.await.ok()
     }
 

@@ -34,6 +34,9 @@ use crate::{
     settings::Settings,
 };
 
+/// Events that the owner of the state has not looked at yet; who has another one waits.
+const EVENTS_WAITING_MAX: usize = 64;
+
 /// What the owner of the state is told.
 #[derive(Debug)]
 pub enum Event {
@@ -74,7 +77,7 @@ async fn supervise(settings: Settings, listen: &[SocketAddr]) -> io::Result<()> 
     let control = control_server::bind(&settings.control)?;
     let path = settings.control.clone();
     let shutdown_deadline = Duration::from_millis(settings.shutdown_deadline_ms);
-    let (events, received) = mpsc::unbounded_channel();
+    let (events, received) = mpsc::channel(EVENTS_WAITING_MAX);
     let left = Left::default();
     let orphan = match orphan {
         Some(stream) => WorkerProcess::adopt(stream, events.clone(), left.clone())
@@ -96,11 +99,7 @@ async fn supervise(settings: Settings, listen: &[SocketAddr]) -> io::Result<()> 
     ended
 }
 
-async fn decide(
-    request: Request,
-    events: mpsc::UnboundedSender<Event>,
-    fleets: watch::Receiver<Fleet>,
-) -> Verdict {
+async fn decide(request: Request, events: mpsc::Sender<Event>, fleets: watch::Receiver<Fleet>) -> Verdict {
     let gone = || {
         Verdict::Answer(Answer::Error {
             message: "the router is ending".into(),
@@ -109,16 +108,17 @@ async fn decide(
     match request {
         Request::HandOver => {
             let (reply, answer) = oneshot::channel();
-            let _ = events.send(Event::HandOver(reply));
+            let _ = events.send(Event::HandOver(reply)).await;
             answer.await.map_or_else(|_| gone(), Verdict::Answer)
         }
         Request::Shutdown { timeout_ms } => {
             let (reply, answer) = oneshot::channel();
             let deadline = Duration::from_millis(timeout_ms);
-            let _ = events.send(Event::Shutdown {
+            let shutdown = Event::Shutdown {
                 deadline,
                 reply: Some(reply),
-            });
+            };
+            let _ = events.send(shutdown).await;
             answer.await.unwrap_or_else(|_| gone())
         }
         Request::Adopt => {
@@ -133,7 +133,7 @@ async fn decide(
     }
 }
 
-async fn signals(deadline: Duration, events: mpsc::UnboundedSender<Event>) {
+async fn signals(deadline: Duration, events: mpsc::Sender<Event>) {
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -147,10 +147,11 @@ async fn signals(deadline: Duration, events: mpsc::UnboundedSender<Event>) {
             _ = interrupt.recv() => {}
             _ = hangup.recv() => continue,
         }
-        let _ = events.send(Event::Shutdown {
+        let shutdown = Event::Shutdown {
             deadline,
             reply: None,
-        });
+        };
+        let _ = events.send(shutdown).await;
     }
 }
 

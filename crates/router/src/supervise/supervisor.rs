@@ -44,7 +44,7 @@ pub struct Supervisor {
     program: PathBuf,
     listeners: Vec<TcpListener>,
     listening: Vec<SocketAddr>,
-    events: mpsc::UnboundedSender<Event>,
+    events: mpsc::Sender<Event>,
     fleet: watch::Sender<Fleet>,
     serving: Option<WorkerProcess>,
     draining: Vec<WorkerProcess>,
@@ -75,7 +75,7 @@ impl Supervisor {
         settings: Settings,
         program: PathBuf,
         listeners: Vec<TcpListener>,
-        events: mpsc::UnboundedSender<Event>,
+        events: mpsc::Sender<Event>,
         left: Left,
     ) -> Self {
         let listening = listeners::addresses(&listeners);
@@ -104,7 +104,7 @@ impl Supervisor {
     /// Returns at the end, or when the first process cannot be started.
     pub async fn run(
         mut self,
-        mut events: mpsc::UnboundedReceiver<Event>,
+        mut events: mpsc::Receiver<Event>,
         orphan: Option<WorkerProcess>,
     ) -> io::Result<()> {
         let mut has_served = orphan.is_some();
@@ -166,7 +166,7 @@ impl Supervisor {
                 }
                 Err(error) => Err(error),
             };
-            let _ = events.send(Event::Started(started));
+            let _ = events.send(Event::Started(started)).await;
         });
     }
 
@@ -241,7 +241,7 @@ impl Supervisor {
         let events = self.events.clone();
         spawn_local(async move {
             sleep(pause).await;
-            let _ = events.send(Event::Restart);
+            let _ = events.send(Event::Restart).await;
         });
     }
 }
@@ -305,7 +305,7 @@ impl Supervisor {
         let events = self.events.clone();
         spawn_local(async move {
             sleep(deadline).await;
-            let _ = events.send(Event::ShutdownDeadline);
+            let _ = events.send(Event::ShutdownDeadline).await;
         });
     }
 

@@ -43,7 +43,7 @@ pub struct Launch<'l> {
 
 impl WorkerProcess {
     /// Starts a serving process and waits until it serves. `events` is told of its end.
-    pub async fn start(launch: Launch<'_>, events: mpsc::UnboundedSender<Event>) -> io::Result<Self> {
+    pub async fn start(launch: Launch<'_>, events: mpsc::Sender<Event>) -> io::Result<Self> {
         let (ours, theirs) = StdStream::pair()?;
         let child = Command::new(launch.program)
             .arg("serve")
@@ -76,11 +76,7 @@ impl WorkerProcess {
     }
 
     /// A serving process that lost its supervisor and is no child of ours.
-    pub async fn adopt(
-        stream: UnixStream,
-        events: mpsc::UnboundedSender<Event>,
-        left: Left,
-    ) -> io::Result<Self> {
+    pub async fn adopt(stream: UnixStream, events: mpsc::Sender<Event>, left: Left) -> io::Result<Self> {
         let link = Link::open(stream, left);
         let Some(Answer::Status(status)) = link.control(Request::Status).await else {
             return Err(io::Error::other(
@@ -94,15 +90,16 @@ impl WorkerProcess {
         };
         spawn_local(async move {
             link.closed().await;
-            let _ = events.send(Event::Ended {
+            let ended = Event::Ended {
                 pid: status.pid,
                 how: "connection closed".into(),
-            });
+            };
+            let _ = events.send(ended).await;
         });
         Ok(worker)
     }
 
-    fn watched(mut child: Child, link: Link, events: mpsc::UnboundedSender<Event>) -> Self {
+    fn watched(mut child: Child, link: Link, events: mpsc::Sender<Event>) -> Self {
         let pid = child.id().expect("the child was not waited for yet");
         let kill = Rc::new(Notify::new());
         let killed = Rc::clone(&kill);
@@ -114,7 +111,7 @@ impl WorkerProcess {
                 }
             };
             let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-            let _ = events.send(Event::Ended { pid, how });
+            let _ = events.send(Event::Ended { pid, how }).await;
         });
         Self { pid, link, kill }
     }
