@@ -15,7 +15,7 @@ use crate::{
     clock::Clock,
     config::Config,
     databases::Databases,
-    keep::Nudge,
+    keep::{LogUse, Nudge},
     logs::Logs,
     rollout::BuildQueue,
     routes::{RouteError, Routes},
@@ -43,6 +43,7 @@ pub(crate) struct Platform {
     pub tasks: Tasks,
     /// Tells the collector that something ended.
     pub nudge: Nudge,
+    pub log_use: LogUse,
     pub alerts: Alerts,
     pub unstored_traffic: Unstored,
 }

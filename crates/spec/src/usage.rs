@@ -17,10 +17,14 @@ pub enum Resource {
     StaticSites,
     Domains,
     Databases,
+    /// Builds at a time. No spec asks for them: what is too many waits for its turn.
+    ActiveBuilds,
+    /// Bytes of the logs of what ended. No spec asks for them: what is too much gives way, oldest first.
+    LogBytes,
 }
 
 impl Resource {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Apps,
         Self::Components,
         Self::Instances,
@@ -29,6 +33,8 @@ impl Resource {
         Self::StaticSites,
         Self::Domains,
         Self::Databases,
+        Self::ActiveBuilds,
+        Self::LogBytes,
     ];
 
     /// "static sites".
@@ -42,6 +48,8 @@ impl Resource {
             Self::StaticSites => "static sites",
             Self::Domains => "domains",
             Self::Databases => "databases",
+            Self::ActiveBuilds => "active builds",
+            Self::LogBytes => "log bytes",
         }
     }
 
@@ -50,7 +58,7 @@ impl Resource {
         Self::ALL.into_iter().find(|resource| resource.noun() == noun)
     }
 
-    /// What an app of this spec takes of it.
+    /// What an app of this spec takes of it: 0 of what no spec asks for.
     pub fn asked_by(self, spec: &AppSpec) -> u64 {
         let components = || spec.components();
         let instances = |of_each: fn(ComponentRef<'_>) -> u64| -> u64 {
@@ -68,6 +76,7 @@ impl Resource {
             Self::StaticSites => count(spec.static_sites.len()),
             Self::Domains => count(spec.domains.len()),
             Self::Databases => count(spec.databases.len()),
+            Self::ActiveBuilds | Self::LogBytes => 0,
         }
     }
 }
@@ -98,6 +107,6 @@ databases:
 ";
         let spec = parse(text, Format::Yaml).unwrap().spec;
         let asked = Resource::ALL.map(|resource| resource.asked_by(&spec));
-        assert_eq!(asked, [1, 4, 4, (3 << 30) + (512 << 20), 4000, 1, 0, 1]);
+        assert_eq!(asked, [1, 4, 4, (3 << 30) + (512 << 20), 4000, 1, 0, 1, 0, 0]);
     }
 }

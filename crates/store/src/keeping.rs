@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use mainstay_deploy::PhaseKind;
 use mainstay_spec::{
     AppSpec,
-    ids::{AppId, BuildId, DeploymentId, InstanceId},
+    ids::{AccountId, AppId, BuildId, DeploymentId, InstanceId},
 };
 use serde::de::DeserializeOwned;
 use sqlx::{Row, sqlite::SqliteRow};
@@ -31,6 +31,7 @@ const HELD: &str = "
 pub struct PastDeployment {
     pub id: DeploymentId,
     pub app: AppId,
+    pub account: AccountId,
     pub number: u64,
     pub phase: PhaseKind,
     pub settled: bool,
@@ -84,7 +85,7 @@ impl Store {
     /// Every deployment of every app, newest first within each.
     pub async fn past_deployments(&self) -> Result<Vec<PastDeployment>, StoreError> {
         let rows = sqlx::query(
-            "SELECT d.id, d.app, d.number, d.phase, d.settled, d.updated_at, d.id IS a.active_deployment AS active
+            "SELECT d.id, d.app, a.account, d.number, d.phase, d.settled, d.updated_at, d.id IS a.active_deployment AS active
              FROM deployments AS d JOIN apps AS a ON a.id = d.app ORDER BY d.app, d.number DESC",
         )
         .fetch_all(&self.readers)
@@ -191,6 +192,7 @@ fn read_deployment(row: &SqliteRow) -> Result<PastDeployment, StoreError> {
     Ok(PastDeployment {
         id: id(row, "id")?,
         app: id(row, "app")?,
+        account: id(row, "account")?,
         number: u64::try_from(row.get::<i64, _>("number")).unwrap_or(0),
         phase: serde_json::from_value(serde_json::Value::String(row.get("phase")))
             .map_err(StoreError::damaged("phase", name))?,

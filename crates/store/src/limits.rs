@@ -1,6 +1,6 @@
 //! The accounts' limits: checked here alone, in the transaction that would pass them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use mainstay_diagnosis::facts::{QuotaFacts, QuotaScope, QuotaUnit};
 use mainstay_spec::{
@@ -23,7 +23,7 @@ pub type Limits = BTreeMap<Resource, u64>;
 pub struct Use {
     pub resource: Resource,
     pub unit: QuotaUnit,
-    /// By all apps of the account together.
+    /// By all apps of the account together; 0 of what no spec asks for, which is not counted here.
     pub used: u64,
     pub limit: Option<u64>,
     /// Whether the limit is the account's own, not everybody's.
@@ -58,11 +58,55 @@ impl Store {
         }
         Ok(uses)
     }
+
+    /// What each account may take of this resource; who is not there is not limited.
+    pub async fn limits_on(&self, resource: Resource) -> Result<HashMap<AccountId, u64>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, amount FROM accounts LEFT JOIN account_limits ON account = id AND resource = ?",
+        )
+        .bind(resource.noun())
+        .fetch_all(&self.readers)
+        .await
+        .map_err(StoreError::during(format!(
+            "read the limits on {}",
+            resource.noun()
+        )))?;
+        let everybodys = self.limits.get(&resource).copied();
+        let mut limits = HashMap::new();
+        for row in rows {
+            let id: &str = row.get("id");
+            let own: Option<i64> = row.get("amount");
+            if let Some(limit) = own
+                .map(|amount| u64::try_from(amount).unwrap_or(0))
+                .or(everybodys)
+            {
+                limits.insert(id.parse().map_err(StoreError::damaged("id", id))?, limit);
+            }
+        }
+        Ok(limits)
+    }
+
+    /// Whose the app is, and its account's limit of this resource; `None`: there is none.
+    pub async fn limit_of_owner(
+        &self,
+        app: AppId,
+        resource: Resource,
+    ) -> Result<(AccountId, Option<u64>), StoreError> {
+        let mut connection = self
+            .readers
+            .acquire()
+            .await
+            .map_err(StoreError::during("read a limit"))?;
+        let account = account_of(&mut connection, app).await?;
+        let own = accounts::limits_of(&mut connection, account).await?;
+        let limit = own.get(&resource).or(self.limits.get(&resource)).copied();
+        Ok((account, limit))
+    }
 }
 
 fn unit(resource: Resource) -> QuotaUnit {
     match resource {
-        Resource::Memory => QuotaUnit::Bytes,
+        Resource::Memory | Resource::LogBytes => QuotaUnit::Bytes,
         Resource::Cpu => QuotaUnit::CpuMillis,
         _ => QuotaUnit::Count,
     }

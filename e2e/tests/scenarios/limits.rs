@@ -1,12 +1,16 @@
-//! What an account may take in all: each limit met once, refused with its code and the numbers, and nothing is created.
+//! What an account may take in all: each limit met once. What a spec asks for too much of is refused with its code and the numbers, and nothing is
+//! created; builds wait for their turn; logs give way.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use mainstay_diagnosis::{Cause, Code};
-use mainstay_e2e::Platform;
+use mainstay_e2e::{Folder, Platform, wait_until};
 use serde_json::{Value, json};
 
 const APP: &str = "greedy";
+/// No spec asks for what it takes.
+const SITE: &str = "patient";
+const SETTLES_WITHIN: Duration = Duration::from_mins(1);
 /// The operator's own.
 const ACCOUNT: &str = "operators";
 
@@ -63,6 +67,51 @@ pub(crate) fn each_limit_of_an_account_is_met(platform: &mut Platform) {
             "{resource}: it was created"
         );
     }
+}
+
+pub(crate) fn builds_and_logs_of_an_account_are_limited(platform: &mut Platform) {
+    let site = Folder::static_site(SITE).with("index.html", "Hello\n");
+    set_limit(platform, "active builds", "0");
+    platform.deploy_without_waiting(&site);
+    let waiting = || {
+        let leaves = platform.newest_deployment(SITE).leaves();
+        leaves
+            .into_iter()
+            .find(|leaf| leaf.code() == Some(Code::BuildRateLimit))
+    };
+    assert!(
+        wait_until(SETTLES_WITHIN, || waiting().is_some()),
+        "{}",
+        platform.newest_deployment(SITE)
+    );
+    let position = waiting().expect("just seen").json["reason"]["evidence"][0].clone();
+    assert_eq!(
+        (&position["scope"], &position["limit"]),
+        (&"account".into(), &0.into()),
+        "{position}"
+    );
+    set_limit(platform, "active builds", "default");
+    let is_over = || platform.newest_deployment(SITE).is_final();
+    assert!(wait_until(SETTLES_WITHIN, is_over), "the build still waits");
+    assert_eq!(platform.newest_deployment(SITE).phase(), "ACTIVE");
+
+    let mut broken = site;
+    broken.spec["static_sites"][0]["build_command"] = "echo build it && exit 7".into();
+    let older = platform.deploy(&broken);
+    let newest = platform.deploy(&broken);
+    let has_log = |id: &str| platform.build_log(SITE, id).contains("build it");
+    assert!(has_log(older.id()) && has_log(newest.id()));
+    set_limit(platform, "log bytes", "0");
+    assert!(
+        wait_until(SETTLES_WITHIN, || !has_log(older.id())),
+        "the log of a failure that is not the newest stays"
+    );
+    set_limit(platform, "log bytes", "default");
+    assert!(
+        has_log(newest.id()),
+        "the newest failure is explained in any case"
+    );
+    platform.delete(SITE);
 }
 
 fn set_limit(platform: &Platform, resource: &str, amount: &str) {

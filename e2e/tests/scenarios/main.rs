@@ -76,6 +76,7 @@ const APPS: &[Scenario] = scenarios![
     apps::a_static_site_serves,
     accounts::two_accounts_share_the_machine_and_nothing_else,
     limits::each_limit_of_an_account_is_met,
+    limits::builds_and_logs_of_an_account_are_limited,
     apps::a_node_app_serves,
     apps::a_git_repository_is_cloned_by_its_path,
     images::a_dockerfile_app_serves,

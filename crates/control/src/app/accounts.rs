@@ -6,6 +6,7 @@ use mainstay_spec::{ids::AccountId, usage::Resource};
 use mainstay_store::{AccountRow, Removal, UserRow};
 
 use super::{Application, Refusal, tokens::Access};
+use crate::rollout::at_once;
 
 /// As long as a label of a host name.
 const NAME_CHARS_MAX: usize = 63;
@@ -109,7 +110,13 @@ impl Application {
             Ok((resource, limit.limit))
         });
         let known = known.collect::<Result<Vec<_>, Refusal>>()?;
-        self.platform.store.set_account_limits(account, &known).await?;
+        let store = &self.platform.store;
+        store.set_account_limits(account, &known).await?;
+        // Builds that wait hear of it; logs give way with the next collection.
+        let builds = store.limits_on(Resource::ActiveBuilds).await?;
+        let builds = builds.get(&account).copied().map(at_once);
+        self.platform.build_queue.limit_account(account, builds);
+        self.platform.nudge.nudge();
         Ok(account)
     }
 }

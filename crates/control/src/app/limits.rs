@@ -5,7 +5,7 @@ use mainstay_diagnosis::{
     Reason, diagnose,
     facts::{Changes, Facts, QuotaFacts, Subject},
 };
-use mainstay_spec::{ids::AccountId, kind::ComponentKind};
+use mainstay_spec::{ids::AccountId, kind::ComponentKind, usage::Resource};
 use mainstay_store::Use;
 
 use super::{Application, Refusal};
@@ -14,7 +14,16 @@ use crate::capacity::Room;
 impl Application {
     /// Of the account.
     pub(crate) async fn limits(&self, account: AccountId) -> Result<Vec<Use>, Refusal> {
-        Ok(self.platform.store.limits(account).await?)
+        let mut uses = self.platform.store.limits(account).await?;
+        // What no spec asks for, the store does not count.
+        for used in &mut uses {
+            match used.resource {
+                Resource::ActiveBuilds => used.used = self.platform.build_queue.running_of(account).into(),
+                Resource::LogBytes => used.used = self.platform.log_use.of(account),
+                _ => {}
+            }
+        }
+        Ok(uses)
     }
 
     /// What cannot be taken because the disk is full.

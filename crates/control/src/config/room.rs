@@ -8,7 +8,7 @@ use super::GIB;
 use crate::capacity::machine_memory;
 
 /// What all apps of an account may take together, unless it has limits of its own. A spec that would pass one of them is refused (`ResourceExhausted`;
-/// of databases `DatabaseLimitExceeded`).
+/// of databases `DatabaseLimitExceeded`); of what no spec asks for, it is said beside it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LimitsConfig {
@@ -21,6 +21,10 @@ pub(crate) struct LimitsConfig {
     pub static_sites: u64,
     pub domains: u64,
     pub databases: u64,
+    /// At a time; more of them wait, as those of all accounts do above `[build] at_once`.
+    pub active_builds: u64,
+    /// Of what ended; above it, the account's app with most gives way, oldest first, as all accounts' do above `[keep] log_bytes_max`.
+    pub log_bytes: u64,
 }
 
 impl Default for LimitsConfig {
@@ -34,6 +38,8 @@ impl Default for LimitsConfig {
             static_sites: 1000,
             domains: 1000,
             databases: 200,
+            active_builds: 1000,
+            log_bytes: 8 * GIB,
         }
     }
 }
@@ -49,6 +55,8 @@ impl LimitsConfig {
             (Resource::StaticSites, self.static_sites),
             (Resource::Domains, self.domains),
             (Resource::Databases, self.databases),
+            (Resource::ActiveBuilds, self.active_builds),
+            (Resource::LogBytes, self.log_bytes),
         ])
     }
 }

@@ -1,7 +1,7 @@
 //! Which logs and records go. Pure.
 //!
-//! Age decides first. Then, while everything together takes more than it may, the app that takes most gives way with its oldest: one app's
-//! noise never costs another its evidence.
+//! Age decides first. Then, while an account's logs, or all together, take more than they may, the app that takes most gives way with its oldest:
+//! one app's noise never costs another its evidence.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use mainstay_deploy::PhaseKind;
-use mainstay_spec::ids::{AppId, BuildId, DeploymentId, InstanceId};
+use mainstay_spec::ids::{AccountId, AppId, BuildId, DeploymentId, InstanceId};
 use mainstay_store::{PastDeployment, PastInstance};
 
 /// What belongs to nobody may have an owner in a moment.
@@ -36,11 +36,13 @@ pub(super) struct KeptLog {
 }
 
 /// How much may stay.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct LogLimits {
     pub now: SystemTime,
     pub age_max: Duration,
     pub bytes_max: u64,
+    /// Of an account's apps together; who is not there is not limited.
+    pub account_bytes_max: HashMap<AccountId, u64>,
     pub deployments_max: usize,
     pub instances_max: usize,
 }
@@ -63,6 +65,8 @@ pub(super) struct Choice {
     pub instances: Vec<InstanceId>,
     /// Deployments to forget altogether.
     pub deployments: Vec<DeploymentId>,
+    /// Bytes of the logs that stay, by whose they are.
+    pub staying: HashMap<AccountId, u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,49 +97,78 @@ pub(super) fn choose(past: &Past, kept: Vec<KeptLog>, limits: &LogLimits) -> Cho
         match owner.tie {
             Tie::Surplus => logs.push(log),
             Tie::Loose if age(log.at) > limits.age_max => logs.push(log),
-            tie => apps.entry(owner.app).or_default().add(log, tie),
+            tie => apps
+                .entry(owner.app)
+                .or_insert_with(|| AppLogs::new(owner.account))
+                .add(log, tie),
         }
     }
-    logs.extend(give_way(apps, limits.bytes_max));
+    apps.values_mut().for_each(AppLogs::sort);
+    for (account, bytes_max) in &limits.account_bytes_max {
+        let of_account = apps.values_mut().filter(|app| app.account == *account);
+        logs.extend(give_way(of_account.collect(), *bytes_max));
+    }
+    logs.extend(give_way(apps.values_mut().collect(), limits.bytes_max));
     Choice {
         logs,
         instances,
         deployments,
+        staying: by_account(apps.values()),
     }
+}
+
+fn by_account<'a>(apps: impl Iterator<Item = &'a AppLogs>) -> HashMap<AccountId, u64> {
+    let mut accounts = HashMap::new();
+    for app in apps {
+        *accounts.entry(app.account).or_default() += app.bytes;
+    }
+    accounts
 }
 
 /// One app's logs that are young enough.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct AppLogs {
+    account: AccountId,
     bytes: u64,
-    loose: Vec<KeptLog>,
+    loose: VecDeque<KeptLog>,
 }
 
 impl AppLogs {
+    fn new(account: AccountId) -> Self {
+        Self {
+            account,
+            bytes: 0,
+            loose: VecDeque::new(),
+        }
+    }
+
     fn add(&mut self, log: KeptLog, tie: Tie) {
         self.bytes += log.bytes;
         if tie == Tie::Loose {
-            self.loose.push(log);
+            self.loose.push_back(log);
         }
+    }
+
+    /// The oldest first.
+    fn sort(&mut self) {
+        self.loose.make_contiguous().sort_by_key(|log| log.at);
     }
 }
 
-fn give_way(apps: BTreeMap<AppId, AppLogs>, bytes_max: u64) -> Vec<KeptLog> {
-    let mut total: u64 = apps.values().map(|logs| logs.bytes).sum();
-    let sorted = |mut logs: AppLogs| {
-        logs.loose.sort_by_key(|log| log.at);
-        (logs.bytes, VecDeque::from(logs.loose))
-    };
-    let mut apps: Vec<(u64, VecDeque<KeptLog>)> = apps.into_values().map(sorted).collect();
+/// What these apps let go of until they take no more than that together.
+fn give_way(mut apps: Vec<&mut AppLogs>, bytes_max: u64) -> Vec<KeptLog> {
+    let mut total: u64 = apps.iter().map(|app| app.bytes).sum();
     let mut gone = Vec::new();
     while total > bytes_max {
         let largest = apps
             .iter_mut()
-            .filter(|(_, loose)| !loose.is_empty())
-            .max_by_key(|(bytes, _)| *bytes);
-        let Some((bytes, loose)) = largest else { break };
-        let Some(oldest) = loose.pop_front() else { break };
-        *bytes -= oldest.bytes;
+            .filter(|app| !app.loose.is_empty())
+            .max_by_key(|app| app.bytes);
+        let Some(app) = largest else { break };
+        let Some(oldest) = app.loose.pop_front() else {
+            break;
+        };
+        app.bytes -= oldest.bytes;
         total -= oldest.bytes;
         gone.push(oldest);
     }
@@ -148,6 +181,7 @@ fn give_way(apps: BTreeMap<AppId, AppLogs>, bytes_max: u64) -> Vec<KeptLog> {
 #[derive(Debug, Clone, Copy)]
 struct Owner {
     app: AppId,
+    account: AccountId,
     tie: Tie,
     /// When the deployment's last event was; `None` for an instance, whose record knows better.
     ended_at: Option<SystemTime>,
@@ -171,6 +205,7 @@ impl Ties {
         };
         let owner = |row: &PastDeployment| Owner {
             app: row.app,
+            account: row.account,
             tie: tie(row),
             ended_at: Some(row.updated_at.into()),
         };

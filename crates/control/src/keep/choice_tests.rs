@@ -6,17 +6,17 @@ use uuid::Uuid;
 
 use super::choice::*;
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     time::{Duration, SystemTime},
 };
 
-use mainstay_spec::ids::{AppId, BuildId, DeploymentId, InstanceId};
+use mainstay_spec::ids::{AccountId, AppId, BuildId, DeploymentId, InstanceId};
 use mainstay_store::{PastDeployment, PastInstance};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// Ids are numbers: app 1, its deployments 11, 12, …, their builds the same, their instances 1101, 1102, …
+/// Ids are numbers: account 0, its app 1, its deployments 11, 12, …, their builds the same, their instances 1101, 1102, …
 struct World {
     past: Past,
     kept: Vec<KeptLog>,
@@ -25,6 +25,10 @@ struct World {
 
 fn deployment(number: u128) -> DeploymentId {
     DeploymentId::from_uuid(Uuid::from_u128(number))
+}
+
+fn account(number: u128) -> AccountId {
+    AccountId::from_uuid(Uuid::from_u128(number))
 }
 
 fn instance(number: u128) -> InstanceId {
@@ -49,6 +53,7 @@ impl World {
                 now: SystemTime::now(),
                 age_max: 90 * DAY,
                 bytes_max: u64::MAX,
+                account_bytes_max: HashMap::new(),
                 deployments_max: 100,
                 instances_max: 20,
             },
@@ -60,6 +65,7 @@ impl World {
         self.past.deployments.push(PastDeployment {
             id: deployment(number),
             app: AppId::from_uuid(Uuid::from_u128(number / 10)),
+            account: account(number / 100),
             number: u64::try_from(number % 10).unwrap(),
             phase,
             settled: !matches!(phase, PhaseKind::Building),
@@ -151,7 +157,12 @@ fn what_goes_on_stays() {
         .ended(11, PhaseKind::Building, 100 * DAY, 50)
         .instances(11, 2, false)
         .limits(|limits| limits.bytes_max = 0);
-    assert_eq!(world.choose(), Choice::default());
+    let choice = world.choose();
+    assert_eq!(
+        (choice.logs, choice.instances, choice.deployments),
+        Default::default()
+    );
+    assert_eq!(choice.staying, HashMap::from([(account(0), 70)]));
 }
 
 #[test]
@@ -164,6 +175,19 @@ fn the_largest_app_gives_way_with_its_oldest_first() {
         .ended(21, PhaseKind::Canceled, 9 * DAY, 10);
     let gone = |world: World, bytes_max: u64| world.limits(|limits| limits.bytes_max = bytes_max).gone();
     assert_eq!(gone(world, 90), [Log::Build(build(11))]);
+}
+
+#[test]
+fn an_account_above_its_limit_gives_way_alone() {
+    let world = World::new()
+        .ended(12, PhaseKind::Canceled, DAY, 40)
+        .ended(11, PhaseKind::Canceled, 2 * DAY, 40)
+        .ended(21, PhaseKind::Canceled, 3 * DAY, 10)
+        .ended(101, PhaseKind::Canceled, 9 * DAY, 500)
+        .limits(|limits| limits.account_bytes_max = HashMap::from([(account(0), 50)]));
+    assert_eq!(world.gone(), [Log::Build(build(11))]);
+    let staying = HashMap::from([(account(0), 50), (account(1), 500)]);
+    assert_eq!(world.choose().staying, staying);
 }
 
 #[test]

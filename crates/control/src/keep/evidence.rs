@@ -1,13 +1,18 @@
 //! Logs and records of what ended: looked up on disk and in the store, and deleted as [`choice`](super::choice) says.
 
 use std::{
+    collections::HashMap,
     fs, io,
     path::Path,
+    sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use mainstay_images::store::tree_bytes;
-use mainstay_spec::ids::{BuildId, DeploymentId};
+use mainstay_spec::{
+    ids::{AccountId, BuildId, DeploymentId},
+    usage::Resource,
+};
 use tokio::time::Instant;
 
 use super::{
@@ -20,6 +25,21 @@ use crate::{
     platform::{Platform, PlatformError},
 };
 
+/// Bytes of the accounts' logs as the latest collection found and left them: counting them takes a walk over everything there is.
+#[derive(Debug, Default)]
+pub(crate) struct LogUse(Mutex<HashMap<AccountId, u64>>);
+
+impl LogUse {
+    pub(crate) fn of(&self, account: AccountId) -> u64 {
+        let accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts.get(&account).copied().unwrap_or(0)
+    }
+
+    fn note(&self, accounts: HashMap<AccountId, u64>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = accounts;
+    }
+}
+
 /// Deletes what is too old or too much. With `shortage`, so much must go even if the budget would let it stay.
 pub(super) async fn collect(
     platform: &Platform,
@@ -29,8 +49,10 @@ pub(super) async fn collect(
     let config = &platform.config.keep;
     let past = past(platform).await?;
     let kept = kept(platform).await?;
-    let limits = limits(config, &kept, shortage);
+    let mut limits = limits(config, &kept, shortage);
+    limits.account_bytes_max = platform.store.limits_on(Resource::LogBytes).await?;
     let choice = choose(&past, kept, &limits);
+    platform.log_use.note(choice.staying.clone());
     carry_out(platform, choice, deadline).await
 }
 
@@ -44,6 +66,7 @@ fn limits(config: &KeepConfig, kept: &[KeptLog], shortage: u64) -> LogLimits {
         now: SystemTime::now(),
         age_max: Duration::from_secs(config.log_seconds),
         bytes_max,
+        account_bytes_max: HashMap::new(),
         deployments_max: config.deployments_max as usize,
         instances_max: config.instances_max as usize,
     }

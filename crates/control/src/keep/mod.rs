@@ -24,6 +24,7 @@ mod pins_tests;
 
 use std::{sync::Arc, time::Duration};
 
+pub(crate) use evidence::LogUse;
 use jiff::{SignedDuration, Timestamp};
 use mainstay_build::KeepPolicy;
 use mainstay_images::store::free_bytes;

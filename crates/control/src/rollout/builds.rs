@@ -12,11 +12,11 @@ use mainstay_diagnosis::{
     diagnose,
     facts::{BuildFacts, BuildFault, BuildOutcome, Changes, Facts, MemoryRecord, QueuePosition, Subject},
 };
-use mainstay_spec::{ComponentRef, ImageSource, ids::BuildId, kind::ComponentKind};
+use mainstay_spec::{ComponentRef, ImageSource, ids::BuildId, kind::ComponentKind, usage::Resource};
 use mainstay_store::{DeploymentRow, ReasonRow};
 
 use super::{
-    build_queue::{Slot, Turn},
+    build_queue::{Asker, Slot, Turn},
     clones,
     effects::{Effects, Obstacle, Outcome},
     evidence::reason_of,
@@ -214,7 +214,10 @@ async fn wait_for_slot(
     let deployment = &effects.deployment;
     let mut waited = false;
     let mut over = effects.over.clone();
-    let mut place = platform.build_queue.enter(deployment.app, since);
+    let app = deployment.app;
+    let (account, limit) = platform.store.limit_of_owner(app, Resource::ActiveBuilds).await?;
+    let limit = limit.map(at_once);
+    let mut place = platform.build_queue.enter(Asker { app, account }, limit, since);
     let slot = loop {
         let turn = tokio::select! {
             turn = place.turn() => turn,
@@ -237,6 +240,11 @@ async fn wait_for_slot(
             .await?;
     }
     Ok(slot)
+}
+
+/// A limit of builds, of which there are never so many that the queue could not count them.
+pub(crate) fn at_once(limit: u64) -> u32 {
+    u32::try_from(limit).unwrap_or(u32::MAX)
 }
 
 /// Shows the wait while it lasts; it becomes history once the build starts.

@@ -33,7 +33,7 @@ mod switch;
 
 pub(crate) use actor::{Actor, Command};
 pub(crate) use build_queue::BuildQueue;
-pub(crate) use builds::{BuildRow, builds_of};
+pub(crate) use builds::{BuildRow, at_once, builds_of};
 pub(crate) use evidence::chain;
 pub(crate) use jobs::{JobRefusal, log_name};
 pub(crate) use replica::end_of;

@@ -174,13 +174,13 @@ pub struct ReusedBuild {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuePosition {
-    /// Builds at a time: of the app if that is what it waits for, else of the machine.
+    /// Whose limit it waits for.
+    #[serde(default)]
+    pub scope: QueueScope,
+    /// Builds at a time.
     pub limit: u32,
     /// Of the same.
     pub running: u32,
-    /// Whether the app's own limit is what it waits for.
-    #[serde(default)]
-    pub of_app: bool,
     /// From 1.
     pub position: u32,
     pub since: Timestamp,
@@ -190,12 +190,24 @@ impl QueuePosition {
     /// "2 of 2 builds are running".
     pub fn busy(&self) -> String {
         let Self { running, limit, .. } = self;
-        if self.of_app {
-            format!("{running} of {limit} builds of its app is running")
-        } else {
-            format!("{running} of {limit} builds are running")
-        }
+        let whose = match self.scope {
+            QueueScope::Machine => "",
+            QueueScope::Account => " of its account",
+            QueueScope::App => " of its app",
+        };
+        let verb = if *running == 1 { "is" } else { "are" };
+        format!("{running} of {limit} builds{whose} {verb} running")
     }
+}
+
+/// Whose builds are limited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueScope {
+    #[default]
+    Machine,
+    Account,
+    App,
 }
 
 /// Why a build could not be carried out.

@@ -169,9 +169,9 @@ fn a_reused_build_is_a_note_and_a_waiting_one_waits() {
         "{note:?}"
     );
     let position = QueuePosition {
+        scope: QueueScope::Machine,
         limit: 2,
         running: 2,
-        of_app: false,
         position: 3,
         since: at(0),
     };

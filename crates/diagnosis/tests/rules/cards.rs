@@ -177,9 +177,9 @@ fn previous_build_reused() -> Facts {
 
 fn build_rate_limit() -> Facts {
     let position = QueuePosition {
+        scope: QueueScope::Machine,
         limit: 2,
         running: 2,
-        of_app: false,
         position: 3,
         since: at(0),
     };

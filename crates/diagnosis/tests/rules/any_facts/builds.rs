@@ -122,7 +122,7 @@ fn build_outcome() -> impl Strategy<Value = BuildOutcome> {
             built_at: at(0),
             key_parts: Vec::new(),
         })),
-        1 => Just(BuildOutcome::Waiting(QueuePosition { limit: 1, running: 1, of_app: true, position: 1, since: at(0) })),
+        1 => Just(BuildOutcome::Waiting(QueuePosition { scope: QueueScope::App, limit: 1, running: 1, position: 1, since: at(0) })),
         4 => build_fault().prop_map(BuildOutcome::Failed),
     ]
 }
