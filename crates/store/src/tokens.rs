@@ -1,6 +1,6 @@
 //! API tokens, by hash only, and the platform's own settings.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use mainstay_spec::ids::{AccountId, AppId, UserId};
 use sqlx::{Row, sqlite::SqliteRow};
 
@@ -22,8 +22,33 @@ pub struct TokenRow {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// Tokens that ended are listed so long.
+const ENDED_KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
+
 impl Store {
-    pub async fn insert_token(&self, row: &TokenRow, hash: &str) -> Result<(), StoreError> {
+    /// False when the account of its user has `good_max` tokens already that are good. Tokens that ended long ago are forgotten.
+    pub async fn insert_token(&self, row: &TokenRow, hash: &str, good_max: u64) -> Result<bool, StoreError> {
+        let failed = || StoreError::during("store an API token");
+        let mut transaction = self.writer.begin().await.map_err(failed())?;
+        let now = row.created_at;
+        sqlx::query("DELETE FROM tokens WHERE revoked_at < ?1 OR expires_at < ?1")
+            .bind((now - ENDED_KEPT).to_string())
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed())?;
+        let good: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM tokens
+             WHERE user IN (SELECT id FROM users WHERE account = (SELECT account FROM users WHERE id = ?))
+               AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",
+        )
+        .bind(row.user.to_string())
+        .bind(now.to_string())
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(failed())?;
+        if u64::try_from(good).unwrap_or(0) >= good_max {
+            return Ok(false);
+        }
         sqlx::query(
             "INSERT INTO tokens (id, user, name, hash, created_at, scope, app, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
@@ -35,10 +60,11 @@ impl Store {
         .bind(&row.scope)
         .bind(row.app.map(|id| id.to_string()))
         .bind(row.expires_at.map(|at| at.to_string()))
-        .execute(&self.writer)
+        .execute(&mut *transaction)
         .await
-        .map_err(StoreError::during("store an API token"))?;
-        Ok(())
+        .map_err(failed())?;
+        transaction.commit().await.map_err(failed())?;
+        Ok(true)
     }
 
     /// The token of this hash and its user, whatever became of them.

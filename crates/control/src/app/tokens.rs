@@ -14,6 +14,8 @@ use super::{Application, Refusal, apps::Page};
 const TOKEN_BYTES: usize = 32;
 /// The last use of a token is noted this often at most.
 const USE_NOTED_EVERY: SignedDuration = SignedDuration::from_mins(1);
+/// Of an account that are good at the same time.
+const TOKENS_MAX: u64 = 1000;
 const NAME_CHARS_MAX: usize = 100;
 /// Ten years; whoever wants more wants no end.
 const SECONDS_MAX: u64 = 10 * 366 * 24 * 3600;
@@ -123,7 +125,12 @@ impl Application {
             last_used_at: None,
             revoked_at: None,
         };
-        self.platform.store.insert_token(&row, &hash(&secret)).await?;
+        let store = &self.platform.store;
+        if !store.insert_token(&row, &hash(&secret), TOKENS_MAX).await? {
+            return Err(Refusal::Conflict(format!(
+                "the account has {TOKENS_MAX} tokens that are good, which is the most: revoke some first"
+            )));
+        }
         Ok((row, secret))
     }
 

@@ -228,7 +228,15 @@ async fn an_account_goes_once_it_has_no_app_and_its_users_go_with_it() {
         last_used_at: None,
         revoked_at: None,
     };
-    store.insert_token(&token, "hash").await.unwrap();
+    assert!(store.insert_token(&token, "hash", 1).await.unwrap());
+    let another = TokenRow {
+        id: "u".into(),
+        ..token.clone()
+    };
+    assert!(
+        !store.insert_token(&another, "another hash", 1).await.unwrap(),
+        "one is good, and one may be"
+    );
     assert_eq!(store.tokens(acme).await.unwrap(), [token]);
     assert_eq!(store.tokens(AccountId::FIRST).await.unwrap(), []);
     assert!(
