@@ -1,5 +1,7 @@
 //! The alerts of an app's spec, and where each would go.
 
+use std::iter;
+
 use mainstay_api::{Alert, AlertDestinationsRequest, AlertPhase, AlertProgress, Reason, Step, StepStatus};
 use mainstay_spec::{AlertRule, AppSpec, ids::AppId};
 use sha2::{Digest, Sha256};
@@ -89,20 +91,18 @@ fn check(to: &AlertDestinationsRequest, allows_local: bool) -> Result<(), Refusa
 
 /// The app's own, then those of each component.
 fn alerts_of(app: AppId, spec: &AppSpec) -> Vec<Alert> {
-    let of_app = spec.alerts.iter().map(|alert| ("", alert));
-    let of_components = spec.components().flat_map(|component| {
-        component
-            .alerts()
-            .iter()
-            .map(move |alert| (component.name(), alert))
-    });
-    of_app
-        .chain(of_components)
-        .map(|(component, alert)| Alert {
-            id: id(app, component, alert),
-            component_name: component.to_owned(),
-            spec: alert.clone(),
-            ..standing(alert.rule)
+    let of_components = spec
+        .components()
+        .map(|component| (component.name(), component.alerts()));
+    let owners = iter::once(("", spec.alerts.as_slice())).chain(of_components);
+    owners
+        .flat_map(|(component, alerts)| {
+            alerts.iter().enumerate().map(move |(index, alert)| Alert {
+                id: id(app, component, &alerts[..index], alert),
+                component_name: component.to_owned(),
+                spec: alert.clone(),
+                ..standing(alert.rule)
+            })
         })
         .collect()
 }
@@ -153,10 +153,51 @@ fn with_step(phase: AlertPhase, status: StepStatus, message: Option<String>) -> 
     }
 }
 
-/// The same as long as app, component and rule are.
-fn id(app: AppId, component: &str, alert: &mainstay_spec::Alert) -> String {
-    let digest = Sha256::digest(format!("{app}/{component}/{alert:?}"));
+/// The same as long as app, component and rule are, whatever becomes of the threshold: among a component's alerts of one rule, those `before` it count.
+fn id(app: AppId, component: &str, before: &[mainstay_spec::Alert], alert: &mainstay_spec::Alert) -> String {
+    let rule = alert.rule.unwrap_or_default();
+    let place = before.iter().filter(|other| other.rule == alert.rule).count();
+    let digest = Sha256::digest(format!("{app}/{component}/{rule}/{place}"));
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_spec::{Format, parse};
+
+    use super::*;
+
+    fn ids(alerts: &str) -> Vec<String> {
+        let text = format!(
+            "name: shop
+services:
+- name: web
+  git: {{repo_clone_url: https://git.example/shop.git, branch: main}}
+  alerts: [{alerts}]
+"
+        );
+        let spec = parse(&text, Format::Yaml).unwrap().spec;
+        let alerts = alerts_of(AppId::from_uuid(uuid::Uuid::nil()), &spec);
+        alerts.into_iter().map(|alert| alert.id).collect()
+    }
+
+    fn above(rule: &str, value: u32) -> String {
+        format!("{{rule: {rule}, operator: GREATER_THAN, value: {value}, window: FIVE_MINUTES}}")
+    }
+
+    #[test]
+    fn another_threshold_is_the_same_alert() {
+        let cpu = ids(&above("CPU_UTILIZATION", 80));
+        assert_eq!(cpu, ids(&above("CPU_UTILIZATION", 90)));
+        assert_ne!(cpu, ids(&above("MEM_UTILIZATION", 80)));
+        let two = ids(&format!(
+            "{}, {}",
+            above("CPU_UTILIZATION", 80),
+            above("CPU_UTILIZATION", 95)
+        ));
+        assert_eq!(two[0], cpu[0]);
+        assert_ne!(two[0], two[1]);
+    }
 }
