@@ -41,6 +41,8 @@ wire_object! {
         pub created_at: Option<Timestamp>,
         /// The newest that is over, good or not; without its tables.
         pub last_backup: Option<DatabaseBackup>,
+        /// When the newest good one was begun: what it has is of that time. Left out where there is none.
+        pub last_good_backup_at: Option<Timestamp>,
     }
 }
 

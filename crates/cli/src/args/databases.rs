@@ -16,9 +16,13 @@ pub(crate) enum Databases {
     },
     /// Register a cluster of your own, to which specs attach with `production: true` and `cluster_name`.
     Register(Register),
-    /// Show a registered cluster.
+    /// Show a registered cluster; with `--app` a database that the platform runs for an app.
     #[command(visible_alias = "g")]
-    Get { name: String },
+    Get {
+        name: String,
+        #[arg(long)]
+        app: Option<String>,
+    },
     /// Forget a cluster that no spec names; nothing at the cluster itself is changed.
     #[command(visible_alias = "rm")]
     Remove { name: String },

@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use mainstay_api::{BackupFailure, BackupState, DatabaseBackup, DatabaseRestore, RestoreState};
+use mainstay_api::{AppDatabase, BackupFailure, BackupState, DatabaseBackup, DatabaseRestore, RestoreState};
 
 use crate::{
     args::Backups,
@@ -163,8 +163,38 @@ const COLUMNS: [Column<DatabaseBackup>; 6] = [
     Column::new("State", "STATE", state),
 ];
 
+/// The newest of a database that is over; of a failed one also what there is to go back to. Empty where there is none.
+pub(super) fn newest(database: &AppDatabase) -> String {
+    let Some(backup) = &database.last_backup else {
+        return String::new();
+    };
+    let told = format!("{} {}", time(backup.finished_at), state(backup));
+    match (backup.state, database.last_good_backup_at) {
+        (BackupState::Failed, None) => format!("{told}; there is no good one"),
+        (BackupState::Failed, good) => format!("{told}; the last good one is of {}", time(good)),
+        _ => told,
+    }
+}
+
+/// One line for each database of the app whose newest backup is red: nobody looks for them every day. Where the server does not say, nothing
+/// is told: whoever asked for something else has it.
+pub(super) async fn warn_of_red(client: &Client, app: &str) {
+    let databases = client.app_databases(app).await.unwrap_or_default();
+    let is_red = |database: &&AppDatabase| {
+        let backup = database.last_backup.as_ref();
+        backup.is_some_and(|backup| backup.state == BackupState::Failed)
+    };
+    for database in databases.iter().filter(is_red) {
+        eprintln!(
+            "warning: last backup of database {}: {}",
+            database.name,
+            newest(database)
+        );
+    }
+}
+
 /// "GOOD"; "FAILED (CHECKSUM): its file is not what was written".
-pub(super) fn state(backup: &DatabaseBackup) -> String {
+fn state(backup: &DatabaseBackup) -> String {
     match backup.failure {
         BackupFailure::Unknown => backup.state.to_string(),
         failure => format!("{} ({failure}): {}", backup.state, backup.message),

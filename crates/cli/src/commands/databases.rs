@@ -13,7 +13,7 @@ use crate::{
     args::{Databases, Register},
     client::Client,
     error::CliError,
-    output::{Column, Output, time},
+    output::{Column, Output},
     secret_input,
 };
 
@@ -26,9 +26,21 @@ pub(super) async fn run(client: &Client, output: &Output, command: Databases) ->
             let cluster = client.register_cluster(&request(wish)?).await?;
             output.data(&cluster, || shown(&cluster));
         }
-        Databases::Get { name } => {
+        Databases::Get { name, app: None } => {
             let cluster = client.cluster(&name).await?;
             output.data(&cluster, || shown(&cluster));
+        }
+        Databases::Get { name, app: Some(app) } => {
+            let app = client.app(&app).await?;
+            let mut databases = client.app_databases(&app.id).await?.into_iter();
+            let database = databases.find(|database| database.name == name || database.id == name);
+            let database = database.ok_or_else(|| {
+                CliError::Usage(format!(
+                    "the platform runs no database `{name}` for {}",
+                    app.spec.name
+                ))
+            })?;
+            output.data(&database, || shown_of_app(&database));
         }
         Databases::Remove { name } => {
             client.remove_cluster(&name).await?;
@@ -138,6 +150,28 @@ fn shown(cluster: &DatabaseCluster) -> String {
     )
 }
 
+fn shown_of_app(database: &AppDatabase) -> String {
+    let use_of_it = if database.is_in_use {
+        "in use"
+    } else {
+        "not in use"
+    };
+    let backup = match backups::newest(database) {
+        text if text.is_empty() => "none yet".to_owned(),
+        text => text,
+    };
+    format!(
+        "{} ({} {}), {}, {use_of_it}\ndatabase {} of user {}, on a volume of {} MiB\nlast backup: {backup}",
+        database.name,
+        database.engine,
+        database.version,
+        state(database),
+        database.db_name,
+        database.db_user,
+        database.disk_bytes >> 20,
+    )
+}
+
 const CLUSTERS: [Column<DatabaseCluster>; 5] = [
     Column::new("Name", "NAME", |cluster| cluster.name.clone()),
     Column::new("Engine", "ENGINE", |cluster| cluster.engine.clone()),
@@ -160,11 +194,7 @@ const OF_APP: [Column<AppDatabase>; 6] = [
     Column::new("InUse", "IN USE", |database| {
         if database.is_in_use { "yes" } else { "no" }.to_owned()
     }),
-    Column::new("LastBackup", "LAST BACKUP", |database| {
-        database.last_backup.as_ref().map_or_else(String::new, |backup| {
-            format!("{} {}", time(backup.finished_at), backups::state(backup))
-        })
-    }),
+    Column::new("LastBackup", "LAST BACKUP", backups::newest),
     Column::new("ID", "ID", |database| database.id.clone()),
 ];
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use mainstay_spec::ids::AppId;
-use mainstay_store::{BackupRow, DatabaseRow};
+use mainstay_store::{BackupRow, BackupState, DatabaseRow};
 
 use super::{Condition, announce, backups, condition, delete, keeper::is_wanted};
 use crate::platform::{Platform, PlatformError};
@@ -16,6 +17,8 @@ pub(crate) struct DatabaseView {
     pub(crate) is_in_use: bool,
     /// The newest that is over.
     pub(crate) last_backup: Option<BackupRow>,
+    /// When the newest good one was begun.
+    pub(crate) last_good_backup_at: Option<Timestamp>,
 }
 
 /// Why a database was not deleted.
@@ -30,9 +33,11 @@ pub(crate) async fn of_app(platform: &Arc<Platform>, app: AppId) -> Result<Vec<D
     let mut views = Vec::new();
     for row in platform.store.databases_of_app(app).await? {
         let backups = backups::of_database(platform, row.id).await?;
+        let good = backups.iter().find(|backup| backup.state == BackupState::Good);
         views.push(DatabaseView {
             is_in_use: is_wanted(platform, &row).await? != Some(false),
             condition: condition(platform, &row),
+            last_good_backup_at: good.map(|backup| backup.created_at),
             last_backup: backups.into_iter().find(|backup| backup.state.is_over()),
             row,
         });

@@ -67,6 +67,7 @@ fn app_database(view: DatabaseView) -> AppDatabase {
         is_in_use: view.is_in_use,
         disk_bytes: row.volume_bytes,
         created_at: Some(row.created_at),
+        last_good_backup_at: view.last_good_backup_at,
         last_backup: view.last_backup.map(backups::short),
     }
 }
