@@ -16,7 +16,7 @@ use super::{
     check::{self, Got},
     told::{self, Delay},
 };
-use crate::{Deployment, Folder, Nature, OutsideServer, PASSWORD, Platform, Visiting, wait_until};
+use crate::{Deployment, Folder, Make, Nature, OutsideServer, PASSWORD, Platform, Visiting, wait_until};
 
 /// Faults wait more than they work: probes have periods, restarts have pauses.
 const LANES: usize = 6;
@@ -128,7 +128,7 @@ fn run_on(
 
 /// A server that is not the platform's, registered by the name of its nature.
 fn outside(platform: &Platform, nature: Nature, link: u8) -> OutsideServer {
-    let server = platform.start_outside_server(link, nature);
+    let server = platform.start_outside_server(link, Make::Postgres(nature));
     // Not all of them let anybody in.
     let registered = platform.register(nature.name(), &server, PASSWORD, &["--unchecked", "--replace"]);
     let _ = registered.expect_success("mainstay databases register");

@@ -28,7 +28,7 @@ pub use user::User;
 
 use self::setup::{Network, Setup, Wishes};
 use crate::{
-    Deployment, Folder, Nature, OutsideServer, Registry, outside,
+    Deployment, Folder, Make, OutsideServer, Registry, outside,
     registry::{Refusal, RefusingRegistry},
     run::{Answer, run},
     visit, wait_until,
@@ -351,10 +351,10 @@ impl Platform {
         ]
     }
 
-    /// Starts a PostgreSQL server that is not the platform's, at the other end of the link of this number.
-    pub fn start_outside_server(&self, link: u8, nature: Nature) -> OutsideServer {
-        let image = stack::server_image();
-        OutsideServer::start(&image, &self.setup.tag(), self.setup.link(link), link, nature)
+    /// Starts a server that is not the platform's, at the other end of the link of this number.
+    pub fn start_outside_server(&self, link: u8, make: Make) -> OutsideServer {
+        let image = stack::server_image(make);
+        OutsideServer::start(&image, &self.setup.tag(), self.setup.link(link), link, make)
     }
 
     /// `mainstay databases register`, with more arguments.
@@ -371,13 +371,13 @@ impl Platform {
         );
         let place = [
             "--engine",
-            "pg",
+            server.make().engine(),
             "--host",
             &host,
             "--port",
             &port,
             "--database",
-            outside::DATABASE,
+            server.make().database(),
         ];
         let login = [
             "--user",

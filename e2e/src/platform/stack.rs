@@ -17,13 +17,11 @@ use mainstay_images::{
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use crate::{cache, run::run};
+use crate::{Make, cache, run::run};
 
 /// Packages of the databases of other engines, as the server asks for them.
-const OTHER_SERVERS: &[&[&str]] = &[
-    &["mariadb-server-core", "mariadb-client-core", "mariadb-client"],
-    &["redis-server"],
-];
+const MYSQL: &[&str] = &["mariadb-server-core", "mariadb-client-core", "mariadb-client"];
+const REDIS: &[&str] = &["redis-server"];
 
 const COPIES_WITHIN: Duration = Duration::from_mins(2);
 
@@ -45,25 +43,29 @@ pub(super) fn provide(images: &Path) {
     fs::remove_file(images.join("lock")).expect("an image store has a lock");
 }
 
-/// What a PostgreSQL server runs from, as the platform's own do.
+/// What the server of a database runs from, as the platform's own do.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerImage {
-    /// "15".
+    /// Of PostgreSQL: "15".
     pub(crate) version: String,
     /// The lowest first. They are shared: nothing may be written there.
     pub(crate) layers: Vec<PathBuf>,
 }
 
-/// The kept stack with PostgreSQL over it.
-pub(super) fn server_image() -> ServerImage {
+/// The kept stack with a server over it.
+pub(super) fn server_image(make: Make) -> ServerImage {
     let _lock = cache::lock("lock");
-    cached()
-        .1
-        .expect("it is known which PostgreSQL the stack's Debian has")
+    let servers = cached().1;
+    let [postgres, mysql, redis] = servers.expect("it is known which PostgreSQL the stack's Debian has");
+    match make {
+        Make::Postgres(_) => postgres,
+        Make::Mysql => mysql,
+        Make::Redis => redis,
+    }
 }
 
-/// A store with nothing but these, made by the code under test.
-fn cached() -> (PathBuf, Option<ServerImage>) {
+/// A store with nothing but these, made by the code under test: PostgreSQL, MySQL, Redis.
+fn cached() -> (PathBuf, Option<[ServerImage; 3]>) {
     let name = format!("images-{}", fingerprint());
     // Stores of earlier sources, which nobody used for long; another checkout may still be at them.
     cache::forget_others("images-", &name);
@@ -78,20 +80,24 @@ fn cached() -> (PathBuf, Option<ServerImage>) {
             return Ok(None);
         };
         let package = format!("postgresql-{version}");
-        let server = packages_layer(&store, &settings, &stack, &[&package]).await?;
-        for packages in OTHER_SERVERS {
-            packages_layer(&store, &settings, &stack, packages).await?;
-        }
-        let layers = stack.run.layers.iter().chain([&server]);
-        let paths = layers.map(|layer| store.layer_path(layer).expect("it was made"));
-        Ok::<_, DebianError>(Some(ServerImage {
-            version: version.to_owned(),
-            layers: paths.collect(),
-        }))
+        let image = async |packages: &[&str]| {
+            let server = packages_layer(&store, &settings, &stack, packages).await?;
+            let layers = stack.run.layers.iter().chain([&server]);
+            let paths = layers.map(|layer| store.layer_path(layer).expect("it was made"));
+            Ok::<_, DebianError>(ServerImage {
+                version: version.to_owned(),
+                layers: paths.collect(),
+            })
+        };
+        Ok::<_, DebianError>(Some([
+            image(&[&package]).await?,
+            image(MYSQL).await?,
+            image(REDIS).await?,
+        ]))
     });
-    let image = made.unwrap_or_else(|error| panic!("the stack image cannot be made: {error:?}"));
+    let images = made.unwrap_or_else(|error| panic!("the stack image cannot be made: {error:?}"));
     cache::note_use(&store_path);
-    (store_path, image)
+    (store_path, images)
 }
 
 /// Of the sources that decide how a store looks and what a stack has.

@@ -65,7 +65,9 @@ const DATABASES: &[Scenario] = scenarios![
     other_backups::a_mysql_database_is_restored_from_a_backup,
     other_backups::a_redis_database_is_restored_from_a_backup,
     backup_disk::backups_are_made_by_the_schedule_and_a_full_disk_is_red,
-    attached::a_database_of_ones_own_is_attached,
+    attached::a_postgresql_of_ones_own_is_attached,
+    attached::a_mysql_of_ones_own_is_attached,
+    attached::a_redis_of_ones_own_is_attached,
     full_disk::a_full_disk_loses_nothing,
 ];
 

@@ -1,10 +1,12 @@
-//! A PostgreSQL server that is nobody's on the platform, as one on another machine would be: in a network and a file system of its own.
+//! A server of a database that is nobody's on the platform, as one on another machine would be: in a network and a file system of its own.
 //!
 //! ```text
-//!  host 198.18.N.1 ─── veth ─── 198.18.N.2:5432  postgres, of the layers that the platform's own databases have
+//!  host 198.18.N.1 ─── veth ─── 198.18.N.2  server, of the layers that the platform's own databases have
 //! ```
 //!
 //! 198.18.0.0/15 is for tests of networks (RFC 2544): neither hosts nor platforms have addresses there.
+
+mod make;
 
 use std::{
     fs::{self, File},
@@ -18,6 +20,7 @@ use std::{
 use mainstay_images::stack::USER_ID;
 use tempfile::TempDir;
 
+pub use self::make::{Make, Nature};
 use crate::{
     platform::ServerImage,
     run::{Answer, run},
@@ -26,47 +29,20 @@ use crate::{
 
 const TOOL_WITHIN: Duration = Duration::from_secs(20);
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
-const PORT: u16 = 5432;
-
-/// What is wrong with a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Nature {
-    /// Nothing; its role `shop` owns its database `shop`.
-    Good,
-    /// It reads its log from an archive that does not answer, and lets nobody in meanwhile.
-    Starting,
-    /// A firewall swallows whatever comes.
-    Silent,
-    /// Its role `shop` may not create in the schema `public`, which is another role's.
-    Closed,
-}
-
-impl Nature {
-    /// As a fault's expectation writes it, and as its cluster is called.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Starting => "starting",
-            Self::Silent => "silent",
-            Self::Closed => "closed",
-        }
-    }
-}
 
 /// A running server. Dropped, nothing is left of it.
 #[derive(Debug)]
 pub struct OutsideServer {
+    make: Make,
     address: Ipv4Addr,
     namespace: Namespace,
     process: Child,
     directory: TempDir,
 }
 
-/// Of the role that apps log in as.
+/// That apps log in as.
 pub const USER: &str = "shop";
 pub const PASSWORD: &str = "correct-horse-battery";
-pub const DATABASE: &str = "shop";
 
 impl OutsideServer {
     /// Starts one on the link of this number, and waits until it answers (or, where it is not meant to, until it runs).
@@ -75,19 +51,19 @@ impl OutsideServer {
         tag: &str,
         (host, address): (Ipv4Addr, Ipv4Addr),
         link: u8,
-        nature: Nature,
+        make: Make,
     ) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("mainstay-e2e-server-")
             .tempdir()
             .expect("the temporary directory is writable");
-        prepare(directory.path(), address, nature);
-        let namespace = Namespace::add(format!("out{tag}n{link}"));
-        make_link(&namespace.0, &format!("o{tag}n{link}"), host, address);
+        prepare(directory.path(), address, make);
+        let namespace = Namespace::add(format!("out{tag}n{link}"), format!("o{tag}n{link}"));
+        make_link(&namespace, host, address);
         let log = File::create(directory.path().join("server.log")).expect("our own directory");
         let mut command = Command::new("ip");
         command
-            .args(["netns", "exec", &namespace.0])
+            .args(["netns", "exec", &namespace.name])
             .args([
                 "unshare",
                 "--mount",
@@ -97,26 +73,27 @@ impl OutsideServer {
                 "sh",
                 "-c",
             ])
-            .arg(script(image, directory.path(), nature))
+            .arg(script(image, directory.path(), make))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("our own file"))
             .stderr(log);
         let process = command.spawn().expect("ip is a program");
         let mut server = Self {
+            make,
             address,
             namespace,
             process,
             directory,
         };
         server.await_start();
-        if nature == Nature::Silent {
+        if make == Make::Postgres(Nature::Silent) {
             server.swallow_everything();
         }
         server
     }
 
     fn await_start(&mut self) {
-        let address = SocketAddr::from((self.address, PORT));
+        let address = self.address();
         let listens = || TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok();
         let ended = |process: &mut Child| matches!(process.try_wait(), Ok(Some(_)));
         let done = wait_until(STARTS_WITHIN, || listens() || ended(&mut self.process));
@@ -126,13 +103,18 @@ impl OutsideServer {
     fn swallow_everything(&self) {
         let rules = format!(
             "add table ip silent; add chain ip silent everything {{ type filter hook input priority 0; }}; \
-             add rule ip silent everything tcp dport {PORT} drop"
+             add rule ip silent everything tcp dport {} drop",
+            self.make.port()
         );
-        tool("ip", &["netns", "exec", &self.namespace.0, "nft", &rules]);
+        tool("ip", &["netns", "exec", &self.namespace.name, "nft", &rules]);
+    }
+
+    pub fn make(&self) -> Make {
+        self.make
     }
 
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from((self.address, PORT))
+        SocketAddr::from((self.address, self.make.port()))
     }
 
     /// Of who vouches for its certificate.
@@ -158,23 +140,28 @@ impl Drop for OutsideServer {
     }
 }
 
-/// A network namespace. Dropped, it is gone, and the link into it too.
+/// A network namespace, and the host's end of the link into it. Dropped, both are gone.
 #[derive(Debug)]
-struct Namespace(String);
+struct Namespace {
+    name: String,
+    device: String,
+}
 
 impl Namespace {
-    fn add(name: String) -> Self {
+    fn add(name: String, device: String) -> Self {
         tool("ip", &["netns", "add", &name]);
-        Self(name)
+        Self { name, device }
     }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let mut command = Command::new("ip");
-        let answer = run(command.args(["netns", "delete", &self.0]), TOOL_WITHIN);
-        if !answer.is_success() {
-            eprintln!("a namespace is left: {}", answer.stderr);
+        // With its namespace alone it would be gone at some later moment, and be in the way of the next one.
+        for arguments in [["link", "delete", &self.device], ["netns", "delete", &self.name]] {
+            let answer = run(Command::new("ip").args(arguments), TOOL_WITHIN);
+            if !answer.is_success() {
+                eprintln!("a server's network is left: {}", answer.stderr);
+            }
         }
     }
 }
@@ -184,22 +171,22 @@ fn tool(program: &str, arguments: &[&str]) {
     let _: Answer = run(command.args(arguments), TOOL_WITHIN).expect_success(program);
 }
 
-fn make_link(namespace: &str, device: &str, host: Ipv4Addr, server: Ipv4Addr) {
+fn make_link(Namespace { name, device }: &Namespace, host: Ipv4Addr, server: Ipv4Addr) {
     let (host, server) = (format!("{host}/30"), format!("{server}/30"));
-    let peer = ["peer", "name", "eth0", "netns", namespace];
+    let peer = ["peer", "name", "eth0", "netns", name];
     tool(
         "ip",
         &[&["link", "add", device, "type", "veth"], &peer[..]].concat(),
     );
     tool("ip", &["address", "add", &host, "dev", device]);
     tool("ip", &["link", "set", device, "up"]);
-    tool("ip", &["-n", namespace, "address", "add", &server, "dev", "eth0"]);
-    tool("ip", &["-n", namespace, "link", "set", "eth0", "up"]);
-    tool("ip", &["-n", namespace, "link", "set", "lo", "up"]);
+    tool("ip", &["-n", name, "address", "add", &server, "dev", "eth0"]);
+    tool("ip", &["-n", name, "link", "set", "eth0", "up"]);
+    tool("ip", &["-n", name, "link", "set", "lo", "up"]);
 }
 
-/// Certificates, settings and the statements that make the role and its database.
-fn prepare(directory: &Path, address: Ipv4Addr, nature: Nature) {
+/// Certificates, settings, and what makes the user and its database.
+fn prepare(directory: &Path, address: Ipv4Addr, make: Make) {
     for name in ["root", "writes", "data"] {
         fs::create_dir(directory.join(name)).expect("our own directory");
     }
@@ -234,50 +221,21 @@ fn prepare(directory: &Path, address: Ipv4Addr, nature: Nature) {
     tool("openssl", &[&sign[..], &signed, &result].concat());
     fs::rename(path("server.key"), path("data/server.key")).expect("our own directory");
     fs::set_permissions(path("data/server.key"), fs::Permissions::from_mode(0o600)).expect("our own file");
-    fs::write(path("data/settings"), settings(nature)).expect("our own directory");
-    fs::write(path("data/access"), "hostssl all all 0.0.0.0/0 scram-sha-256\n").expect("our own directory");
-    fs::write(path("data/statements"), statements(nature)).expect("our own directory");
-    for name in [
-        "data",
-        "data/server.crt",
-        "data/server.key",
-        "data/settings",
-        "data/access",
-        "data/statements",
-    ] {
-        chown(path(name), Some(USER_ID), Some(USER_ID)).expect("root may");
+    let files = make.files();
+    for (name, content) in &files {
+        fs::write(path(&format!("data/{name}")), content).expect("our own directory");
+    }
+    let names = files.iter().map(|(name, _)| *name);
+    for name in names.chain(["", "server.crt", "server.key"]) {
+        chown(path(&format!("data/{name}")), Some(USER_ID), Some(USER_ID)).expect("root may");
     }
 }
 
-fn settings(nature: Nature) -> String {
-    let more = match nature {
-        // As long as the command does not end, the server is starting.
-        Nature::Starting => "restore_command = 'sleep 3600'\n",
-        _ => "",
-    };
-    format!(
-        "listen_addresses = '*'\nport = {PORT}\nunix_socket_directories = ''\nssl = on\n\
-         ssl_cert_file = '{VOLUME}/server.crt'\nssl_key_file = '{VOLUME}/server.key'\nhba_file = '{VOLUME}/access'\n\
-         password_encryption = 'scram-sha-256'\nshared_buffers = '16MB'\n{more}"
-    )
-}
-
-/// One a line: that is how a server without sessions takes them.
-fn statements(nature: Nature) -> String {
-    let owner = match nature {
-        Nature::Closed => "postgres",
-        _ => USER,
-    };
-    format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}';\nCREATE DATABASE {DATABASE} OWNER {owner};\n")
-}
-
-/// Where the server sees what was prepared.
-const VOLUME: &str = "/var/lib/postgresql";
-
 /// The shell stays: it is what dies with whoever started it, and the first process of a namespace takes all others along. A program that changes its
 /// user would forget that.
-fn script(image: &ServerImage, directory: &Path, nature: Nature) -> String {
+fn script(image: &ServerImage, directory: &Path, make: Make) -> String {
     let place = directory.display();
+    let volume = make.volume();
     let lower: Vec<String> = image
         .layers
         .iter()
@@ -285,28 +243,25 @@ fn script(image: &ServerImage, directory: &Path, nature: Nature) -> String {
         .map(|layer| layer.display().to_string())
         .collect();
     let lower = lower.join(":");
-    let programs = format!("/usr/lib/postgresql/{}/bin", image.version);
     let inside = format!("chroot --userspec={USER_ID}:{USER_ID} {place}/root");
-    let data = format!("{VOLUME}/data");
-    let signal = match nature {
-        Nature::Starting => format!("{inside} touch {data}/recovery.signal"),
-        _ => "true".to_owned(),
-    };
+    let commands: Vec<String> = make
+        .commands(&image.version)
+        .into_iter()
+        .map(|command| format!("{inside} {command}"))
+        .collect();
+    let commands = commands.join("\n");
     format!(
         "set -e
 mount --make-rprivate /
 mount -t tmpfs tmpfs {place}/writes
 mkdir {place}/writes/upper {place}/writes/work
 mount -t overlay overlay -o lowerdir={lower},upperdir={place}/writes/upper,workdir={place}/writes/work {place}/root
-mkdir -p {place}/root{VOLUME}
-mount --bind {place}/data {place}/root{VOLUME}
+mkdir -p {place}/root{volume}
+mount --bind {place}/data {place}/root{volume}
 mount -t proc proc {place}/root/proc
 mount --rbind /dev {place}/root/dev
 export LANG=C.UTF-8
-{inside} {programs}/initdb --pgdata {data} --username postgres --encoding UTF8 --locale C.UTF-8 --no-instructions
-{inside} {programs}/postgres --single -D {data} postgres < {place}/data/statements
-{signal}
-{inside} {programs}/postgres -D {data} -c config_file={VOLUME}/settings
+{commands}
 exit $?
 "
     )
