@@ -48,6 +48,8 @@ pub struct Platform {
     programs: Programs,
     server: Option<Child>,
     /// Set once something of it was broken on purpose: what its log says of that is no fault.
+    /// Its configuration is not the one that it began with.
+    is_changed: bool,
     broken: AtomicBool,
     /// The same of its disk.
     filled: AtomicBool,
@@ -89,6 +91,7 @@ impl Platform {
             programs,
             server: None,
             broken: AtomicBool::new(false),
+            is_changed: false,
             filled: AtomicBool::new(false),
         };
         platform.start_server();
@@ -166,9 +169,19 @@ impl Platform {
         }
     }
 
-    /// Starts a server if none runs.
+    /// The server goes on with these tables added to its configuration, or without those that were.
+    pub fn restart_with(&mut self, config: &str) {
+        self.stop_server();
+        self.setup.configure(config);
+        self.is_changed = !config.is_empty();
+        self.start_server();
+    }
+
+    /// Starts a server if none runs with the configuration that the platform began with.
     pub fn ensure_server(&mut self) {
-        if self.server_ended() {
+        if self.is_changed {
+            self.restart_with("");
+        } else if self.server_ended() {
             self.start_server();
         }
     }

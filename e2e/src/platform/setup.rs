@@ -36,6 +36,8 @@ pub(super) struct Setup {
     run: TempDir,
     place: Place,
     network: Network,
+    /// What the configuration has beside addresses and places.
+    more: String,
 }
 
 /// What is unusual about a platform.
@@ -82,15 +84,21 @@ impl Setup {
             run: temporary("ms-", Path::new("/run")),
             place,
             network,
+            more: more.to_owned(),
         };
         // Instances' users have to pass through, as they do in /var/lib.
         let passage = fs::Permissions::from_mode(0o711);
         fs::set_permissions(setup.root(), passage).expect("our own directory");
         setup.disk = disk.map(|bytes| SmallDisk::mount(&setup.data_dir(), bytes));
         fs::create_dir_all(setup.images_dir()).expect("our own directory");
-        let config = format!("{}{more}", setup.config());
-        fs::write(setup.config_path(), config).expect("our own directory");
+        setup.configure("");
         setup
+    }
+
+    /// Writes the configuration, with what it has in any case and what comes to it for now.
+    pub(super) fn configure(&self, for_now: &str) {
+        let config = format!("{}{}{for_now}", self.config(), self.more);
+        fs::write(self.config_path(), config).expect("our own directory");
     }
 
     fn config(&self) -> String {

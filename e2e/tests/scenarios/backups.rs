@@ -10,6 +10,8 @@ use std::{
 use mainstay_e2e::{Answer, Folder, Page, Platform, python_hello, wait_until};
 use serde_json::{Value, json};
 
+use crate::red_backups;
+
 const BACKED_UP_WITHIN: Duration = Duration::from_mins(30);
 /// As the database's server is called inside its instance.
 const SERVER: &str = "/usr/lib/postgresql/";
@@ -142,7 +144,7 @@ pub(crate) fn list(platform: &Platform, app: &str) -> Vec<Value> {
     serde_json::from_str(&listed.stdout).unwrap_or_else(|_| panic!("{}{}", listed.stdout, listed.stderr))
 }
 
-fn find(platform: &Platform, app: &str, id: &Value) -> Value {
+pub(crate) fn find(platform: &Platform, app: &str, id: &Value) -> Value {
     let found = list(platform, app).into_iter().find(|backup| backup["id"] == *id);
     found.expect("it is listed")
 }
@@ -213,8 +215,10 @@ pub(crate) fn a_backup_is_tried_before_it_is_called_good(platform: &mut Platform
     assert!(shown.stdout.contains("GOOD"), "{}", shown.stdout);
 
     begun_ones_exclude_others_and_are_over_after_a_kill(platform, APP);
-    what_cannot_be_restored_is_red(platform, APP);
-    what_was_damaged_is_red(platform, APP, &first);
+    red_backups::what_cannot_be_restored(platform, APP, &first);
+    red_backups::what_counts_otherwise_once_restored(platform, APP, &first);
+    red_backups::what_takes_too_long(platform, APP, &first);
+    red_backups::what_was_damaged(platform, APP, &first);
     platform.delete(APP);
     expect_no_files(platform);
     expect_no_traces(platform);
@@ -280,25 +284,6 @@ fn admin_password(platform: &Platform) -> String {
     password
 }
 
-/// Its table is restored before the one that its check looks into: `pg_dump` writes what `pg_restore` cannot read.
-fn what_cannot_be_restored_is_red(platform: &Platform, app: &str) {
-    sql(
-        platform,
-        app,
-        "CREATE FUNCTION is_known(n bigint) RETURNS bool LANGUAGE sql AS 'SELECT EXISTS (SELECT FROM public.entries WHERE id = n)';
-         CREATE TABLE before_entries (id bigint CHECK (is_known(id)));
-         INSERT INTO before_entries VALUES (1)",
-    );
-    let failed = failed(&backup(platform, app, &[]), "RESTORE");
-    let message = failed["message"].as_str().unwrap_or_default();
-    assert!(
-        message.contains("violates check constraint") && !message.contains("CONTEXT"),
-        "{message}"
-    );
-    assert_eq!(files(platform).len(), 1, "{:?}", files(platform));
-    sql(platform, app, "DROP TABLE before_entries");
-}
-
 pub(crate) fn flip_a_bit(file: &Path) {
     let opened = fs::File::options().write(true).read(true).open(file);
     let opened = opened.expect("our own file");
@@ -306,23 +291,6 @@ pub(crate) fn flip_a_bit(file: &Path) {
     let mut byte = [0];
     opened.read_exact_at(&mut byte, middle).expect("our own file");
     opened.write_all_at(&[byte[0] ^ 1], middle).expect("our own file");
-}
-
-fn what_was_damaged_is_red(platform: &Platform, app: &str, backup: &Value) {
-    let file = files(platform).pop().expect("there is one");
-    flip_a_bit(&file);
-    let second = good_backup(platform, app);
-    let is_red = || {
-        let first = find(platform, app, &backup["id"]);
-        first["state"] == "FAILED" && first["failure"] == "CHECKSUM"
-    };
-    assert!(wait_until(SEEN_WITHIN, is_red), "{:?}", list(platform, app));
-    let told = platform.text(&["databases", "backups", "list", "db", "--app", app]);
-    assert!(told.stdout.contains("checksum differs"), "{}", told.stdout);
-    // A missing one is seen by whoever looks.
-    let newest = file.with_file_name(format!("{}.dump", second["id"].as_str().unwrap_or_default()));
-    fs::remove_file(&newest).expect("our own file");
-    assert_eq!(find(platform, app, &second["id"])["failure"], "FILE_MISSING");
 }
 
 /// All that the app sees of [`CONTENT`], and of its entries.

@@ -23,6 +23,7 @@ mod load;
 mod measured;
 mod other_backups;
 mod other_databases;
+mod red_backups;
 mod secrets;
 mod serving;
 mod websocket;

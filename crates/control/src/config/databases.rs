@@ -70,7 +70,7 @@ impl DatabasesConfig {
             ("databases.pids", u64::from(self.pids), 64),
             ("databases.disk_bytes", self.disk_bytes, 512 * MIB),
             ("databases.backups.keep", u64::from(self.backups.keep), 1),
-            ("databases.backups.time_seconds", self.backups.time_seconds, 60),
+            ("databases.backups.time_seconds", self.backups.time_seconds, 10),
         ];
         at_least(&fields)
     }
