@@ -1,6 +1,7 @@
 //! A whole Mainstay of its own, beside everything else on the machine.
 
 mod leftovers;
+mod passwords;
 mod processes;
 mod programs;
 mod setup;
@@ -47,9 +48,9 @@ pub struct Platform {
     setup: Setup,
     programs: Programs,
     server: Option<Child>,
-    /// Set once something of it was broken on purpose: what its log says of that is no fault.
     /// Its configuration is not the one that it began with.
     is_changed: bool,
+    /// Set once something of it was broken on purpose: what its log says of that is no fault.
     broken: AtomicBool,
     /// The same of its disk.
     filled: AtomicBool,
@@ -90,8 +91,8 @@ impl Platform {
             setup,
             programs,
             server: None,
-            broken: AtomicBool::new(false),
             is_changed: false,
+            broken: AtomicBool::new(false),
             filled: AtomicBool::new(false),
         };
         platform.start_server();

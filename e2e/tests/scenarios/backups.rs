@@ -238,7 +238,7 @@ fn begun_ones_exclude_others_and_are_over_after_a_kill(platform: &mut Platform, 
         ("VERIFYING", Platform::kill_server),
         ("VERIFYING", Platform::stop_server),
     ];
-    let password = admin_password(platform);
+    let passwords = admin_passwords(platform);
     for (state, end) in ends {
         let begun = backup(platform, app, &["--no-wait"]).expect_success("mainstay databases backup");
         let begun: Value = serde_json::from_str(&begun.stdout).expect("a backup");
@@ -254,8 +254,9 @@ fn begun_ones_exclude_others_and_are_over_after_a_kill(platform: &mut Platform, 
             "{}",
             find(platform, app, &begun["id"])
         );
-        let told = platform.commands_with(&password);
-        assert!(told.is_empty(), "command lines hold the password: {told:?}");
+        let mut told = platform.tellers(&passwords);
+        told.retain(|teller| teller != "environ of pg_dump");
+        assert!(told.is_empty(), "the platform's password is told: {told:?}");
         end(platform);
         platform.start_server();
         let over = find(platform, app, &begun["id"]);
@@ -267,21 +268,39 @@ fn begun_ones_exclude_others_and_are_over_after_a_kill(platform: &mut Platform, 
         expect_no_traces(platform);
         assert_eq!(files(platform).len(), 1, "{:?}", files(platform));
     }
-    assert!(
-        !platform.server_log().contains(&password),
-        "the server's log holds the password"
-    );
+    nothing_tells(platform, app, &passwords);
 }
 
-/// Of the platform's own role at the only database.
-fn admin_password(platform: &Platform) -> String {
-    let is_it = |path: &PathBuf| path.ends_with("settings/admin-password");
-    let file = files_below(&platform.data_dir().join("databases"))
-        .into_iter()
-        .find(is_it);
-    let password = fs::read_to_string(file.expect("there is a database")).expect("our own file");
-    assert!(password.len() >= 32, "it is too short");
-    password
+/// Of the platform's own users at the databases that there are.
+pub(crate) fn admin_passwords(platform: &Platform) -> Vec<String> {
+    let passwords = platform.admin_passwords();
+    assert!(!passwords.is_empty(), "there is no database");
+    assert!(
+        passwords.iter().all(|password| password.len() >= 32),
+        "it is too short"
+    );
+    passwords
+}
+
+/// No log, no answer, and no file of an instance, ended ones included.
+pub(crate) fn nothing_tells(platform: &Platform, app: &str, passwords: &[String]) {
+    let said = [
+        &["databases", "list", "--app", app][..],
+        &["databases", "backups", "list", "db", "--app", app],
+        &["databases", "restores", "db", "--app", app],
+        &["databases", "logs", "db", "--app", app],
+        &["audit"],
+    ];
+    let answers = said
+        .map(|command| platform.json(command))
+        .map(|answer| answer.stdout + &answer.stderr);
+    for text in answers.iter().chain([&platform.server_log()]) {
+        assert!(!text.is_empty());
+        let tells = passwords.iter().any(|password| text.contains(password));
+        assert!(!tells, "{text}");
+    }
+    let files = platform.instance_files_with(passwords);
+    assert!(files.is_empty(), "{files:?}");
 }
 
 pub(crate) fn flip_a_bit(file: &Path) {

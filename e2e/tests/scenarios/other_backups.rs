@@ -1,13 +1,13 @@
 //! Backups of other engines than PostgreSQL: the same promises, with what each engine has of its own.
 
-use std::{fs, time::Duration};
+use std::{fs, thread, time::Duration};
 
 use mainstay_e2e::{Folder, Page, Platform, python_hello, wait_until};
 use serde_json::{Value, json};
 
 use crate::backups::{
-    backup, body, expect_no_files, expect_no_traces, failed, files, flip_a_bit, good_backup, list,
-    only_one_volume_is_left, restore,
+    admin_passwords, backup, body, expect_no_files, expect_no_traces, failed, files, flip_a_bit, good_backup,
+    list, nothing_tells, only_one_volume_is_left, restore,
 };
 
 const RECOVERS_WITHIN: Duration = Duration::from_mins(1);
@@ -19,6 +19,8 @@ struct Kind {
     requirements: &'static str,
     /// Python: `tell(text)`, which does what it is told and returns the answers as text.
     client: &'static str,
+    /// What takes a backup, as it is called inside its instance.
+    tool: &'static str,
     /// As the server is called inside its instance.
     server: &'static str,
     /// Something of everything that an app can make.
@@ -88,6 +90,7 @@ def tell(text):
             rows.extend(cursor.fetchall())
     return "\n".join("|".join(map(str, row)) for row in rows)
 "#,
+    tool: "/usr/bin/mariadb-dump ",
     server: "/usr/sbin/mariadbd",
     content: r"
 CREATE TABLE entries (id bigint AUTO_INCREMENT PRIMARY KEY, text varchar(200) NOT NULL, at timestamp DEFAULT '2026-01-02 03:04:05');
@@ -170,6 +173,7 @@ def tell(text):
     connection.close()
     return "\n".join(map(str, answers))
 "#,
+    tool: "/usr/bin/redis-cli -h ",
     server: "/usr/bin/redis-server",
     content: r##"
 SET text "a word"
@@ -277,7 +281,7 @@ fn tell(platform: &Platform, kind: &Kind, text: &str) -> String {
 
 /// Makes a backup, which is good and has these tables, and nothing of it is left but its file.
 fn expect_tables(platform: &Platform, kind: &Kind) {
-    let made = good_backup(platform, kind.app);
+    let made = backed_up_and_watched(platform, kind);
     let id = made["id"].as_str().expect("it has an id");
     let shown = platform.json(&["databases", "backups", "get", "db", id, "--app", kind.app]);
     let shown: Value = serde_json::from_str(&shown.stdout).expect("a backup");
@@ -291,6 +295,29 @@ fn expect_tables(platform: &Platform, kind: &Kind) {
     }
     expect_no_traces(platform);
     assert_eq!(files(platform).len(), 1, "{:?}", files(platform));
+}
+
+/// Nobody on the machine can read how the tool logs in while it runs: it is neither in its arguments nor in its environment.
+fn backed_up_and_watched(platform: &Platform, kind: &Kind) -> Value {
+    let passwords = admin_passwords(platform);
+    let (mut is_seen, mut told) = (false, Vec::new());
+    let made = thread::scope(|scope| {
+        let backup = scope.spawn(|| good_backup(platform, kind.app));
+        while !backup.is_finished() {
+            if platform.commands_with(kind.tool).is_empty() {
+                continue;
+            }
+            // It waits until everybody was looked at.
+            platform.pause_apps(kind.tool);
+            told.extend(platform.tellers(&passwords));
+            is_seen = true;
+            platform.resume_apps(kind.tool);
+        }
+        backup.join()
+    });
+    assert!(is_seen, "{} was not seen", kind.tool);
+    assert!(told.is_empty(), "the platform's password is told: {told:?}");
+    made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Its server is there, and answers nobody.
@@ -384,6 +411,7 @@ fn ends(platform: &mut Platform, kind: &Kind) {
     failed(&refused, "CHECKSUM");
     assert_eq!(list(platform, kind.app)[0]["failure"], "CHECKSUM");
     assert_eq!(tell(platform, kind, kind.digest), before);
+    nothing_tells(platform, kind.app, &admin_passwords(platform));
     platform.delete(kind.app);
     expect_no_files(platform);
     expect_no_traces(platform);
