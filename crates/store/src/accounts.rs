@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use mainstay_spec::{ids::AccountId, usage::Resource};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{Limits, Store, StoreError};
+use crate::{Limits, Store, StoreError, columns::parsed};
 
 /// Those who see the same apps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,10 +162,7 @@ fn read(row: &SqliteRow) -> Result<AccountRow, StoreError> {
     let id: String = row.get("id");
     Ok(AccountRow {
         name: row.get("name"),
-        created_at: row
-            .get::<&str, _>("created_at")
-            .parse()
-            .map_err(StoreError::damaged("time", &id))?,
+        created_at: parsed(row, "created_at", &id)?,
         apps: u64::try_from(row.get::<i64, _>("listed")).unwrap_or(0),
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
     })

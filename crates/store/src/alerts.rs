@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use mainstay_spec::ids::{AppId, DeploymentId, InvocationId};
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{Store, StoreError};
+use crate::{
+    Store, StoreError,
+    columns::{parsed, parsed_if_set},
+};
 
 /// Of one alert. Both texts are the caller's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,21 +225,14 @@ impl Store {
 
 fn read_occurrence(row: &SqliteRow) -> Result<Occurrence, StoreError> {
     let id: i64 = row.get("id");
-    let text = |column: &str| row.get::<String, _>(column);
-    let invocation: Option<String> = row.get("invocation");
     Ok(Occurrence {
         id,
-        app: text("app").parse().map_err(StoreError::damaged("app id", id))?,
-        deployment: text("deployment")
-            .parse()
-            .map_err(StoreError::damaged("deployment id", id))?,
-        component: text("component"),
-        invocation: invocation
-            .map(|id| id.parse())
-            .transpose()
-            .map_err(StoreError::damaged("invocation id", id))?,
-        rule: text("rule"),
-        at: text("at").parse().map_err(StoreError::damaged("time", id))?,
+        app: parsed(row, "app", id)?,
+        deployment: parsed(row, "deployment", id)?,
+        component: row.get("component"),
+        invocation: parsed_if_set(row, "invocation", id)?,
+        rule: row.get("rule"),
+        at: parsed(row, "at", id)?,
         measured: row.get::<Option<String>, _>("alert").map(|alert| Measured {
             alert,
             value: row.get("measured"),
@@ -247,16 +243,13 @@ fn read_occurrence(row: &SqliteRow) -> Result<Occurrence, StoreError> {
 
 fn read_delivery(row: &SqliteRow) -> Result<Delivery, StoreError> {
     let id: i64 = row.get("id");
-    let text = |column: &str| row.get::<String, _>(column);
     Ok(Delivery {
         id,
-        app: text("app").parse().map_err(StoreError::damaged("app id", id))?,
-        alert: text("alert"),
-        target: text("target"),
-        message: text("message"),
+        app: parsed(row, "app", id)?,
+        alert: row.get("alert"),
+        target: row.get("target"),
+        message: row.get("message"),
         attempts: u32::try_from(row.get::<i64, _>("attempts")).unwrap_or(u32::MAX),
-        created_at: text("created_at")
-            .parse()
-            .map_err(StoreError::damaged("time", id))?,
+        created_at: parsed(row, "created_at", id)?,
     })
 }

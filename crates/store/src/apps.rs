@@ -7,7 +7,11 @@ use mainstay_spec::{
 };
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{NewDeployment, Store, StoreError, deployments, hosts, limits};
+use crate::{
+    NewDeployment, Store, StoreError,
+    columns::{from_json, parsed, parsed_if_set},
+    deployments, hosts, limits,
+};
 
 #[derive(Debug, Clone)]
 pub struct AppRow {
@@ -198,31 +202,14 @@ fn read(row: &SqliteRow) -> Result<AppRow, StoreError> {
     let id: String = row.get("id");
     Ok(AppRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
-        account: row
-            .get::<&str, _>("account")
-            .parse()
-            .map_err(StoreError::damaged("account", &id))?,
+        account: parsed(row, "account", &id)?,
         name: row.get("name"),
         host_suffix: row.get("host_suffix"),
-        spec: serde_json::from_str(row.get("spec")).map_err(StoreError::damaged("spec", &id))?,
-        created_at: row
-            .get::<&str, _>("created_at")
-            .parse()
-            .map_err(StoreError::damaged("time", &id))?,
-        updated_at: row
-            .get::<&str, _>("updated_at")
-            .parse()
-            .map_err(StoreError::damaged("time", &id))?,
-        active_deployment: row
-            .get::<Option<&str>, _>("active_deployment")
-            .map(str::parse)
-            .transpose()
-            .map_err(StoreError::damaged("active deployment", &id))?,
-        pinned_deployment: row
-            .get::<Option<&str>, _>("pinned_deployment")
-            .map(str::parse)
-            .transpose()
-            .map_err(StoreError::damaged("pinned deployment", &id))?,
+        spec: from_json(row, "spec", &id)?,
+        created_at: parsed(row, "created_at", &id)?,
+        updated_at: parsed(row, "updated_at", &id)?,
+        active_deployment: parsed_if_set(row, "active_deployment", &id)?,
+        pinned_deployment: parsed_if_set(row, "pinned_deployment", &id)?,
         deleting: row.get("deleting"),
     })
 }

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use mainstay_spec::ids::{AccountId, AppId};
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{Store, StoreError};
+use crate::{
+    Store, StoreError,
+    columns::{parsed, parsed_if_set},
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAuditEntry {
@@ -121,24 +124,14 @@ fn read(row: &SqliteRow) -> Result<AuditRow, StoreError> {
     Ok(AuditRow {
         id: u64::try_from(id).unwrap_or(0),
         entry: NewAuditEntry {
-            at: row
-                .get::<&str, _>("at")
-                .parse()
-                .map_err(StoreError::damaged("time", id))?,
-            account: row
-                .get::<&str, _>("account")
-                .parse()
-                .map_err(StoreError::damaged("account", id))?,
+            at: parsed(row, "at", id)?,
+            account: parsed(row, "account", id)?,
             user: row.get("user"),
             user_name: row.get("user_name"),
             token: row.get("token"),
             token_name: row.get("token_name"),
             action: row.get("action"),
-            app: row
-                .get::<Option<&str>, _>("app")
-                .map(str::parse)
-                .transpose()
-                .map_err(StoreError::damaged("app id", id))?,
+            app: parsed_if_set(row, "app", id)?,
             status: u16::try_from(row.get::<i64, _>("status")).unwrap_or(0),
             origin: row.get("origin"),
         },

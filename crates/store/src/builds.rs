@@ -6,7 +6,10 @@ use mainstay_spec::ids::{BuildId, DeploymentId};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{Store, StoreError};
+use crate::{
+    Store, StoreError,
+    columns::{from_json, from_json_if_set, parsed},
+};
 
 /// A build. `S` and `O` are the builder's own types for what was built and what came out; the store only keeps them.
 #[derive(Debug, Clone)]
@@ -91,27 +94,11 @@ pub(crate) fn read<S: DeserializeOwned, O: DeserializeOwned>(
     let id: String = row.get("id");
     Ok(BuildRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
-        deployment: row
-            .get::<&str, _>("deployment")
-            .parse()
-            .map_err(StoreError::damaged("deployment", &id))?,
+        deployment: parsed(row, "deployment", &id)?,
         component: row.get("component"),
-        source: serde_json::from_str(row.get("source")).map_err(StoreError::damaged("source", &id))?,
-        output: optional(row.get("output"), "output", &id)?,
-        facts: optional(row.get("facts"), "facts", &id)?,
-        created_at: row
-            .get::<&str, _>("created_at")
-            .parse()
-            .map_err(StoreError::damaged("time", &id))?,
+        source: from_json(row, "source", &id)?,
+        output: from_json_if_set(row, "output", &id)?,
+        facts: from_json_if_set(row, "facts", &id)?,
+        created_at: parsed(row, "created_at", &id)?,
     })
-}
-
-pub(crate) fn optional<T: DeserializeOwned>(
-    text: Option<&str>,
-    what: &'static str,
-    id: &str,
-) -> Result<Option<T>, StoreError> {
-    text.map(serde_json::from_str)
-        .transpose()
-        .map_err(StoreError::damaged(what, id))
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use mainstay_spec::ids::{AccountId, AppId, ClusterId};
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, columns::parsed};
 
 /// A cluster as it was registered: where it is, and one login.
 #[derive(Clone, PartialEq, Eq)]
@@ -161,10 +161,7 @@ fn read(row: &SqliteRow) -> Result<ClusterRow, StoreError> {
     let id: String = row.get("id");
     Ok(ClusterRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
-        account: row
-            .get::<&str, _>("account")
-            .parse()
-            .map_err(StoreError::damaged("account", &id))?,
+        account: parsed(row, "account", &id)?,
         name: row.get("name"),
         engine: row.get("engine"),
         version: row.get("version"),
@@ -175,10 +172,7 @@ fn read(row: &SqliteRow) -> Result<ClusterRow, StoreError> {
         database: row.get("database"),
         ca_certificate: row.get("ca_certificate"),
         tls: row.get("tls"),
-        created_at: row
-            .get::<&str, _>("created_at")
-            .parse()
-            .map_err(StoreError::damaged("time", &id))?,
+        created_at: parsed(row, "created_at", &id)?,
     })
 }
 

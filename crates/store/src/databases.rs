@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use mainstay_spec::ids::{AppId, DatabaseId, InstanceId};
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{Store, StoreError};
+use crate::{
+    Store, StoreError,
+    columns::{parsed, parsed_if_set},
+};
 
 /// A database component of an app. The volume carries the database's id.
 #[derive(Clone, PartialEq, Eq)]
@@ -160,10 +163,7 @@ fn read(row: &SqliteRow) -> Result<DatabaseRow, StoreError> {
     let id: String = row.get("id");
     Ok(DatabaseRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
-        app: row
-            .get::<&str, _>("app")
-            .parse()
-            .map_err(StoreError::damaged("app id", &id))?,
+        app: parsed(row, "app", &id)?,
         name: row.get("name"),
         engine: row.get("engine"),
         version: row.get("version"),
@@ -177,14 +177,7 @@ fn read(row: &SqliteRow) -> Result<DatabaseRow, StoreError> {
         volume_bytes: u64::try_from(row.get::<i64, _>("volume_bytes")).unwrap_or(0),
         volume_made: row.get("volume_made"),
         system_identifier: row.get("system_identifier"),
-        instance: row
-            .get::<Option<&str>, _>("instance")
-            .map(str::parse)
-            .transpose()
-            .map_err(StoreError::damaged("instance", &id))?,
-        created_at: row
-            .get::<&str, _>("created_at")
-            .parse()
-            .map_err(StoreError::damaged("time", &id))?,
+        instance: parsed_if_set(row, "instance", &id)?,
+        created_at: parsed(row, "created_at", &id)?,
     })
 }

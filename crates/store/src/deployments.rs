@@ -12,8 +12,8 @@ use serde::Serialize;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
-    BuildRow, Store, StoreError,
-    builds::{self, optional},
+    BuildRow, Store, StoreError, builds,
+    columns::{from_json, from_json_if_set, parsed, parsed_if_set, word},
 };
 
 #[derive(Debug, Clone)]
@@ -344,12 +344,8 @@ pub(crate) fn phase_text(phase: PhaseKind) -> String {
 }
 
 pub(crate) fn read_event(row: &SqliteRow, deployment: DeploymentId) -> Result<Recorded, StoreError> {
-    let at = row
-        .get::<&str, _>("at")
-        .parse()
-        .map_err(StoreError::damaged("event time", deployment))?;
-    let event: Event =
-        serde_json::from_str(row.get("event")).map_err(StoreError::damaged("event", deployment))?;
+    let at = parsed(row, "at", deployment)?;
+    let event: Event = from_json(row, "event", deployment)?;
     Ok(Recorded { at, event })
 }
 
@@ -357,43 +353,20 @@ pub(crate) fn read(row: &SqliteRow) -> Result<DeploymentRow, StoreError> {
     let id: String = row.get("id");
     Ok(DeploymentRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
-        app: row
-            .get::<&str, _>("app")
-            .parse()
-            .map_err(StoreError::damaged("app id", &id))?,
+        app: parsed(row, "app", &id)?,
         number: u64::try_from(row.get::<i64, _>("number")).unwrap_or(0),
-        spec: serde_json::from_str(row.get("spec")).map_err(StoreError::damaged("spec", &id))?,
+        spec: from_json(row, "spec", &id)?,
         host_suffix: row.get("host_suffix"),
         cause: row.get("cause"),
         cause_kind: row.get("cause_kind"),
-        previous: row
-            .get::<Option<&str>, _>("previous")
-            .map(str::parse)
-            .transpose()
-            .map_err(StoreError::damaged("previous deployment", &id))?,
+        previous: parsed_if_set(row, "previous", &id)?,
         force_build: row.get("force_build"),
-        pinned_sources: serde_json::from_str(row.get("pinned_sources"))
-            .map_err(StoreError::damaged("sources", &id))?,
-        cloned_from: row
-            .get::<Option<&str>, _>("cloned_from")
-            .map(str::parse)
-            .transpose()
-            .map_err(StoreError::damaged("cloned deployment", &id))?,
-        restarts: optional(row.get("restarts"), "components", &id)?,
-        activated_at: row
-            .get::<Option<&str>, _>("activated_at")
-            .map(str::parse)
-            .transpose()
-            .map_err(StoreError::damaged("time", &id))?,
-        phase: serde_json::from_value(serde_json::Value::String(row.get("phase")))
-            .map_err(StoreError::damaged("phase", &id))?,
-        created_at: row
-            .get::<&str, _>("created_at")
-            .parse()
-            .map_err(StoreError::damaged("time", &id))?,
-        updated_at: row
-            .get::<&str, _>("updated_at")
-            .parse()
-            .map_err(StoreError::damaged("time", &id))?,
+        pinned_sources: from_json(row, "pinned_sources", &id)?,
+        cloned_from: parsed_if_set(row, "cloned_from", &id)?,
+        restarts: from_json_if_set(row, "restarts", &id)?,
+        activated_at: parsed_if_set(row, "activated_at", &id)?,
+        phase: word(row, "phase", &id)?,
+        created_at: parsed(row, "created_at", &id)?,
+        updated_at: parsed(row, "updated_at", &id)?,
     })
 }

@@ -6,7 +6,7 @@ use mainstay_spec::{
 };
 use sqlx::{Row, SqliteConnection};
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, columns::from_json};
 
 /// Below which domain the platform's own names were, when the hosts were written down.
 const DOMAIN_SETTING: &str = "hosts_below";
@@ -182,8 +182,7 @@ async fn needed(
     .map_err(StoreError::during(format!("read the hosts of app {app}")))?;
     let mut hosts = Vec::new();
     for row in rows {
-        let spec: AppSpec =
-            serde_json::from_str(row.get("spec")).map_err(StoreError::damaged("spec", app))?;
+        let spec: AppSpec = from_json(&row, "spec", app)?;
         hosts.extend(hosts_of(&spec, row.get("host_suffix"), domain));
     }
     Ok(hosts)

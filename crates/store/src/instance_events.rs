@@ -6,7 +6,10 @@ use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
 use serde::{Deserialize, Serialize};
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{Store, StoreError};
+use crate::{
+    Store, StoreError,
+    columns::{from_json, parsed, parsed_if_set},
+};
 
 /// What happened. The full reason is with the deployment; an event names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,23 +180,13 @@ impl Store {
 
 fn read(row: &SqliteRow) -> Result<InstanceEventRow, StoreError> {
     let id: i64 = row.get("id");
-    let instance: Option<&str> = row.get("instance");
     Ok(InstanceEventRow {
         id: u64::try_from(id).unwrap_or(0),
-        deployment: row
-            .get::<&str, _>("deployment")
-            .parse()
-            .map_err(StoreError::damaged("deployment", id))?,
+        deployment: parsed(row, "deployment", id)?,
         component: row.get("component"),
         ordinal: row.get("ordinal"),
-        instance: instance
-            .map(str::parse)
-            .transpose()
-            .map_err(StoreError::damaged("instance id", id))?,
-        at: row
-            .get::<&str, _>("at")
-            .parse()
-            .map_err(StoreError::damaged("time", id))?,
-        event: serde_json::from_str(row.get("event")).map_err(StoreError::damaged("instance event", id))?,
+        instance: parsed_if_set(row, "instance", id)?,
+        at: parsed(row, "at", id)?,
+        event: from_json(row, "event", id)?,
     })
 }

@@ -5,7 +5,10 @@ use mainstay_diagnosis::facts::ExitRecord;
 use mainstay_spec::ids::{AppId, DeploymentId, InstanceId, InvocationId};
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{Store, StoreError, builds::optional};
+use crate::{
+    Store, StoreError,
+    columns::{from_json_if_set, parsed, parsed_if_set},
+};
 
 #[derive(Debug, Clone)]
 pub struct InstanceRow {
@@ -149,27 +152,14 @@ fn read(row: &SqliteRow) -> Result<InstanceRow, StoreError> {
     let id: String = row.get("id");
     Ok(InstanceRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
-        app: row
-            .get::<&str, _>("app")
-            .parse()
-            .map_err(StoreError::damaged("app id", &id))?,
-        deployment: row
-            .get::<&str, _>("deployment")
-            .parse()
-            .map_err(StoreError::damaged("deployment", &id))?,
+        app: parsed(row, "app", &id)?,
+        deployment: parsed(row, "deployment", &id)?,
         component: row.get("component"),
         ordinal: row.get("ordinal"),
-        created_at: row
-            .get::<&str, _>("created_at")
-            .parse()
-            .map_err(StoreError::damaged("time", &id))?,
+        created_at: parsed(row, "created_at", &id)?,
         removed: row.get("removed"),
-        exit: optional(row.get("exit"), "exit record", &id)?,
+        exit: from_json_if_set(row, "exit", &id)?,
         restarts: row.get("restarts"),
-        invocation: row
-            .get::<Option<&str>, _>("invocation")
-            .map(str::parse)
-            .transpose()
-            .map_err(StoreError::damaged("job invocation", &id))?,
+        invocation: parsed_if_set(row, "invocation", &id)?,
     })
 }

@@ -8,7 +8,10 @@ use mainstay_spec::ids::{AppId, DeploymentId, InvocationId};
 use serde::{Deserialize, Serialize};
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{Store, StoreError, builds::optional};
+use crate::{
+    Store, StoreError,
+    columns::{from_json, from_json_if_set, parsed, parsed_if_set, word},
+};
 
 /// One run of a job.
 #[derive(Debug, Clone)]
@@ -300,33 +303,17 @@ fn phase_text(phase: InvocationPhase) -> String {
 
 fn read(row: &SqliteRow) -> Result<InvocationRow, StoreError> {
     let id: String = row.get("id");
-    let time = |column: &str| -> Result<Option<Timestamp>, StoreError> {
-        let text: Option<&str> = row.get(column);
-        text.map(str::parse)
-            .transpose()
-            .map_err(StoreError::damaged("time", &id))
-    };
     Ok(InvocationRow {
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
-        app: row
-            .get::<&str, _>("app")
-            .parse()
-            .map_err(StoreError::damaged("app id", &id))?,
-        deployment: row
-            .get::<&str, _>("deployment")
-            .parse()
-            .map_err(StoreError::damaged("deployment", &id))?,
+        app: parsed(row, "app", &id)?,
+        deployment: parsed(row, "deployment", &id)?,
         job: row.get("job"),
-        trigger: serde_json::from_str(row.get("trigger")).map_err(StoreError::damaged("trigger", &id))?,
-        phase: serde_json::from_value(serde_json::Value::String(row.get("phase")))
-            .map_err(StoreError::damaged("phase", &id))?,
-        created_at: row
-            .get::<&str, _>("created_at")
-            .parse()
-            .map_err(StoreError::damaged("time", &id))?,
-        started_at: time("started_at")?,
-        completed_at: time("completed_at")?,
-        reason: optional(row.get("reason"), "reason", &id)?,
+        trigger: from_json(row, "trigger", &id)?,
+        phase: word(row, "phase", &id)?,
+        created_at: parsed(row, "created_at", &id)?,
+        started_at: parsed_if_set(row, "started_at", &id)?,
+        completed_at: parsed_if_set(row, "completed_at", &id)?,
+        reason: from_json_if_set(row, "reason", &id)?,
         note: row.get("note"),
     })
 }

@@ -11,7 +11,10 @@ use mainstay_spec::{
 use serde::de::DeserializeOwned;
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{Store, StoreError};
+use crate::{
+    Store, StoreError,
+    columns::{id, parsed, word},
+};
 
 /// Deployments whose images somebody may still start: those that are not settled, serve, have instances that were not removed or a
 /// run of a job that has not ended, or are one of an app's newest `?1` that served before and can be rolled back to.
@@ -179,14 +182,6 @@ impl Store {
     }
 }
 
-fn id<T: std::str::FromStr>(row: &SqliteRow, column: &str) -> Result<T, StoreError>
-where
-    T::Err: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let text: &str = row.get(column);
-    text.parse().map_err(StoreError::damaged("id", text))
-}
-
 fn read_deployment(row: &SqliteRow) -> Result<PastDeployment, StoreError> {
     let name: &str = row.get("id");
     Ok(PastDeployment {
@@ -194,14 +189,10 @@ fn read_deployment(row: &SqliteRow) -> Result<PastDeployment, StoreError> {
         app: id(row, "app")?,
         account: id(row, "account")?,
         number: u64::try_from(row.get::<i64, _>("number")).unwrap_or(0),
-        phase: serde_json::from_value(serde_json::Value::String(row.get("phase")))
-            .map_err(StoreError::damaged("phase", name))?,
+        phase: word(row, "phase", name)?,
         settled: row.get("settled"),
         active: row.get("active"),
-        updated_at: row
-            .get::<&str, _>("updated_at")
-            .parse()
-            .map_err(StoreError::damaged("time", name))?,
+        updated_at: parsed(row, "updated_at", name)?,
     })
 }
 

@@ -11,6 +11,7 @@ mod audit;
 mod backups;
 mod builds;
 mod clusters;
+mod columns;
 mod databases;
 mod deployments;
 mod error;

@@ -10,7 +10,7 @@ use mainstay_spec::{
 };
 use sqlx::{Row, SqliteConnection};
 
-use crate::{Store, StoreError, accounts};
+use crate::{Store, StoreError, accounts, columns::from_json};
 
 /// How many of the biggest users are named.
 const BIGGEST: i64 = 3;
@@ -165,7 +165,7 @@ pub(crate) async fn take_of_all(connection: &mut SqliteConnection) -> Result<(),
     for row in unknown {
         let id: &str = row.get("id");
         let app = id.parse().map_err(StoreError::damaged("id", id))?;
-        let spec = serde_json::from_str(row.get("spec")).map_err(StoreError::damaged("spec", id))?;
+        let spec = from_json(&row, "spec", id)?;
         take(connection, app, &spec, None).await?;
     }
     Ok(())

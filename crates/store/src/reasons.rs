@@ -5,7 +5,10 @@ use mainstay_diagnosis::Reason;
 use mainstay_spec::ids::DeploymentId;
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{Store, StoreError};
+use crate::{
+    Store, StoreError,
+    columns::{from_json, parsed, parsed_if_set},
+};
 
 #[derive(Debug, Clone)]
 pub struct ReasonRow {
@@ -79,15 +82,8 @@ pub(crate) fn read(row: &SqliteRow, deployment: DeploymentId) -> Result<ReasonRo
         deployment,
         component: row.get("component"),
         stage: row.get("stage"),
-        reason: serde_json::from_str(row.get("reason")).map_err(StoreError::damaged("reason", deployment))?,
-        observed_at: row
-            .get::<&str, _>("observed_at")
-            .parse()
-            .map_err(StoreError::damaged("time", deployment))?,
-        resolved_at: row
-            .get::<Option<&str>, _>("resolved_at")
-            .map(str::parse)
-            .transpose()
-            .map_err(StoreError::damaged("time", deployment))?,
+        reason: from_json(row, "reason", deployment)?,
+        observed_at: parsed(row, "observed_at", deployment)?,
+        resolved_at: parsed_if_set(row, "resolved_at", deployment)?,
     })
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mainstay_spec::ids::{AppId, DeploymentId};
 use sqlx::Row;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, columns::id};
 
 /// Instances of one component that have not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,13 +26,7 @@ impl Store {
                 .await
                 .map_err(StoreError::during("list the names of an account's apps"))?;
         rows.iter()
-            .map(|row| {
-                let id: &str = row.get("id");
-                Ok((
-                    id.parse().map_err(StoreError::damaged("app id", id))?,
-                    row.get("name"),
-                ))
-            })
+            .map(|row| Ok((id(row, "id")?, row.get("name"))))
             .collect()
     }
 
@@ -45,15 +39,7 @@ impl Store {
         .await
         .map_err(StoreError::during("list what serves"))?;
         rows.iter()
-            .map(|row| {
-                let (id, deployment): (&str, &str) = (row.get("id"), row.get("active_deployment"));
-                Ok((
-                    id.parse().map_err(StoreError::damaged("app id", id))?,
-                    deployment
-                        .parse()
-                        .map_err(StoreError::damaged("deployment", id))?,
-                ))
-            })
+            .map(|row| Ok((id(row, "id")?, id(row, "active_deployment")?)))
             .collect()
     }
 
@@ -68,12 +54,9 @@ impl Store {
         .map_err(StoreError::during("count the instances that run"))?;
         rows.iter()
             .map(|row| {
-                let (app, deployment): (&str, &str) = (row.get("app"), row.get("deployment"));
                 Ok(RunningGroup {
-                    app: app.parse().map_err(StoreError::damaged("app id", app))?,
-                    deployment: deployment
-                        .parse()
-                        .map_err(StoreError::damaged("deployment", deployment))?,
+                    app: id(row, "app")?,
+                    deployment: id(row, "deployment")?,
                     component: row.get("component"),
                     count: u64::try_from(row.get::<i64, _>("count")).unwrap_or(0),
                 })

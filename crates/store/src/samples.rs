@@ -7,7 +7,7 @@ use mainstay_spec::ids::{AppId, DeploymentId, InstanceId};
 use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, columns::parsed};
 
 /// Each look is kept this long.
 const LOOKS_KEPT: SignedDuration = SignedDuration::from_hours(24);
@@ -217,21 +217,12 @@ fn percent(hundredths: Option<f64>) -> Option<f64> {
 fn read_place(row: &SqliteRow) -> Result<PlaceRow, StoreError> {
     let id: &str = row.get("id");
     Ok(PlaceRow {
-        app: row
-            .get::<&str, _>("app")
-            .parse()
-            .map_err(StoreError::damaged("app id", id))?,
-        deployment: row
-            .get::<&str, _>("deployment")
-            .parse()
-            .map_err(StoreError::damaged("deployment", id))?,
+        app: parsed(row, "app", id)?,
+        deployment: parsed(row, "deployment", id)?,
         component: row.get("component"),
         ordinal: row.get("ordinal"),
         instance: id.parse().map_err(StoreError::damaged("id", id))?,
-        created_at: row
-            .get::<&str, _>("created_at")
-            .parse()
-            .map_err(StoreError::damaged("time", id))?,
+        created_at: parsed(row, "created_at", id)?,
         restarts: row.get("restarts"),
         runs: row.get("runs"),
     })

@@ -1,9 +1,9 @@
 //! Specs of older servers, whose secrets were stored as they came: rewritten once, and then nothing of them is left in the file.
 
 use mainstay_spec::{AppSpec, ids::AppId};
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{Connection, SqliteConnection};
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, columns::from_json};
 
 impl Store {
     /// Lets `seal` change every stored spec of every app: the app's own first, then those of its deployments, newest first. What it changes
@@ -63,8 +63,7 @@ async fn rewrite(
             .fetch_one(&mut *connection)
             .await
             .map_err(failed())?;
-        let before: AppSpec =
-            serde_json::from_str(row.get("spec")).map_err(StoreError::damaged("spec", &id))?;
+        let before: AppSpec = from_json(&row, "spec", &id)?;
         let mut after = before.clone();
         seal(app, &mut after);
         if after == before {

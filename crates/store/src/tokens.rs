@@ -4,7 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use mainstay_spec::ids::{AccountId, AppId, UserId};
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{Store, StoreError, UserRow, users};
+use crate::{
+    Store, StoreError, UserRow,
+    columns::{parsed, parsed_if_set},
+    users,
+};
 
 /// A token, but for its secret: of that only a hash is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,28 +163,15 @@ impl Store {
 
 fn read(row: &SqliteRow) -> Result<TokenRow, StoreError> {
     let id: String = row.get("id");
-    let time = |column: &str| -> Result<Option<Timestamp>, StoreError> {
-        let text: Option<&str> = row.get(column);
-        text.map(str::parse)
-            .transpose()
-            .map_err(StoreError::damaged("time", &id))
-    };
     Ok(TokenRow {
-        user: row
-            .get::<&str, _>("user")
-            .parse()
-            .map_err(StoreError::damaged("user", &id))?,
+        user: parsed(row, "user", &id)?,
         name: row.get("name"),
         scope: row.get("scope"),
-        app: row
-            .get::<Option<&str>, _>("app")
-            .map(str::parse)
-            .transpose()
-            .map_err(StoreError::damaged("app id", &id))?,
-        created_at: time("created_at")?.unwrap_or_default(),
-        expires_at: time("expires_at")?,
-        last_used_at: time("last_used_at")?,
-        revoked_at: time("revoked_at")?,
+        app: parsed_if_set(row, "app", &id)?,
+        created_at: parsed(row, "created_at", &id)?,
+        expires_at: parsed_if_set(row, "expires_at", &id)?,
+        last_used_at: parsed_if_set(row, "last_used_at", &id)?,
+        revoked_at: parsed_if_set(row, "revoked_at", &id)?,
         id,
     })
 }

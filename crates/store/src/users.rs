@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use mainstay_spec::ids::{AccountId, UserId};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{Removal, Store, StoreError};
+use crate::{
+    Removal, Store, StoreError,
+    columns::{parsed, parsed_if_set},
+};
 
 /// Somebody of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,22 +150,12 @@ async fn has_owner(connection: &mut SqliteConnection) -> Result<bool, StoreError
 pub(crate) fn read(row: &SqliteRow) -> Result<UserRow, StoreError> {
     let id: String = row.get("id");
     Ok(UserRow {
-        account: row
-            .get::<&str, _>("account")
-            .parse()
-            .map_err(StoreError::damaged("account", &id))?,
+        account: parsed(row, "account", &id)?,
         email: row.get("email"),
         name: row.get("name"),
         role: row.get("role"),
-        created_at: row
-            .get::<&str, _>("created_at")
-            .parse()
-            .map_err(StoreError::damaged("time", &id))?,
-        disabled_at: row
-            .get::<Option<&str>, _>("disabled_at")
-            .map(str::parse)
-            .transpose()
-            .map_err(StoreError::damaged("time", &id))?,
+        created_at: parsed(row, "created_at", &id)?,
+        disabled_at: parsed_if_set(row, "disabled_at", &id)?,
         id: id.parse().map_err(StoreError::damaged("id", &id))?,
     })
 }
