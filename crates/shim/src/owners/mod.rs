@@ -5,6 +5,7 @@
 //! is moved already, so that either may be repeated after a crash.
 
 mod attributes;
+pub mod directory;
 mod moving;
 
 use std::path::PathBuf;

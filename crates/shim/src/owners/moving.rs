@@ -6,23 +6,23 @@
 use std::{
     ffi::{CStr, CString},
     io,
-    os::{
-        fd::{AsRawFd, BorrowedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::{fd::BorrowedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use rustix::{
     fs::{
-        AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, XattrFlags, chmodat, chownat, lgetxattr,
-        lsetxattr, openat, statat,
+        AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, XattrFlags, chmodat, chownat, lgetxattr, lsetxattr,
+        openat, statat,
     },
     io::Errno,
 };
 
-use super::{Block, attributes};
+use super::{
+    Block, attributes,
+    directory::{self, through},
+};
 
 /// More than any build has; a tree without end is the instance's fault.
 const ENTRIES_MAX: u64 = 4_000_000;
@@ -85,7 +85,7 @@ impl Mover {
                 "the tree is the root of the host",
             ));
         };
-        let parent = rustix::fs::open(parent, directory_flags() & !OFlags::NOFOLLOW, Mode::empty())?;
+        let parent = rustix::fs::open(parent, directory::flags() & !OFlags::NOFOLLOW, Mode::empty())?;
         self.entry(
             rustix::fd::AsFd::as_fd(&parent),
             &CString::new(name.as_bytes())?,
@@ -98,9 +98,9 @@ impl Mover {
         self.spend(depth)?;
         let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            let directory = openat(parent, name, directory_flags(), Mode::empty())?;
+            let directory = openat(parent, name, directory::flags(), Mode::empty())?;
             let directory = rustix::fd::AsFd::as_fd(&directory);
-            for name in names(directory)? {
+            for name in directory::names(directory)? {
                 self.entry(directory, &name, depth + 1)?;
             }
         }
@@ -167,28 +167,6 @@ impl Mover {
             Direction::ToInside => self.block.to_inside(id),
         }
     }
-}
-
-fn directory_flags() -> OFlags {
-    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
-}
-
-fn names(directory: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    Ok(names)
-}
-
-/// A name below an open directory, for calls that take paths only.
-fn through(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<CString> {
-    let mut path = format!("/proc/self/fd/{}/", parent.as_raw_fd()).into_bytes();
-    path.extend_from_slice(name.to_bytes());
-    Ok(CString::new(path)?)
 }
 
 #[cfg(test)]

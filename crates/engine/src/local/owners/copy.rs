@@ -8,18 +8,22 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{ffi::OsStrExt, fs::FileExt},
     },
     path::{Path, PathBuf},
 };
 
-use mainstay_shim::owners::{Block, shifted_attribute};
+use mainstay_shim::owners::{
+    Block,
+    directory::{self, through},
+    shifted_attribute,
+};
 use rustix::{
     fs::{
-        AtFlags, Dir, FileType, Gid, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps, Uid, XattrFlags,
-        chmodat, chownat, lgetxattr, linkat, llistxattr, lsetxattr, mkdirat, mknodat, openat, readlinkat,
-        seek, statat, symlinkat, utimensat,
+        AtFlags, FileType, Gid, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat,
+        chownat, lgetxattr, linkat, llistxattr, lsetxattr, mkdirat, mknodat, openat, readlinkat, seek,
+        statat, symlinkat, utimensat,
     },
     io::Errno,
 };
@@ -78,7 +82,7 @@ impl Copying {
         };
         let stat = statat(pair.from, pair.from_name, AtFlags::SYMLINK_NOFOLLOW)?;
         if is(&stat, FileType::Directory) {
-            self.root = Some(openat(pair.to, pair.to_name, directory_flags(), Mode::empty())?);
+            self.root = Some(openat(pair.to, pair.to_name, directory::flags(), Mode::empty())?);
             self.directory(pair, &stat, Path::new(""), 0)
         } else {
             self.entry(pair, Path::new(""), 0)
@@ -111,9 +115,9 @@ impl Copying {
 
     /// Its own attributes last: a file that is put into it changes its time.
     fn directory(&mut self, pair: Pair<'_>, stat: &Stat, path: &Path, depth: u32) -> io::Result<()> {
-        let from = openat(pair.from, pair.from_name, directory_flags(), Mode::empty())?;
-        let to = openat(pair.to, pair.to_name, directory_flags(), Mode::empty())?;
-        for name in names(from.as_fd())? {
+        let from = openat(pair.from, pair.from_name, directory::flags(), Mode::empty())?;
+        let to = openat(pair.to, pair.to_name, directory::flags(), Mode::empty())?;
+        for name in directory::names(from.as_fd())? {
             let inner = Pair {
                 from: from.as_fd(),
                 from_name: &name,
@@ -267,10 +271,6 @@ fn is(stat: &Stat, kind: FileType) -> bool {
     FileType::from_raw_mode(stat.st_mode) == kind
 }
 
-fn directory_flags() -> OFlags {
-    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
-}
-
 /// The directory that holds a path's last name, and that name.
 fn split(path: &Path) -> io::Result<(OwnedFd, CString)> {
     let path = path
@@ -286,26 +286,8 @@ fn split(path: &Path) -> io::Result<(OwnedFd, CString)> {
             "the root of the host is no layer",
         ));
     };
-    let directory = rustix::fs::open(parent, directory_flags(), Mode::empty())?;
+    let directory = rustix::fs::open(parent, directory::flags(), Mode::empty())?;
     Ok((directory, CString::new(name.as_bytes())?))
-}
-
-fn names(directory: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    Ok(names)
-}
-
-/// A name below an open directory, for calls that take paths only.
-fn through(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<CString> {
-    let mut path = format!("/proc/self/fd/{}/", parent.as_raw_fd()).into_bytes();
-    path.extend_from_slice(name.to_bytes());
-    Ok(CString::new(path)?)
 }
 
 #[cfg(test)]
