@@ -9,6 +9,8 @@ pub enum Make {
     /// As MariaDB.
     Mysql,
     Redis,
+    /// The same server by its other name: Debian 12 has none of that name.
+    Valkey,
 }
 
 /// What is wrong with a server.
@@ -44,6 +46,7 @@ impl Make {
             Self::Postgres(_) => "pg",
             Self::Mysql => "mysql",
             Self::Redis => "redis",
+            Self::Valkey => "valkey",
         }
     }
 
@@ -51,7 +54,7 @@ impl Make {
     pub fn database(self) -> &'static str {
         match self {
             Self::Postgres(_) | Self::Mysql => "shop",
-            Self::Redis => "0",
+            Self::Redis | Self::Valkey => "0",
         }
     }
 
@@ -59,7 +62,7 @@ impl Make {
         match self {
             Self::Postgres(_) => 5432,
             Self::Mysql => 3306,
-            Self::Redis => 6379,
+            Self::Redis | Self::Valkey => 6379,
         }
     }
 
@@ -68,7 +71,7 @@ impl Make {
         match self {
             Self::Postgres(_) => "/var/lib/postgresql",
             Self::Mysql => "/var/lib/mysql",
-            Self::Redis => "/var/lib/redis",
+            Self::Redis | Self::Valkey => "/var/lib/redis",
         }
     }
 
@@ -84,7 +87,7 @@ impl Make {
                 ("settings", mysql_settings(self.volume())),
                 ("statements", mysql_statements()),
             ],
-            Self::Redis => vec![("settings", redis_settings(self.volume()))],
+            Self::Redis | Self::Valkey => vec![("settings", redis_settings(self.volume()))],
         }
     }
 
@@ -114,7 +117,7 @@ impl Make {
                 ),
                 format!("/usr/sbin/mariadbd --defaults-file={volume}/settings"),
             ],
-            Self::Redis => vec![format!("/usr/bin/redis-server {volume}/settings")],
+            Self::Redis | Self::Valkey => vec![format!("/usr/bin/redis-server {volume}/settings")],
         }
     }
 }

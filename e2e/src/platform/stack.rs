@@ -60,7 +60,7 @@ pub(super) fn server_image(make: Make) -> ServerImage {
     match make {
         Make::Postgres(_) => postgres,
         Make::Mysql => mysql,
-        Make::Redis => redis,
+        Make::Redis | Make::Valkey => redis,
     }
 }
 

@@ -146,6 +146,13 @@ def visits():
     )],
 };
 
+const VALKEY: Kind = Kind {
+    app: "boarder",
+    make: Make::Valkey,
+    engine: "VALKEY",
+    ..REDIS
+};
+
 pub(crate) fn a_postgresql_of_ones_own_is_attached(platform: &mut Platform) {
     is_attached(platform, &POSTGRES);
 }
@@ -156,6 +163,10 @@ pub(crate) fn a_mysql_of_ones_own_is_attached(platform: &mut Platform) {
 
 pub(crate) fn a_redis_of_ones_own_is_attached(platform: &mut Platform) {
     is_attached(platform, &REDIS);
+}
+
+pub(crate) fn a_valkey_of_ones_own_is_attached(platform: &mut Platform) {
+    is_attached(platform, &VALKEY);
 }
 
 impl Kind {

@@ -69,6 +69,7 @@ const DATABASES: &[Scenario] = scenarios![
     attached::a_postgresql_of_ones_own_is_attached,
     attached::a_mysql_of_ones_own_is_attached,
     attached::a_redis_of_ones_own_is_attached,
+    attached::a_valkey_of_ones_own_is_attached,
     full_disk::a_full_disk_loses_nothing,
 ];
 
