@@ -14,6 +14,7 @@ const MANIFESTS: &[&str] = &[
     "Pipfile",
     "go.mod",
     "index.html",
+    "hugo.toml",
     "Procfile",
 ];
 
@@ -22,16 +23,12 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("composer.json", "PHP"),
     ("index.php", "PHP"),
     ("Gemfile", "Ruby"),
-    ("bun.lock", "Bun"),
-    ("bun.lockb", "Bun"),
     ("Cargo.toml", "Rust"),
     ("pom.xml", "Java"),
     ("build.gradle", "Java"),
     ("build.gradle.kts", "Java"),
     ("mix.exs", "Elixir"),
     ("deno.json", "Deno"),
-    ("hugo.toml", "Hugo"),
-    ("hugo.yaml", "Hugo"),
 ];
 
 const SKIPPED: &[&str] = &[

@@ -163,6 +163,25 @@ golden!(
 );
 
 golden!(
+    node_bun,
+    source(&[
+        (
+            "package.json",
+            r#"{"scripts": {"build": "vite build", "start": "bun server.ts"}, "dependencies": {"hono": "^4"}}"#
+        ),
+        ("bun.lock", "{}"),
+        (".bun-version", "1.2.3\n"),
+    ])
+);
+
+golden!(
+    hugo_of_an_older_layout,
+    source(&[("config.toml", ""), ("content/_index.md", "")])
+        .static_site()
+        .variable("HUGO_VERSION", "0.150")
+);
+
+golden!(
     node_scripts_in_production,
     source(&[
         (

@@ -2,6 +2,7 @@
 
 mod go;
 mod html;
+mod hugo;
 mod node;
 mod procfile;
 mod python;
@@ -69,6 +70,7 @@ pub fn all() -> &'static [&'static dyn Buildpack] {
         &node::NodeJs,
         &python::Python,
         &go::Go,
+        &hugo::Hugo,
         &html::Html,
         &procfile::ProcfileOnly,
     ]

@@ -87,6 +87,7 @@ fn installs(step: &str) -> bool {
         "yarn install",
         "yarn --",
         "pnpm i",
+        "bun i",
         "uv sync",
         "poetry install",
         "composer install",

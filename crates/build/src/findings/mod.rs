@@ -5,12 +5,14 @@
 //! name in another letter case, a package that only development needs. The first finding with a cause is the one that a diagnosis uses,
 //! so scanners add the root before what follows from it; sentences that harmless steps print too come after all others.
 
+mod bun;
 mod bundler;
 mod cargo;
 mod composer;
 mod context;
 mod files;
 mod go;
+mod hugo;
 mod left_out;
 mod native;
 mod next;
@@ -68,10 +70,12 @@ impl Findings {
             Box::new(npm::Npm::default()),
             Box::new(yarn::Yarn),
             Box::new(pnpm::Pnpm::default()),
+            Box::new(bun::Bun),
             Box::new(uv::Uv::default()),
             Box::new(pip::Pip::default()),
             Box::new(python::Python::default()),
             Box::new(go::Go),
+            Box::new(hugo::Hugo),
             Box::new(cargo::Cargo::default()),
             Box::new(composer::Composer::default()),
             Box::new(bundler::Bundler),

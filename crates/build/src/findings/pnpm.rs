@@ -13,15 +13,30 @@ const TOOL: &str = "pnpm";
 pub(super) struct Pnpm {
     /// An unsupported engine is being explained.
     explains_engine: bool,
+    /// What was said of a lock file that another pnpm wrote.
+    ignored: Option<String>,
 }
 
 impl Scanner for Pnpm {
     fn line(&mut self, line: &str, context: &FindingContext, found: &mut Found) {
+        if line.contains("Ignoring not compatible lockfile") {
+            self.ignored = Some(line.trim().to_owned());
+        }
+        if line.contains("Headless installation requires a pnpm-lock.yaml file")
+            && let Some(line) = self.ignored.take()
+        {
+            return Self::other_version(&line, found);
+        }
         let Some(code) = word_with(line, "ERR_PNPM_") else {
             return self.explain(line, found);
         };
         self.explains_engine = code == "ERR_PNPM_UNSUPPORTED_ENGINE";
         match code {
+            // To this pnpm it is as good as none.
+            "ERR_PNPM_NO_LOCKFILE" if self.ignored.is_some() => {
+                let line = self.ignored.take().unwrap_or_default();
+                return Self::other_version(&line, found);
+            }
             "ERR_PNPM_NO_LOCKFILE" => {
                 let cause = (Cause::LockfileMissing, context.lock_file(&["pnpm-lock.yaml"]));
                 return found.explain(TOOL, code, cause, line, Some("pnpm-lock.yaml"));
@@ -42,7 +57,7 @@ impl Scanner for Pnpm {
             _ => {}
         }
         let subject = match code {
-            "ERR_PNPM_OUTDATED_LOCKFILE" => Some("pnpm-lock.yaml"),
+            "ERR_PNPM_OUTDATED_LOCKFILE" | "ERR_PNPM_LOCKFILE_BREAKING_CHANGE" => Some("pnpm-lock.yaml"),
             "ERR_PNPM_NO_SCRIPT" => after(line, "Missing script: "),
             "ERR_PNPM_NO_MATCHING_VERSION" => after(line, "No matching version found for ").map(package_of),
             "ERR_PNPM_FETCH_404" => after(line, "GET ").and_then(|rest| rest.split(": ").next()),
@@ -53,6 +68,17 @@ impl Scanner for Pnpm {
 }
 
 impl Pnpm {
+    fn other_version(line: &str, found: &mut Found) {
+        let cause = Some(Cause::LockfileOutOfStep);
+        found.add(
+            TOOL,
+            "lock file of another version",
+            cause,
+            line,
+            Some("pnpm-lock.yaml"),
+        );
+    }
+
     /// "Expected version: >=99", "Got: v22.1.0".
     fn explain(&self, line: &str, found: &mut Found) {
         let line = line.trim();
@@ -100,6 +126,16 @@ mod tests {
                 "pnpm ERR_PNPM_OUTDATED_LOCKFILE lockfile_out_of_step pnpm-lock.yaml",
                 "pnpm ERR_PNPM_NO_MATCHING_VERSION dependency_not_found left-pad",
             ]
+        );
+    }
+
+    #[test]
+    fn a_lock_file_of_another_pnpm_is_not_missing() {
+        let output = " WARN  Ignoring not compatible lockfile at /workspace/pnpm-lock.yaml\n \
+                      ERR_PNPM_NO_LOCKFILE  Cannot install with \"frozen-lockfile\" because pnpm-lock.yaml is absent\n";
+        assert_eq!(
+            of(output, FindingContext::default()),
+            ["pnpm lock file of another version lockfile_out_of_step pnpm-lock.yaml"]
         );
     }
 

@@ -24,6 +24,7 @@ const LOCK_FILES: &[&str] = &[
     "yarn.lock",
     "pnpm-lock.yaml",
     "bun.lock",
+    "bun.lockb",
     "uv.lock",
     "poetry.lock",
     "Pipfile.lock",

@@ -81,9 +81,11 @@ pub enum Tool {
     /// Yarn 2 and later, another package than Yarn 1.
     YarnBerry,
     Pnpm,
+    Bun,
     Python,
     Uv,
     Go,
+    Hugo,
 }
 
 impl Tool {
@@ -94,9 +96,11 @@ impl Tool {
             Self::Npm => "npm",
             Self::Yarn | Self::YarnBerry => "yarn",
             Self::Pnpm => "pnpm",
+            Self::Bun => "bun",
             Self::Python => "python",
             Self::Uv => "uv",
             Self::Go => "go",
+            Self::Hugo => "hugo",
         }
     }
 
@@ -105,8 +109,10 @@ impl Tool {
         match self {
             Self::Node => "engines.node in package.json",
             Self::Npm | Self::Yarn | Self::YarnBerry | Self::Pnpm => "packageManager in package.json",
+            Self::Bun => ".bun-version or packageManager in package.json",
             Self::Python => ".python-version or runtime.txt",
             Self::Go => "the go line of go.mod",
+            Self::Hugo => "the variable HUGO_VERSION",
             Self::Uv => "nothing does",
         }
     }

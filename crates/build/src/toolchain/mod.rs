@@ -6,6 +6,7 @@
 //! ```
 
 mod go;
+mod hugo;
 mod node;
 mod python;
 
@@ -15,7 +16,7 @@ use mainstay_images::{
     record::LayerId,
     stack::StackImage,
     store::{LayerKey, StoreError},
-    toolchains::Toolchains,
+    toolchains::{Archive, Toolchains},
 };
 
 use crate::{
@@ -76,10 +77,23 @@ impl ToolFinder<'_> {
             Tool::Npm | Tool::Yarn | Tool::YarnBerry | Tool::Pnpm => {
                 node::package_manager(self, need, earlier).await
             }
+            Tool::Bun => node::bun(self, need).await,
             Tool::Python => python::interpreter(self, need).await,
             Tool::Uv => python::uv(self, need).await,
             Tool::Go => go::compiler(self, need).await,
+            Tool::Hugo => hugo::generator(self, need).await,
         }
+    }
+
+    /// An archive, unpacked at this path below the root.
+    async fn layer_of(
+        &self,
+        need: &ToolchainNeed,
+        archive: &Archive,
+        at: &str,
+    ) -> Result<LayerId, BuildFault> {
+        let made = self.toolchains.layer(archive, at).await;
+        made.map_err(|error| error.into_fault(need.tool.name(), wish(need), need.declared_in.as_deref()))
     }
 
     /// A layer of symbolic links: (path below the root, destination).
@@ -122,4 +136,27 @@ fn add_paths(paths: &mut Vec<String>, more: &[String]) {
 /// What was asked for, for faults: the range, or that it was the default.
 fn wish(need: &ToolchainNeed) -> &str {
     need.wanted.as_deref().unwrap_or("the default version")
+}
+
+/// The way of Go and Hugo to name versions in that of the index that has them: "1.22" is any 1.22, "1.22.3" is that one, ">=1.21" stays.
+fn exact_specifier(wanted: Option<&str>) -> String {
+    match wanted.map(str::trim) {
+        None | Some("") => String::new(),
+        Some(range) if range.starts_with(['>', '<', '=', '~']) => range.to_owned(),
+        Some(version) if version.matches('.').count() < 2 => format!("=={version}.*"),
+        Some(version) => format!("=={version}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_become_specifiers() {
+        assert_eq!(exact_specifier(Some("1.22")), "==1.22.*");
+        assert_eq!(exact_specifier(Some("1.22.3")), "==1.22.3");
+        assert_eq!(exact_specifier(Some(">=1.15")), ">=1.15");
+        assert_eq!(exact_specifier(None), "");
+    }
 }

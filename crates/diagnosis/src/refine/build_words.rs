@@ -22,7 +22,9 @@ pub(super) struct Said<'a> {
 
 /// Continues "`npm ci` exited with code 1".
 pub(super) fn clause(build: &BuildFacts, step: &StepFacts, said: Said<'_>) -> String {
-    let line = words::excerpt(said.line, LINE_MAX);
+    let line = words::excerpt(said.line, LINE_MAX)
+        .trim_end_matches('.')
+        .to_owned();
     let subject = said.subject.unwrap_or_default();
     match said.cause {
         Cause::LockfileOutOfStep if subject.is_empty() => {
@@ -179,9 +181,10 @@ const BASE_IMAGE: &str = "base image";
 /// The language whose version a tool complains about.
 fn language(tool: &str) -> Option<&'static str> {
     Some(match tool {
-        "npm" | "yarn" | "pnpm" | "node" | "next" | "vite" | "webpack" | "node-gyp" => "node",
+        "npm" | "yarn" | "pnpm" | "bun" | "node" | "next" | "vite" | "webpack" | "node-gyp" => "node",
         "uv" | "pip" | "python" => "python",
         "go" => "go",
+        "hugo" => "hugo",
         "cargo" | "rustc" => "rust",
         "composer" | "php" => "php",
         "bundler" => "ruby",
@@ -286,7 +289,10 @@ fn update_lock_file(tool: &str) -> NextStep {
         "npm" => step.with_command("npm install"),
         "yarn" => step.with_command("yarn install"),
         "pnpm" => step.with_command("pnpm install"),
+        "bun" => step.with_command("bun install"),
         "uv" => step.with_command("uv lock"),
+        "poetry" => step.with_command("poetry lock"),
+        "pipenv" => step.with_command("pipenv lock"),
         "go" => step.with_command("go mod tidy"),
         "cargo" => step.with_command("cargo update --workspace"),
         "composer" => step.with_command("composer update"),
@@ -339,6 +345,7 @@ fn pin_version(step: &StepFacts, tool: &str) -> NextStep {
         Some("node") => "Pin the version in package.json: \"engines\": {\"node\": \"<range>\"}.",
         Some("python") => "Pin the version in the file .python-version.",
         Some("go") => "Pin the version in go.mod: `go <version>`.",
+        Some("hugo") => "Pin the version by the build variable HUGO_VERSION.",
         _ => "Pin the version in the file that the builder reads.",
     })
 }

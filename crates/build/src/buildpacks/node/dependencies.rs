@@ -39,6 +39,7 @@ const INSTALL_FILES: &[&str] = &[
     ".yarnrc.yml",
     ".pnpmfile.cjs",
     "pnpm-workspace.yaml",
+    "bunfig.toml",
 ];
 
 /// One layer at `node_modules`, or none where its content depends on more than the key can tell: no lock file, workspaces (several

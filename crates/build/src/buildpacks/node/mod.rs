@@ -1,4 +1,4 @@
-//! Node.js: npm, yarn and pnpm, with the habits of Heroku's and App Platform's Node buildpack.
+//! Node.js: npm, yarn, pnpm and bun, with the habits of Heroku's and App Platform's Node buildpack.
 
 mod dependencies;
 mod manifest;
@@ -34,16 +34,16 @@ impl Buildpack for NodeJs {
     }
 
     fn about(&self) -> &'static str {
-        "Installs the packages of a package.json by npm, yarn or pnpm, and runs its build script."
+        "Installs the packages of a package.json by npm, yarn, pnpm or bun, and runs its build script."
     }
 
     fn version(&self) -> &'static str {
-        "1"
+        "2"
     }
 
     /// Gatsby and Hexo are Node programs that write `public`.
     fn slugs(&self) -> &'static [&'static str] {
-        &["node-js", "gatsby", "hexo"]
+        &["node-js", "bun", "gatsby", "hexo"]
     }
 
     fn detect(&self, tree: &SourceTree, inputs: &PlanInputs<'_>) -> Detection {
@@ -55,7 +55,7 @@ impl Buildpack for NodeJs {
 
     fn plan(&self, tree: &SourceTree, inputs: &PlanInputs<'_>) -> Result<BuildPlan, BuildFault> {
         let manifest = Manifest::read(tree);
-        let manager = PackageManager::choose(tree, &manifest);
+        let manager = PackageManager::choose(tree, &manifest, inputs);
         let mut plan = BuildPlan {
             notes: notes(&manifest, &manager),
             toolchains: toolchains(&manifest, &manager),
@@ -71,7 +71,7 @@ impl Buildpack for NodeJs {
             static_output: static_output(inputs, USUAL_OUTPUT),
             ..BuildPlan::default()
         };
-        add_start(&mut plan, tree, &manifest);
+        add_start(&mut plan, tree, &manifest, &manager);
         add_procfile(&mut plan, tree);
         Ok(plan)
     }
@@ -164,11 +164,15 @@ fn steps(manifest: &Manifest, manager: &PackageManager, inputs: &PlanInputs<'_>)
 }
 
 /// `npm start` is offered only where it can work: with a start script, or npm's own default, `server.js`.
-fn add_start(plan: &mut BuildPlan, tree: &SourceTree, manifest: &Manifest) {
+fn add_start(plan: &mut BuildPlan, tree: &SourceTree, manifest: &Manifest, manager: &PackageManager) {
     plan.processes.looked_for = vec!["scripts.start in package.json".to_owned(), "server.js".to_owned()];
-    if manifest.has_script("start") || tree.has_file("server.js") {
-        plan.processes
-            .declared
-            .insert("web".to_owned(), "npm start".to_owned());
-    }
+    let command = match (manifest.has_script("start"), manager.kind) {
+        (true, Kind::Bun) => "bun run start",
+        (true, _) => "npm start",
+        (false, _) if tree.has_file("server.js") => "npm start",
+        (false, _) => return,
+    };
+    plan.processes
+        .declared
+        .insert("web".to_owned(), command.to_owned());
 }

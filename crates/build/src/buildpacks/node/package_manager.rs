@@ -2,7 +2,7 @@
 
 use super::manifest::Manifest;
 use crate::{
-    plan::{PlanStep, Tool, ToolchainNeed},
+    plan::{PlanInputs, PlanStep, Tool, ToolchainNeed},
     source::SourceTree,
 };
 
@@ -12,6 +12,7 @@ pub(super) enum Kind {
     Yarn,
     YarnBerry,
     Pnpm,
+    Bun,
 }
 
 #[derive(Debug, Clone)]
@@ -31,6 +32,7 @@ impl Kind {
             Self::Yarn => "yarn",
             Self::YarnBerry => "yarn-berry",
             Self::Pnpm => "pnpm",
+            Self::Bun => "bun",
         }
     }
 
@@ -39,6 +41,7 @@ impl Kind {
             Self::Npm => "npm",
             Self::Yarn | Self::YarnBerry => "yarn",
             Self::Pnpm => "pnpm",
+            Self::Bun => "bun",
         }
     }
 
@@ -48,6 +51,7 @@ impl Kind {
             Self::Yarn => Tool::Yarn,
             Self::YarnBerry => Tool::YarnBerry,
             Self::Pnpm => Tool::Pnpm,
+            Self::Bun => Tool::Bun,
         }
     }
 
@@ -63,19 +67,22 @@ impl Kind {
                 ("YARN_GLOBAL_FOLDER", "/cache/node/yarn-berry"),
             ],
             Self::Pnpm => &[("npm_config_store_dir", "/cache/node/pnpm")],
+            Self::Bun => &[("BUN_INSTALL_CACHE_DIR", "/cache/node/bun")],
         }
     }
 }
 
 impl PackageManager {
-    /// By lock file in the order yarn, pnpm, npm; without one by `packageManager`; else npm.
-    pub(super) fn choose(tree: &SourceTree, manifest: &Manifest) -> Self {
+    /// By lock file in the order yarn, pnpm, npm, bun; without one by `packageManager`, then by `environment_slug: bun`; else npm.
+    pub(super) fn choose(tree: &SourceTree, manifest: &Manifest, inputs: &PlanInputs<'_>) -> Self {
         let declared = manifest.text("packageManager").and_then(Declared::parse);
         let by_lock = [
             ("yarn.lock", Kind::Yarn),
             ("pnpm-lock.yaml", Kind::Pnpm),
             ("package-lock.json", Kind::Npm),
             ("npm-shrinkwrap.json", Kind::Npm),
+            ("bun.lock", Kind::Bun),
+            ("bun.lockb", Kind::Bun),
         ]
         .into_iter()
         .find(|(file, _)| tree.has_file(file));
@@ -86,17 +93,25 @@ impl PackageManager {
                 None,
                 format!("packageManager is {}", declared.text),
             ),
+            (None, None) if inputs.environment_slug == Some("bun") => {
+                (Kind::Bun, None, "environment_slug is bun".to_owned())
+            }
             (None, None) => (Kind::Npm, None, "no lock file was found".to_owned()),
         };
         let kind = match kind {
             Kind::Yarn if is_berry(tree, declared.as_ref()) => Kind::YarnBerry,
             other => other,
         };
+        let toolchain = match kind {
+            Kind::Bun => bun(tree, manifest, declared.as_ref(), inputs),
+            Kind::Pnpm => pnpm(tree, manifest, declared.as_ref()),
+            other => toolchain(other, manifest, declared.as_ref()),
+        };
         Self {
             kind,
             lock_file,
             reason: format!("{reason}: dependencies are installed with {}", kind.command()),
-            toolchain: toolchain(kind, manifest, declared.as_ref()),
+            toolchain,
         }
     }
 
@@ -117,13 +132,15 @@ impl PackageManager {
             (Kind::YarnBerry, false) => vec!["yarn", "install"],
             (Kind::Pnpm, true) => vec!["pnpm", "install", "--frozen-lockfile"],
             (Kind::Pnpm, false) => vec!["pnpm", "install"],
+            (Kind::Bun, true) => vec!["bun", "install", "--frozen-lockfile"],
+            (Kind::Bun, false) => vec!["bun", "install"],
         };
         if production {
             words.extend(match self.kind {
                 Kind::Npm => Some("--include=dev"),
                 Kind::Yarn => Some("--production=false"),
                 Kind::Pnpm => Some("--prod=false"),
-                Kind::YarnBerry => None,
+                Kind::YarnBerry | Kind::Bun => None,
             });
         }
         PlanStep::new("Installing dependencies", words)
@@ -143,8 +160,9 @@ impl PackageManager {
                 "--ignore-engines",
             ],
             Kind::Pnpm => &["pnpm", "prune", "--prod", "--ignore-scripts"],
-            // `workspaces focus --production` is a plugin in some versions and rewrites more than it should in others.
-            Kind::YarnBerry => return None,
+            // `workspaces focus --production` is a plugin in some versions and rewrites more than it should in others; Bun takes nothing
+            // away that is installed.
+            Kind::YarnBerry | Kind::Bun => return None,
         };
         Some(PlanStep::new(
             "Pruning development dependencies",
@@ -170,6 +188,7 @@ impl Declared {
             "pnpm" => Kind::Pnpm,
             "yarn" if major(&version) >= 2 => Kind::YarnBerry,
             "yarn" => Kind::Yarn,
+            "bun" => Kind::Bun,
             _ => return None,
         };
         Some(Self {
@@ -223,9 +242,80 @@ fn toolchain(kind: Kind, manifest: &Manifest, declared: Option<&Declared>) -> To
     }
 }
 
+/// Each pnpm reads the lock files of a few versions: where none is asked for, the one that writes what is there.
+fn pnpm(tree: &SourceTree, manifest: &Manifest, declared: Option<&Declared>) -> ToolchainNeed {
+    let need = toolchain(Kind::Pnpm, manifest, declared);
+    let text = tree.text("pnpm-lock.yaml").unwrap_or_default();
+    match by_lock_file(&text).filter(|_| need.wanted.is_none()) {
+        Some(line) => ToolchainNeed {
+            wanted: Some(line.to_owned()),
+            declared_in: Some("lockfileVersion in pnpm-lock.yaml".to_owned()),
+            ..need
+        },
+        None => need,
+    }
+}
+
+/// <https://github.com/pnpm/spec/tree/master/lockfile>; the newest is what the default reads.
+fn by_lock_file(text: &str) -> Option<&'static str> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("lockfileVersion:"))?;
+    match line.trim().trim_matches(['\'', '"']) {
+        "5.3" => Some("6.x"),
+        "5.4" => Some("7.x"),
+        "6.0" | "6.1" => Some("8.x"),
+        _ => None,
+    }
+}
+
+/// Bun has places of its own before those of all package managers.
+fn bun(
+    tree: &SourceTree,
+    manifest: &Manifest,
+    declared: Option<&Declared>,
+    inputs: &PlanInputs<'_>,
+) -> ToolchainNeed {
+    let file = |name: &'static str| {
+        let text = tree.text(name)?;
+        let version = text
+            .trim()
+            .trim_start_matches("bun-v")
+            .trim_start_matches(['v', '=']);
+        (!version.is_empty()).then(|| (version.to_owned(), name))
+    };
+    let variable = inputs
+        .variable("BUN_VERSION")
+        .map(|version| (version.to_owned(), "the variable BUN_VERSION"));
+    let own = variable
+        .or_else(|| file(".bun-version"))
+        .or_else(|| file("runtime.bun.txt"));
+    let need = toolchain(Kind::Bun, manifest, declared);
+    match own {
+        Some((version, place)) => ToolchainNeed {
+            wanted: Some(version),
+            declared_in: Some(place.to_owned()),
+            ..need
+        },
+        None => need,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_older_lock_file_asks_for_the_pnpm_that_wrote_it() {
+        for (text, wanted) in [
+            ("lockfileVersion: 5.4\n\nspecifiers:\n", Some("7.x")),
+            ("lockfileVersion: '6.0'\n", Some("8.x")),
+            ("lockfileVersion: '9.0'\n", None),
+            ("", None),
+        ] {
+            assert_eq!(by_lock_file(text), wanted, "{text}");
+        }
+    }
 
     #[test]
     fn package_manager_field_is_read_without_its_hash() {
@@ -235,6 +325,7 @@ mod tests {
             (Kind::YarnBerry, "4.1.0")
         );
         assert_eq!(Declared::parse("yarn@1.22.22").unwrap().kind, Kind::Yarn);
-        assert!(Declared::parse("bun@1.1.0").is_none());
+        assert_eq!(Declared::parse("bun@1.1.0").unwrap().kind, Kind::Bun);
+        assert!(Declared::parse("cargo@1.1.0").is_none());
     }
 }
