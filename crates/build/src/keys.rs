@@ -8,7 +8,7 @@ use mainstay_spec::{ids::AppId, kind::ComponentKind};
 use crate::{BuildRequest, buildpacks, digest::FieldHash, source::SourceDir};
 
 /// Changes when the executor itself would give something else from the same plan.
-const EXECUTOR_VERSION: &str = "1";
+const EXECUTOR_VERSION: &str = "2";
 /// Digits of ids and hashes that are shown.
 const SHOWN: usize = 12;
 

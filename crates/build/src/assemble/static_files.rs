@@ -102,7 +102,10 @@ pub(crate) fn choose_output(
     };
     let exists =
         |candidate: &&String| matches!(candidate.as_str(), "" | ".") || tree.has_directory(candidate);
-    match candidates.iter().find(exists) {
+    // Many tools read a `public` of the source and write another directory: what the build made comes first.
+    let made = |candidate: &&String| !before.0.contains(&tree.path().join(candidate));
+    let there = || candidates.iter().filter(exists);
+    match there().find(made).or_else(|| there().next()) {
         Some(directory) if directory.is_empty() => OutputChoice::Directory(".".to_owned()),
         Some(directory) => OutputChoice::Directory(directory.clone()),
         None => OutputChoice::Missing {
@@ -131,7 +134,12 @@ fn written(app: &Path, before: &KnownDirectories) -> Vec<(String, u64)> {
         }
     }
     let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
-    counts.sort_by_key(|(name, files)| (std::cmp::Reverse(*files), name.clone()));
+    // A site begins with a page, and tools hide what they keep for themselves.
+    counts.sort_by_key(|(name, files)| {
+        let has_index = app.join(name).join("index.html").is_file();
+        let is_hidden = name.starts_with('.');
+        (is_hidden, !has_index, std::cmp::Reverse(*files), name.clone())
+    });
     counts.truncate(WRITTEN_MAX);
     counts
 }
@@ -258,6 +266,9 @@ mod tests {
             "dist/index.html",
             "dist/a.js",
             "site/out/index.html",
+            ".next/a",
+            ".next/b",
+            ".next/c",
             "node_modules/x/y",
         ] {
             let path = app.path().join(name);
@@ -270,14 +281,25 @@ mod tests {
             panic!("{missing:?}")
         };
         assert_eq!(output_dir, "build");
-        let expected =
-            [("dist", 2), ("site", 1), ("site/out", 1)].map(|(name, files)| (name.to_owned(), files));
+        let expected = [("dist", 2), ("site/out", 1), ("site", 1), (".next", 3)]
+            .map(|(name, files)| (name.to_owned(), files));
         assert_eq!(written, expected);
         let usual = StaticOutput::FirstOf(vec!["_static".to_owned(), "dist".to_owned()]);
         assert_eq!(
             choose_output(&usual, &tree, &before),
             OutputChoice::Directory("dist".to_owned())
         );
+    }
+
+    #[test]
+    fn what_the_build_made_comes_before_what_the_source_has() {
+        let app = app(&["public/index.html"]);
+        let before = KnownDirectories::of(app.path());
+        let usual = StaticOutput::FirstOf(["dist", "public", "build"].map(str::to_owned).to_vec());
+        let chosen = || choose_output(&usual, &SourceTree::open(app.path()).unwrap(), &before);
+        assert_eq!(chosen(), OutputChoice::Directory("public".to_owned()));
+        fs::create_dir(app.path().join("build")).unwrap();
+        assert_eq!(chosen(), OutputChoice::Directory("build".to_owned()));
     }
 
     #[test]
