@@ -31,6 +31,8 @@ pub(super) struct Installer {
     pub(super) manifest: &'static str,
     /// Whether pyproject.toml describes a package that is built and installed itself.
     is_package: bool,
+    /// Whether its dependencies stand where only Poetry reads them.
+    is_poetry: bool,
 }
 
 impl Installer {
@@ -39,15 +41,21 @@ impl Installer {
             .first_file(MANIFESTS)
             .expect("the detector found one of these files");
         let project = tree.text("pyproject.toml").unwrap_or_default();
+        let has = |header: &str| project.lines().any(|line| line.trim() == header);
+        let no_package = project
+            .lines()
+            .any(|line| line.split_whitespace().collect::<String>() == "package-mode=false");
         Self {
             manifest,
-            is_package: project.lines().any(|line| line.trim() == "[build-system]"),
+            is_package: has("[build-system]") && !no_package,
+            is_poetry: manifest == "pyproject.toml" && has("[tool.poetry]") && !has("[project]"),
         }
     }
 
     pub(super) fn reason(&self) -> String {
         let how = match self.manifest {
             "poetry.lock" => "poetry",
+            _ if self.is_poetry => "poetry",
             "Pipfile.lock" | "Pipfile" => "pipenv",
             _ => "uv",
         };
@@ -66,7 +74,7 @@ impl Installer {
         match (self.manifest, self.is_package) {
             // Makes the environment itself.
             ("uv.lock", _) => vec![install(&["uv", "sync", "--locked", "--no-default-groups"])],
-            ("poetry.lock", _) => vec![
+            (manifest, _) if manifest == "poetry.lock" || self.is_poetry => vec![
                 create,
                 install(&[
                     "uv",
@@ -113,7 +121,7 @@ impl Installer {
             (self.manifest, self.is_package),
             ("pyproject.toml", true) | ("setup.py", _)
         );
-        if editable || text.contains("editable = ") || text.contains("directory = ") {
+        if editable || self.is_poetry || text.contains("editable = ") || text.contains("directory = ") {
             return None;
         }
         let mut key = vec![("installer".to_owned(), self.reason())];
@@ -148,6 +156,23 @@ fn reads_more_files(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_project_of_poetry_needs_it_also_without_a_lock_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let steps = |project: &str| {
+            std::fs::write(directory.path().join("pyproject.toml"), project).unwrap();
+            let installer = Installer::choose(&SourceTree::open(directory.path()).unwrap());
+            installer.steps().pop().unwrap().argv.join(" ")
+        };
+        assert!(steps("[tool.poetry]\nname = \"a\"\n[build-system]\n").contains("poetry install"));
+        let own = "[project]\nname = \"a\"\n[tool.poetry]\npackage-mode = false\n[build-system]\n";
+        assert_eq!(steps(own), "uv pip install --requirement pyproject.toml");
+        assert_eq!(
+            steps("[project]\n[build-system]\n"),
+            "uv pip install --editable ."
+        );
+    }
 
     #[test]
     fn requirements_that_read_other_files_have_no_key() {

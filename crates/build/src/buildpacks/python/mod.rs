@@ -35,7 +35,7 @@ impl Buildpack for Python {
     }
 
     fn version(&self) -> &'static str {
-        "1"
+        "2"
     }
 
     fn slugs(&self) -> &'static [&'static str] {
@@ -148,7 +148,8 @@ fn steps(tree: &SourceTree, installer: &Installer, inputs: &PlanInputs<'_>) -> V
         .into_iter()
         .map(|step| step.when(StepCondition::DependenciesInstalled))
         .collect();
-    if let Some(script) = manage_script(tree).filter(|_| !inputs.is_on("DISABLE_COLLECTSTATIC")) {
+    let wanted = !inputs.is_on("DISABLE_COLLECTSTATIC") && has_static_files(tree);
+    if let Some(script) = manage_script(tree).filter(|_| wanted) {
         let collect = PlanStep::new(
             "Collecting static files",
             [
@@ -175,4 +176,58 @@ fn manage_script(tree: &SourceTree) -> Option<String> {
         .filter(|entry| entry.kind == EntryKind::Directory && !entry.name.starts_with('.'))
         .map(|entry| format!("{}/{NAME}", entry.name))
         .find(|path| tree.has_file(path))
+}
+
+/// `collectstatic` is a command of this app of Django's: without it there is none, and nothing to collect. What is too large to look through
+/// has it.
+fn has_static_files(tree: &SourceTree) -> bool {
+    const APP: &str = "django.contrib.staticfiles";
+    const FILES_MAX: usize = 2000;
+    let mut files = 0;
+    let mut directories = vec![String::new()];
+    while let Some(directory) = directories.pop() {
+        for entry in tree.entries(&directory) {
+            let path = match directory.as_str() {
+                "" => entry.name.clone(),
+                directory => format!("{directory}/{}", entry.name),
+            };
+            let skipped =
+                entry.name.starts_with('.') || matches!(entry.name.as_str(), "node_modules" | "venv");
+            match entry.kind {
+                EntryKind::Directory if !skipped => directories.push(path),
+                EntryKind::File
+                    if entry
+                        .name
+                        .rsplit_once('.')
+                        .is_some_and(|(_, ending)| ending == "py") =>
+                {
+                    files += 1;
+                    if files > FILES_MAX || tree.text(&path).is_some_and(|text| text.contains(APP)) {
+                        return true;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn static_files_are_collected_only_where_django_has_the_command() {
+        let app = tempfile::tempdir().unwrap();
+        fs::create_dir(app.path().join("shop")).unwrap();
+        let settings = app.path().join("shop/settings.py");
+        let has = || has_static_files(&SourceTree::open(app.path()).unwrap());
+        fs::write(&settings, "INSTALLED_APPS = ['rest_framework']").unwrap();
+        assert!(!has());
+        fs::write(&settings, "INSTALLED_APPS = ['django.contrib.staticfiles']").unwrap();
+        assert!(has());
+    }
 }
