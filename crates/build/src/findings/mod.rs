@@ -11,6 +11,7 @@ mod cargo;
 mod composer;
 mod context;
 mod files;
+mod git;
 mod go;
 mod hugo;
 mod left_out;
@@ -67,6 +68,7 @@ impl Findings {
     pub fn new(context: FindingContext) -> Self {
         let scanners: Vec<Box<dyn Scanner>> = vec![
             Box::new(native::Native),
+            Box::new(git::Git),
             Box::new(npm::Npm::default()),
             Box::new(yarn::Yarn),
             Box::new(pnpm::Pnpm::default()),

@@ -17,7 +17,16 @@ impl Scanner for Node {
         {
             // The compiler's sentence of the same words has a code of its own.
             if !line.contains("error TS") {
-                let module = quoted(message).unwrap_or(message);
+                let unquoted = || {
+                    message
+                        .split_whitespace()
+                        .next()
+                        .unwrap_or(message)
+                        .trim_end_matches('.')
+                };
+                let module = quoted(message)
+                    .filter(|_| message.starts_with(['\'', '"', '`']))
+                    .unwrap_or_else(unquoted);
                 found.explain(
                     "node",
                     "MODULE_NOT_FOUND",
@@ -53,6 +62,15 @@ mod tests {
         assert_eq!(
             of(line, context(&manifest, Some("NODE_ENV=production"))),
             ["node MODULE_NOT_FOUND dev_dependency_missing vite | package.json, NODE_ENV=production"]
+        );
+    }
+
+    #[test]
+    fn a_module_without_quotes_is_its_first_word() {
+        let line = "Error: Cannot find module @rollup/rollup-linux-x64-gnu. npm has a bug, please try `npm i` again\n";
+        assert_eq!(
+            of(line, FindingContext::default()),
+            ["node MODULE_NOT_FOUND module_not_found @rollup/rollup-linux-x64-gnu"]
         );
     }
 

@@ -86,6 +86,10 @@ impl Npm {
                 message.clone_into(&mut finding.line);
                 return;
             }
+            // "workspace:" is what pnpm, yarn and bun read, at the root of the workspace.
+            "EUNSUPPORTEDPROTOCOL" if message.starts_with("Unsupported URL Type") => {
+                (finding.cause, quoted(message))
+            }
             "EJSONPARSE" if message.contains("JSON") => (finding.cause, Some("package.json")),
             "ENOENT" if message.starts_with("path ") => {
                 let path = message.trim_start_matches("path ");
@@ -110,7 +114,9 @@ fn cause_of(code: &str) -> Option<Cause> {
         "ERESOLVE" => Cause::DependencyConflict,
         "ETARGET" | "E404" | "E401" | "E403" => Cause::DependencyNotFound,
         "EBADENGINE" | "ENOTSUP" => Cause::RuntimeVersionMismatch,
-        "EJSONPARSE" | "EINVALIDPACKAGENAME" | "EINVALIDTAGNAME" => Cause::ManifestInvalid,
+        "EJSONPARSE" | "EINVALIDPACKAGENAME" | "EINVALIDTAGNAME" | "EUNSUPPORTEDPROTOCOL" => {
+            Cause::ManifestInvalid
+        }
         "ENOLOCK" => Cause::LockfileMissing,
         "EINTEGRITY" => Cause::LockfileOutOfStep,
         "ENOTFOUND" | "ETIMEDOUT" | "ECONNRESET" | "ECONNREFUSED" | "EAI_AGAIN" | "E502" | "E503"
@@ -176,6 +182,15 @@ mod tests {
         assert_eq!(
             npm(native),
             ["npm install script dependency_not_compilable bcrypt | needs make"]
+        );
+    }
+
+    #[test]
+    fn a_dependency_on_another_part_of_a_workspace_is_named() {
+        let output = "npm error code EUNSUPPORTEDPROTOCOL\nnpm error Unsupported URL Type \"workspace:\": workspace:*\n";
+        assert_eq!(
+            npm(output),
+            ["npm EUNSUPPORTEDPROTOCOL manifest_invalid workspace:"]
         );
     }
 

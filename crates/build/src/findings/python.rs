@@ -32,6 +32,22 @@ impl Scanner for Python {
             );
         } else if line.starts_with("SyntaxError:") || line.starts_with("IndentationError:") {
             found.add("python", "SyntaxError", Some(Cause::SyntaxError), line, None);
+        } else if line.contains("since poetry.lock was last generated") {
+            found.add(
+                "poetry",
+                "lock",
+                Some(Cause::LockfileOutOfStep),
+                line,
+                Some("poetry.lock"),
+            );
+        } else if line.contains("Your Pipfile.lock") && line.contains("is out of date") {
+            found.add(
+                "pipenv",
+                "lock",
+                Some(Cause::LockfileOutOfStep),
+                line,
+                Some("Pipfile.lock"),
+            );
         } else if let Some(message) = after(line, "UndefinedValueError: ") {
             let name = message.split_whitespace().next();
             found.add(

@@ -62,6 +62,9 @@ fn meaning(reason: &str) -> (Cause, Option<&str>) {
         (Cause::DependencyNotFound, version.split_whitespace().next())
     } else if reason.contains("current Python version") {
         (Cause::RuntimeVersionMismatch, None)
+    } else if reason.contains("has no wheels with a matching platform") {
+        // It is there, for another system.
+        (Cause::DependencyNotFound, None)
     } else if reason.contains("has no wheels with a matching Python") {
         (Cause::RuntimeVersionMismatch, reason.split_whitespace().next())
     } else {
@@ -72,6 +75,13 @@ fn meaning(reason: &str) -> (Cause, Option<&str>) {
 fn single_line(line: &str, context: &FindingContext, found: &mut Found) {
     if let Some(file) = after(line, "error: File not found: ").and_then(quoted) {
         return found.explain(TOOL, "file not found", context.file(file), line, Some(file));
+    }
+    if let Some(file) = after(line, "failed to read from file ").and_then(quoted) {
+        return found.explain(TOOL, "included file", context.file(file), line, Some(file));
+    }
+    if let Some(path) = after(line, "Distribution not found at: file://") {
+        let cause = (Cause::FileMissing, None);
+        return found.explain(TOOL, "no distribution", cause, line, Some(path.trim()));
     }
     if line.contains("No `pyproject.toml` found in") {
         return found.explain(
@@ -86,7 +96,13 @@ fn single_line(line: &str, context: &FindingContext, found: &mut Found) {
         let cause = (Cause::LockfileMissing, context.lock_file(&["uv.lock"]));
         return found.explain(TOOL, "no lockfile", cause, line, quoted(line));
     }
-    if let Some(package) = after(line, "× Failed to build ").and_then(quoted) {
+    let failed = after(line, "Failed to build ").and_then(quoted);
+    if let Some(project) = failed.filter(|name| name.contains(" @ file://")) {
+        // The app itself, by its own build system, which says why below.
+        let name = project.split(' ').next();
+        return found.add(TOOL, "own package", Some(Cause::ManifestInvalid), line, name);
+    }
+    if let Some(package) = failed.filter(|_| line.contains("× ") || line.starts_with("error: ")) {
         return found.not_compilable(TOOL, "failed to build", line, package);
     }
     let (identifier, cause, subject) = if line.contains("Couldn't parse requirement in") {
@@ -98,7 +114,9 @@ fn single_line(line: &str, context: &FindingContext, found: &mut Found) {
         ("--locked", Cause::LockfileOutOfStep, quoted(line))
     } else if line.contains("Hash mismatch for") {
         ("hash mismatch", Cause::LockfileOutOfStep, quoted(line))
-    } else if line.contains("incompatible with the project's Python requirement") {
+    } else if line.contains("incompatible with the project's Python requirement")
+        || line.contains("No interpreter found for Python ")
+    {
         ("requires-python", Cause::RuntimeVersionMismatch, None)
     } else if line.contains("Failed to fetch: `") && line.contains("error: ") {
         (
@@ -128,6 +146,8 @@ mod tests {
         assert_eq!(uv(version), ["uv no solution dependency_not_found flask==99.0"]);
         let conflict = "  × No solution found when resolving dependencies:\n  ╰─▶ Because flask==3.0.3 depends on click>=8.1.3 and you require click==7.0, we can conclude\n";
         assert_eq!(uv(conflict), ["uv no solution dependency_conflict -"]);
+        let windows = "  × No solution found when resolving dependencies:\n  ╰─▶ Because pywin32==306 has no wheels with a matching platform tag (e.g.,\n      `manylinux_2_36_x86_64`) and you require pywin32==306, we can\n";
+        assert_eq!(uv(windows), ["uv no solution dependency_not_found -"]);
     }
 
     #[test]
@@ -160,6 +180,20 @@ mod tests {
     }
 
     #[test]
+    fn the_app_itself_is_told_from_what_it_depends_on() {
+        assert_eq!(
+            uv(
+                "error: Failed to build `shop @ file:///workspace`\n  cause: The build backend returned an error\n"
+            ),
+            ["uv own package manifest_invalid shop"]
+        );
+        assert_eq!(
+            uv("  × Failed to build `lxml==5.0.0`\n"),
+            ["uv failed to build dependency_not_compilable lxml==5.0.0"]
+        );
+    }
+
+    #[test]
     fn missing_files_are_held_against_the_source() {
         assert_eq!(
             of(
@@ -167,6 +201,17 @@ mod tests {
                 context(&[("Requirements.txt", "")], None)
             ),
             ["uv file not found file_name_case requirements.txt | spelt Requirements.txt"]
+        );
+        assert_eq!(
+            of(
+                "  cause: failed to read from file `/workspace/requirements/prod.txt`: No such file or directory (os error 2)\n",
+                context(&[("requirements/production.txt", "")], None)
+            )[0],
+            "uv included file file_missing /workspace/requirements/prod.txt"
+        );
+        assert_eq!(
+            uv("error: Distribution not found at: file:///home/conda/work\n"),
+            ["uv no distribution file_missing /home/conda/work"]
         );
         assert_eq!(
             of(
