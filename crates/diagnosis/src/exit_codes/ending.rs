@@ -7,7 +7,7 @@ use super::{known, signal_name};
 use crate::facts::{ExitRecord, MemoryKill, StopReason, Termination};
 
 /// A memory kill and an end belong together when they are this close (`error reference`, borderline cases).
-const MEMORY_KILL_TO_END_MAX: SignedDuration = SignedDuration::from_secs(10);
+pub(crate) const MEMORY_KILL_TO_END_MAX: SignedDuration = SignedDuration::from_secs(10);
 
 /// Who or what ended a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 
 mod ending;
 
+pub(crate) use ending::MEMORY_KILL_TO_END_MAX;
 pub use ending::{EndedBy, Ending, decisive_memory_kill, ending, same_ends, termination_story};
 
 /// One row of the table.

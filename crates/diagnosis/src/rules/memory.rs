@@ -1,11 +1,12 @@
 //! Memory kills: counted by the kernel, and belonging to the end (the main process, or at most 10 s before it).
 
+use jiff::Timestamp;
 use mainstay_spec::sizes::{self, InstanceSize};
 
 use super::{Finding, command, decisive_exit};
 use crate::{
     Cause, Code, Evidence, MemoryEvidence, MemoryPoint, NextStep,
-    exit_codes::decisive_memory_kill,
+    exit_codes::{MEMORY_KILL_TO_END_MAX, decisive_memory_kill},
     facts::{ExitRecord, Facts, InstanceFacts, MemoryKill, MemoryRecord, MemorySample},
     rules::exit,
     words,
@@ -28,11 +29,51 @@ pub(super) fn instance(facts: &Facts, instance: &InstanceFacts) -> Option<Findin
         (Cause::MemoryLimit, main_message(facts, instance, exit, kill))
     };
     let finding = Finding::new(Code::ContainerOutOfMemory, cause, message)
-        .evidence(Evidence::Memory(evidence(instance, exit, child)))
+        .evidence(Evidence::Memory(evidence(
+            instance,
+            &exit.memory,
+            growth(exit.started_at, &exit.course.memory),
+            child,
+        )))
         .evidence(exit::evidence(instance, exit))
         .evidence_if(command(instance))
         .retry(exit::retry(instance));
     Some(finding.next_all(next_steps(facts, instance)))
+}
+
+/// It lives and answers no probe, while what it starts is killed for memory again and again: a server whose workers do not fit.
+pub(super) fn of_the_unready(facts: &Facts, instance: &InstanceFacts) -> Option<Finding> {
+    const KILLS_MIN: usize = 2;
+    let memory = &instance.memory;
+    let last = memory.kills.last()?;
+    let present = facts.observed_at.duration_since(last.at).abs() <= MEMORY_KILL_TO_END_MAX;
+    if memory.kills.len() < KILLS_MIN || !present {
+        return None;
+    }
+    let message = format!(
+        "{} does not answer because the kernel keeps killing what it starts for memory: {}, {}, size {}; its main process goes on.",
+        words::component_at_start(facts),
+        victims(&memory.kills),
+        against_limit(memory, Some(instance.size.memory_bytes)),
+        size(instance),
+    );
+    let growth = growth(instance.started_at, &instance.memory_course);
+    let finding = Finding::new(Code::ContainerOutOfMemory, Cause::ChildKilledForMemory, message)
+        .evidence(Evidence::Memory(evidence(instance, memory, growth, true)))
+        .evidence_if(command(instance));
+    Some(finding.next_all(next_steps(facts, instance)))
+}
+
+/// Fewer than that are worth a word.
+pub(super) fn met_by_the_unready(instance: &InstanceFacts) -> Option<String> {
+    let memory = &instance.memory;
+    (!memory.kills.is_empty()).then(|| {
+        format!(
+            "The kernel killed {} for memory meanwhile ({}).",
+            victims(&memory.kills),
+            against_limit(memory, Some(instance.size.memory_bytes))
+        )
+    })
 }
 
 /// Kills that did not end it are worth a warning.
@@ -53,7 +94,8 @@ pub(super) fn survived(exit: &ExitRecord) -> Vec<String> {
 
 /// "`node`", "a process", "3 processes (`node`, `sh`)".
 pub(super) fn victims(kills: &[MemoryKill]) -> String {
-    let names: Vec<&String> = kills.iter().filter_map(|kill| kill.process.as_ref()).collect();
+    let mut names: Vec<&String> = kills.iter().filter_map(|kill| kill.process.as_ref()).collect();
+    names.dedup();
     match (kills.len(), names.as_slice()) {
         (1, [name]) => format!("`{name}`"),
         (1, _) => "a process".to_owned(),
@@ -120,8 +162,12 @@ fn size(instance: &InstanceFacts) -> &str {
     }
 }
 
-fn evidence(instance: &InstanceFacts, exit: &ExitRecord, child: bool) -> MemoryEvidence {
-    let memory = &exit.memory;
+fn evidence(
+    instance: &InstanceFacts,
+    memory: &MemoryRecord,
+    growth: Vec<MemoryPoint>,
+    child: bool,
+) -> MemoryEvidence {
     let peak = memory.peak_bytes.unwrap_or(0).max(instance.size.memory_bytes);
     MemoryEvidence {
         limit_bytes: memory.limit_bytes.or(Some(instance.size.memory_bytes)),
@@ -129,15 +175,14 @@ fn evidence(instance: &InstanceFacts, exit: &ExitRecord, child: bool) -> MemoryE
         size_slug: instance.size.slug.clone(),
         kills: memory.kills.clone(),
         hidden_by_shell: child,
-        growth: growth(exit),
+        growth,
         fitting_size: larger_size(peak).map(|size| size.slug.to_owned()),
     }
 }
 
 /// A few points of the whole life, evenly spread; the first and the last are among them.
-fn growth(exit: &ExitRecord) -> Vec<MemoryPoint> {
-    let samples = &exit.course.memory;
-    let Some((started, last)) = exit.started_at.zip(samples.len().checked_sub(1)) else {
+fn growth(started_at: Option<Timestamp>, samples: &[MemorySample]) -> Vec<MemoryPoint> {
+    let Some((started, last)) = started_at.zip(samples.len().checked_sub(1)) else {
         return Vec::new();
     };
     let points = GROWTH_POINTS.min(samples.len());

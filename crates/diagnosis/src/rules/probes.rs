@@ -35,7 +35,12 @@ pub(super) fn diagnose(facts: &Facts, instance: &InstanceFacts) -> Option<Verdic
         return None;
     }
     let over = killed.is_some() || probe.is_some_and(|probe| probe.threshold_reached);
-    let reason = finding(facts, instance, probe, killed, over).into_reason(facts);
+    let retry = if over { Retry::No } else { Retry::UntilDeadline };
+    let found = match memory::of_the_unready(facts, instance) {
+        Some(found) => found.evidence_if(probe.cloned().map(Evidence::Probe)),
+        None => finding(facts, instance, probe, killed, over).warn_all(memory::met_by_the_unready(instance)),
+    };
+    let reason = found.retry(retry).into_reason(facts);
     Some(if over {
         Verdict::Failure(reason)
     } else {
@@ -71,7 +76,6 @@ fn finding(
         .evidence_if(variables(&instance.variables))
         .warn_all(killed.map(memory::survived).unwrap_or_default())
         .warn_all(probe.map(redirect_notes).unwrap_or_default())
-        .retry(if over { Retry::No } else { Retry::UntilDeadline })
         .next_all(symptom.next_steps)
 }
 

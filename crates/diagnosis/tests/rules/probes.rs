@@ -152,3 +152,27 @@ fn redirects_are_healthy() {
     );
     assert_eq!(diagnose(&instance_facts(instance)), Verdict::NoFailure);
 }
+
+/// A server lives, and its workers never do: the kernel's word comes before that of the probes.
+#[test]
+fn workers_that_are_killed_for_memory_again_and_again_are_no_slow_answer() {
+    let kill = |second| MemoryKill {
+        at: at(second),
+        main_process: Some(false),
+        process: Some("gunicorn".into()),
+    };
+    let mut instance = with_probe(failed(ProbeOutcome::TimedOut), vec![socket("0.0.0.0", 8080)]);
+    instance.memory.kills = vec![kill(80), kill(85), kill(89)];
+    instance.memory.peak_bytes = Some(512 * MIB);
+    let told = reason(&instance_facts(instance.clone()));
+    assert_eq!(
+        (told.code, told.cause),
+        (Code::ContainerOutOfMemory, Cause::ChildKilledForMemory)
+    );
+    assert!(told.message.contains("`gunicorn`"), "{}", told.message);
+    // One that is long over only gets a word.
+    instance.memory.kills = vec![kill(10)];
+    let told = reason(&instance_facts(instance));
+    assert_eq!(told.cause, Cause::HealthTimeout);
+    assert!(told.warnings[0].contains("`gunicorn`"), "{:?}", told.warnings);
+}
