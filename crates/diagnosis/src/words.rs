@@ -1,5 +1,7 @@
 //! How amounts, times, commands and lists are written in sentences.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use mainstay_spec::kind::ComponentKind;
 
@@ -104,9 +106,9 @@ pub(crate) fn excerpt(text: &str, max: usize) -> String {
     excerpt_line(text.trim().lines().next().unwrap_or_default(), max)
 }
 
-/// A line, its indentation kept, cut to `max` characters; control characters are made visible.
+/// A line, its indentation kept, cut to `max` characters; colours are left out, and other control characters are made visible.
 pub(crate) fn excerpt_line(line: &str, max: usize) -> String {
-    let line: String = line
+    let line: String = without_escapes(line)
         .trim_end()
         .replace('\t', "    ")
         .chars()
@@ -118,6 +120,34 @@ pub(crate) fn excerpt_line(line: &str, max: usize) -> String {
     let mut cut: String = line.chars().take(max.saturating_sub(1)).collect();
     cut.push('…');
     cut
+}
+
+/// Without what colours a line on a terminal (ECMA-48 control sequences).
+pub(crate) fn without_escapes(line: &str) -> Cow<'_, str> {
+    if !line.contains("\u{1b}[") {
+        return Cow::Borrowed(line);
+    }
+    let mut parts = line.split("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // Parameters, then one final letter.
+        let end = part.find(|character| ('\u{40}'..='\u{7e}').contains(&character));
+        plain.push_str(end.map_or("", |end| &part[end + 1..]));
+    }
+    Cow::Owned(plain)
+}
+
+/// The first line of a text from shortly before this place on, where all of it would not fit into `max` characters: what matters is shown.
+pub(crate) fn excerpt_at(text: &str, place: &str, max: usize) -> String {
+    const BEFORE: usize = 30;
+    let text = text.trim();
+    let at = text.to_ascii_lowercase().find(place).unwrap_or(0);
+    let fits = text.chars().count() <= max || at + place.len() < max;
+    let from = if fits { 0 } else { at.saturating_sub(BEFORE) };
+    match text[..at].char_indices().find(|(index, _)| *index >= from) {
+        Some((start, _)) if start > 0 => format!("…{}", excerpt(&text[start..], max - 1)),
+        _ => excerpt(text, max),
+    }
 }
 
 /// Terminal escapes and other control characters do nothing in a card.

@@ -81,6 +81,12 @@ fn using(cause: Cause) -> Option<CausePage> {
             "The reference in the spec, or the server's own error (SQLSTATE 3D000, MySQL 1049).",
             "Correct the name, or create the database.",
         ),
+        Cause::DatabaseObjectMissing => app(
+            "The database lacks a table or column",
+            "The app was let into its database, but what it asks for was never made there: often the migrations did not run.",
+            "The server's own error (SQLSTATE 42P01, 42703, MySQL 1146, 1054, SQLite's sentence).",
+            "Run the migrations before the app starts: as a PRE_DEPLOY job, or at the beginning of run_command.",
+        ),
         Cause::DatabaseConnectionsExhausted => app(
             "The database has no connections left",
             "All connection slots are taken. During a deploy old and new instances hold theirs at once.",

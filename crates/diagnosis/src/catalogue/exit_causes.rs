@@ -132,6 +132,12 @@ fn files(cause: Cause) -> Option<CausePage> {
             "The exit, and the path in the error (ENOENT).",
             "Commit or create the file, or correct its path.",
         ),
+        Cause::ModuleSystemMismatch => app(
+            "CommonJS and ES modules are mixed",
+            "A file is loaded as the one kind of module and written as the other: `require` in an ES module, or `import` in CommonJS.",
+            "The exit, and the error of Node.js.",
+            "Let \"type\" in package.json agree with the code, or name the file .cjs or .mjs.",
+        ),
         Cause::SyntaxError => app(
             "The code has a syntax error",
             "The interpreter cannot parse the code, or the code is written for another version of the language.",

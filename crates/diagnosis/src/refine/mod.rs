@@ -82,6 +82,46 @@ pub(crate) fn with_database(refined: Option<Refinement>, database: &DatabaseFact
     }
 }
 
+/// The last line of the log that sounds like an error, quoted: why is not determined, and whoever reads the message wants to see it.
+pub(crate) fn last_complaint(facts: &Facts) -> Option<String> {
+    const LINES_MAX: usize = 30;
+    const SOUNDS: &[&str] = &[
+        "error",
+        "exception",
+        "fatal",
+        "panic",
+        "failed",
+        "cannot",
+        "can't",
+        "could not",
+        "unable to",
+        "unknown",
+        "invalid",
+        "denied",
+        "no main packages",
+    ];
+    // Where it happened, and what wrappers say of what they wrapped.
+    const NOISE: &[&str] = &[
+        "at ",
+        "file \"",
+        "npm err",
+        "[mainstay]",
+        "error: script \"",
+        "elifecycle",
+        "error: command ",
+    ];
+    let complaint = facts.log_tail.iter().rev().take(LINES_MAX).find(|line| {
+        let lower = words::without_escapes(line).trim().to_ascii_lowercase();
+        SOUNDS.iter().any(|sound| lower.contains(sound))
+            && !NOISE.iter().any(|noise| lower.starts_with(noise))
+    })?;
+    Some(
+        words::excerpt(&words::without_escapes(complaint), 160)
+            .trim_end_matches('.')
+            .to_owned(),
+    )
+}
+
 /// The kernel refused to make another process.
 fn process_limit(exit: &ExitRecord) -> Option<Refinement> {
     let hits = exit.pids_limit_hits.filter(|hits| *hits > 0)?;
@@ -117,10 +157,13 @@ pub(crate) fn step(facts: &Facts, build: &BuildFacts, step: &StepFacts) -> Optio
         return None;
     }
     let hit = run_time_variable(facts, build).or_else(|| pattern::find(&facts.log_tail, tables::BUILD))?;
-    let hit = Hit {
-        cause: build_cause(build, &hit),
-        ..hit
+    let not_found = step.termination == Some(Termination::Exited { code: 127 });
+    let cause = match build_cause(build, &hit) {
+        // A program that is not there makes 127; any other tool misses a file of its own in the same words.
+        Cause::CommandNotFound if !not_found && hit.mark.contains("no such file") => return None,
+        cause => cause,
     };
+    let hit = Hit { cause, ..hit };
     Some(from_build_hit(facts, build, step, &hit))
 }
 
@@ -134,11 +177,13 @@ const ABSENCE: &[&str] = &[
     "not found",
     "not defined",
     "not provided",
+    "not exported",
     "must be",
     "empty",
     "null",
     "none",
     "invalid",
+    "unknown",
     "expected",
     "keyerror",
     "set the",
@@ -161,10 +206,15 @@ fn run_time_variable(facts: &Facts, build: &BuildFacts) -> Option<Hit> {
         let missing = build.run_time_variables.iter();
         let variable = missing
             .filter(|variable| variable.database.is_some() || !build.variables.contains(&variable.name))
-            .find(|variable| words.contains(&variable.name) || is_reference_to(line, variable))?;
+            .find(|variable| {
+                words.contains(&variable.name)
+                    || is_reference_to(line, variable)
+                    || is_of_reader(&lower, variable)
+            })?;
         Some(Hit {
             cause: Cause::MissingBuildEnv,
             line: line.trim().to_owned(),
+            mark: "",
             subject: Some(variable.name.clone()),
         })
     })
@@ -174,6 +224,13 @@ fn run_time_variable(facts: &Facts, build: &BuildFacts) -> Option<Hit> {
 fn is_reference_to(line: &str, variable: &RunTimeVariable) -> bool {
     let database = variable.database.as_ref();
     database.is_some_and(|database| line.contains(&format!("${{{database}.")))
+}
+
+/// What reads a variable is often called like it: `dj_database_url`, a field `database_url`. That counts for what no build has.
+fn is_of_reader(lower: &str, variable: &RunTimeVariable) -> bool {
+    variable.database.is_some()
+        && variable.name.contains('_')
+        && lower.contains(&variable.name.to_ascii_lowercase())
 }
 
 /// A cause that the way the process ended rules out is no cause.
@@ -306,6 +363,7 @@ fn from_finding(
     let hit = Hit {
         cause,
         line: finding.line.clone(),
+        mark: "",
         subject: finding.subject.clone(),
     };
     let cause = build_cause(build, &hit);

@@ -1,6 +1,6 @@
 //! Looking for known lines: plain substrings, no regular expressions, so that the tables can be read.
 
-use crate::Cause;
+use crate::{Cause, words};
 
 /// A line that stands for a cause.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(super) enum Subject {
     VariableName,
     /// The non-empty line before, where it is one word: how pydantic names a field. Without one the line is no hit.
     LineBefore,
+    /// The variable's name in the next line: how validators print the path of a value. Without one the line is no hit.
+    NameBelow,
     /// A reference like `${db.DATABASE_URL}`; without one the line is no hit.
     Reference,
 }
@@ -38,6 +40,8 @@ pub(super) enum Subject {
 pub(super) struct Hit {
     pub(super) cause: Cause,
     pub(super) line: String,
+    /// The words that were found in it, in lower case.
+    pub(super) mark: &'static str,
     pub(super) subject: Option<String>,
 }
 
@@ -47,6 +51,8 @@ const WEAK_LINES_MAX: usize = 15;
 /// The last line of the log that a strong pattern matches, else a weak one near the end. Of several lines about the same cause one that
 /// names its subject says more: runtimes print the error first, and its bare code below.
 pub(super) fn find(lines: &[String], tables: &[&[Pattern]]) -> Option<Hit> {
+    let plain = |line: &String| words::without_escapes(line).into_owned();
+    let lines: &[String] = &lines.iter().map(plain).collect::<Vec<_>>();
     let found = |weak, depth| {
         let mut hits = hits(lines, tables, weak, depth);
         let last = hits.next()?;
@@ -78,11 +84,12 @@ fn matched(pattern: &Pattern, lines: &[String], index: usize, lower: &str) -> Op
     let subject = subject(pattern, lines, index, lower);
     let required = matches!(
         pattern.subject,
-        Subject::VariableName | Subject::LineBefore | Subject::Reference
+        Subject::VariableName | Subject::LineBefore | Subject::NameBelow | Subject::Reference
     );
     (subject.is_some() || !required).then(|| Hit {
         cause: pattern.cause,
         line: line.trim().to_owned(),
+        mark: pattern.all.first().copied().unwrap_or_default(),
         subject,
     })
 }
@@ -106,6 +113,7 @@ fn subject(pattern: &Pattern, lines: &[String], index: usize, lower: &str) -> Op
         Subject::Between(from, to) => between(line, lower, from, to)?,
         Subject::PartBefore(marker) => line[..lower.find(marker)?].rsplit(": ").next()?,
         Subject::VariableName => variable_name(line)?,
+        Subject::NameBelow => variable_name(lines.get(index + 1)?)?,
         Subject::LineBefore => lines[..index]
             .iter()
             .rev()
@@ -233,6 +241,22 @@ mod tests {
         ];
         let hit = find(&lines.map(str::to_owned), &[&table]).unwrap();
         assert_eq!(hit.subject.as_deref(), Some("127.0.0.1:9999"));
+    }
+
+    #[test]
+    fn colours_hide_no_name() {
+        let table = [Pattern {
+            all: &["undefined"],
+            cause: Cause::MissingEnv,
+            subject: Subject::VariableName,
+            weak: true,
+        }];
+        let lines = ["    \u{1b}[34mAPI_URL\u{1b}[0m: undefined".to_owned()];
+        let hit = find(&lines, &[&table]).unwrap();
+        assert_eq!(
+            (hit.subject.as_deref(), hit.line.as_str()),
+            (Some("API_URL"), "API_URL: undefined")
+        );
     }
 
     #[test]

@@ -12,7 +12,8 @@ const LINE_MAX: usize = 160;
 
 /// For processes: continues "… exited with code 1 (general error)".
 pub(super) fn run(instance: &InstanceFacts, hit: &Hit) -> String {
-    let line = words::excerpt(&hit.line, LINE_MAX);
+    let line = words::excerpt_at(&hit.line, hit.mark, LINE_MAX);
+    let line = line.trim_end_matches('.');
     let Some(subject) = &hit.subject else {
         return format!("; its log says: {line}");
     };
@@ -47,6 +48,9 @@ pub(super) fn run(instance: &InstanceFacts, hit: &Hit) -> String {
             format!(": permission denied for `{subject}`{user}")
         }
         Cause::FileMissing => format!(": `{subject}` does not exist"),
+        Cause::DatabaseObjectMissing => {
+            format!(": the database that it reached has no `{subject}`; its log says: {line}")
+        }
         _ => format!("; its log says: {line}"),
     }
 }
@@ -79,8 +83,19 @@ pub(super) fn run_steps(facts: &Facts, instance: &InstanceFacts, hit: &Hit) -> V
                     .with_spec(words::spec_lines(facts, &["http_port: 8080"])),
             ]
         }
+        (Cause::DatabaseObjectMissing, _) => vec![migrate(instance)],
         (cause, _) => connections::next_steps(facts, cause),
     }
+}
+
+/// Before the app, or before the job that misses it.
+fn migrate(instance: &InstanceFacts) -> NextStep {
+    if instance.job.is_some() {
+        return NextStep::new("Run the migrations before this job, or correct the name that it asks for.");
+    }
+    NextStep::new("Run the migrations before the app starts.").with_spec(
+        "jobs:\n- name: migrate\n  kind: PRE_DEPLOY\n  run_command: <the command that migrates>\n  envs: <the same as here>",
+    )
 }
 
 fn entry_steps(facts: &Facts, instance: &InstanceFacts, path: &str) -> Vec<NextStep> {

@@ -158,9 +158,10 @@ fn exit_non_zero(facts: &Facts, build: &BuildFacts, step: &StepFacts, end: Termi
     let cause = refined
         .as_ref()
         .map_or_else(|| plain_cause(step, end), |refined| refined.cause);
-    let wording = refined
-        .as_ref()
-        .map_or_else(|| plain_clause(cause), |refined| refined.wording.clone());
+    let wording = refined.as_ref().map_or_else(
+        || plain_clause(facts, build, cause),
+        |refined| refined.wording.clone(),
+    );
     let message = format!(
         "Build of {} failed: {} {}{wording}.",
         words::component(facts),
@@ -170,7 +171,8 @@ fn exit_non_zero(facts: &Facts, build: &BuildFacts, step: &StepFacts, end: Termi
     let mut finding = Finding::new(Code::BuildJobExitNonZero, cause, message)
         .evidence(Evidence::Step(step.clone()))
         .evidence_if(findings(build))
-        .warn_all(survived_kills(build));
+        .warn_all(survived_kills(build))
+        .warn_all(run_time_only(build).filter(|_| cause == Cause::StepFailed));
     if let Some(refined) = refined {
         finding = finding
             .evidence_if(refined.hint.map(Evidence::LogHint))
@@ -212,8 +214,30 @@ fn plain_cause(step: &StepFacts, end: Termination) -> Cause {
     }
 }
 
-fn plain_clause(cause: Cause) -> String {
+/// What a run has and the build does not may be why; whether it is, was not seen.
+fn run_time_only(build: &BuildFacts) -> Option<String> {
+    let names: Vec<&String> = build
+        .run_time_variables
+        .iter()
+        .filter(|variable| variable.database.is_some() || !build.variables.contains(&variable.name))
+        .map(|variable| &variable.name)
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "The build does not see the values of {}: they exist at run time only.",
+            words::quoted_list(&names, 5)
+        )
+    })
+}
+
+fn plain_clause(facts: &Facts, build: &BuildFacts, cause: Cause) -> String {
     match cause {
+        Cause::StepFailed => {
+            let named = build.findings.iter().find(|finding| finding.cause.is_none());
+            let line = named.map(|finding| words::excerpt(&finding.line, 160));
+            line.or_else(|| refine::last_complaint(facts))
+                .map_or(String::new(), |line| format!("; its log says: {line}"))
+        }
         Cause::DiskFull => ": no space was left on the build's disk".to_owned(),
         Cause::KilledByUnknown => "; the kernel counted no memory kill, the sender was not seen".to_owned(),
         _ => String::new(),

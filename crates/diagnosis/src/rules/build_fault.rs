@@ -140,10 +140,14 @@ fn wording(fault: &BuildFault) -> String {
             let declared = declared_in
                 .as_ref()
                 .map_or(String::new(), |file| format!(" (declared in {file})"));
-            format!(
-                "{tool} {wanted}{declared} cannot be had; available: {}",
-                words::list(available, NAMES_MAX)
-            )
+            if available.is_empty() {
+                format!("`{wanted}`{declared} is no version or range of {tool} that can be asked for")
+            } else {
+                format!(
+                    "{tool} {wanted}{declared} cannot be had; available: {}",
+                    words::list(available, NAMES_MAX)
+                )
+            }
         }
         BuildFault::OutputDirMissing { output_dir, written } => output_dir_missing(output_dir, written),
         BuildFault::DiskBudget {
@@ -291,8 +295,9 @@ fn nothing_detected_steps(facts: &Facts, elsewhere: &[String]) -> Vec<NextStep> 
                 .with_spec(words::spec_lines(facts, &[&format!("source_dir: {directory}")])),
         );
     }
-    steps.push(NextStep::new(
-        "Or add what a builder recognises: package.json, requirements.txt, pyproject.toml, go.mod, index.html, a Procfile or a Dockerfile.",
-    ));
+    let begin = if steps.is_empty() { "Add" } else { "Or add" };
+    steps.push(NextStep::new(format!(
+        "{begin} what a builder recognises: package.json, requirements.txt (which may be empty), pyproject.toml, go.mod, index.html, a Procfile or a Dockerfile."
+    )));
     steps
 }

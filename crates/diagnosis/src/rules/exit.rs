@@ -248,7 +248,10 @@ fn plain_clause(
                 "; neither the kernel for memory ({memory}) nor Mainstay sent it, the sender was not seen"
             )
         }
-        _ => String::new(),
+        Termination::Exited { .. } => {
+            refine::last_complaint(facts).map_or(String::new(), |line| format!("; its log says: {line}"))
+        }
+        Termination::Signaled { .. } => String::new(),
     }
 }
 

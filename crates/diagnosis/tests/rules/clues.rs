@@ -181,6 +181,25 @@ fn any_sentence_about_a_run_time_variable_is_enough_and_a_mere_mention_is_not() 
 }
 
 #[test]
+fn what_reads_a_database_variable_may_be_called_like_it() {
+    let with = |database: Option<&str>| {
+        let mut build = failed_build(1);
+        build.run_time_variables.push(RunTimeVariable {
+            name: "DATABASE_URL".into(),
+            scope: "RUN_AND_BUILD_TIME".into(),
+            database: database.map(str::to_owned),
+        });
+        let mut facts = build_facts(build);
+        facts.log_tail = vec!["dj_database_url.UnknownSchemeError: Scheme '://' is unknown.".to_owned()];
+        reason(&facts)
+    };
+    let bound = with(Some("db"));
+    assert_eq!(bound.cause, Cause::MissingBuildEnv);
+    assert!(bound.message.contains("`DATABASE_URL`"), "{}", bound.message);
+    assert_eq!(with(None).cause, Cause::StepFailed);
+}
+
+#[test]
 fn a_tools_own_heap_limit_is_told_from_the_builds() {
     says(
         found(Cause::OwnHeapLimit, "node", "", None),

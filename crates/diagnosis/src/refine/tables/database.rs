@@ -50,6 +50,53 @@ pub(super) const TABLE: &[Pattern] = &[
         Subject::Between("database \"", "\""),
     ),
     strong(
+        &["role \"", "\" does not exist"],
+        Cause::DatabaseAuth,
+        Subject::Between("role \"", "\""),
+    ),
+    // What migrations make.
+    strong(
+        &["relation \"", "\" does not exist"],
+        Cause::DatabaseObjectMissing,
+        Subject::Between("relation \"", "\""),
+    ),
+    strong(
+        &["column ", " does not exist"],
+        Cause::DatabaseObjectMissing,
+        Subject::Between("column ", " does not exist"),
+    ),
+    strong(
+        &["table '", "' doesn't exist"],
+        Cause::DatabaseObjectMissing,
+        Subject::Between("table '", "'"),
+    ),
+    strong(
+        &["unknown column '"],
+        Cause::DatabaseObjectMissing,
+        Subject::Between("unknown column '", "'"),
+    ),
+    strong(
+        &["no such table:"],
+        Cause::DatabaseObjectMissing,
+        Subject::After("no such table:"),
+    ),
+    strong(
+        &["no such column:"],
+        Cause::DatabaseObjectMissing,
+        Subject::After("no such column:"),
+    ),
+    strong(
+        &["does not exist in the current database"],
+        Cause::DatabaseObjectMissing,
+        Subject::Between("`", "`"),
+    ),
+    strong(&["'42p01'"], Cause::DatabaseObjectMissing, Subject::None),
+    strong(
+        &["sqlstate", "42p01"],
+        Cause::DatabaseObjectMissing,
+        Subject::None,
+    ),
+    strong(
         &["the database system is starting up"],
         Cause::DatabaseStarting,
         Subject::None,

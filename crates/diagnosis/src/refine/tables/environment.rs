@@ -32,6 +32,8 @@ pub(super) const TABLE: &[Pattern] = &[
         Subject::VariableName,
     ),
     strong(&["missing", "env"], Cause::MissingEnv, Subject::VariableName),
+    strong(&["\"path\": ["], Cause::MissingEnv, Subject::NameBelow),
+    strong(&["path: [ '"], Cause::MissingEnv, Subject::VariableName),
     strong(&["field required"], Cause::MissingEnv, Subject::LineBefore),
     strong(&["is not set"], Cause::MissingEnv, Subject::VariableName),
     strong(&["not set"], Cause::MissingEnv, Subject::VariableName),

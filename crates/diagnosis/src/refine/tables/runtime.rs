@@ -20,7 +20,28 @@ pub(super) const TABLE: &[Pattern] = &[
         Subject::None,
     ),
     strong(&["memoryerror"], Cause::OwnHeapLimit, Subject::None),
-    // Modules.
+    // Modules. Before the syntax errors that some of them are.
+    strong(
+        &["is not defined in es module scope"],
+        Cause::ModuleSystemMismatch,
+        Subject::None,
+    ),
+    strong(
+        &["cannot use import statement outside a module"],
+        Cause::ModuleSystemMismatch,
+        Subject::None,
+    ),
+    strong(&["err_require_esm"], Cause::ModuleSystemMismatch, Subject::None),
+    strong(
+        &["require() of es module"],
+        Cause::ModuleSystemMismatch,
+        Subject::None,
+    ),
+    strong(
+        &["err_require_async_module"],
+        Cause::ModuleSystemMismatch,
+        Subject::None,
+    ),
     strong(&["cannot find module"], Cause::ModuleNotFound, Subject::Quoted),
     strong(&["cannot find package"], Cause::ModuleNotFound, Subject::Quoted),
     strong(&["no module named"], Cause::ModuleNotFound, Subject::Quoted),
@@ -29,6 +50,11 @@ pub(super) const TABLE: &[Pattern] = &[
         &["failed to find attribute"],
         Cause::ModuleNotFound,
         Subject::Quoted,
+    ),
+    strong(
+        &["attribute \"", "\" not found in module"],
+        Cause::ModuleNotFound,
+        Subject::Between("attribute \"", "\""),
     ),
     strong(
         &["could not import module"],
@@ -68,7 +94,8 @@ pub(super) const TABLE: &[Pattern] = &[
         Cause::ScriptMissing,
         Subject::After("missing script:"),
     ),
-    // Versions and syntax.
+    // Versions and syntax. Some runtimes compile at the start.
+    strong(&["error ts"], Cause::CompileError, Subject::None),
     strong(
         &["unsupportedclassversionerror"],
         Cause::RuntimeVersionMismatch,

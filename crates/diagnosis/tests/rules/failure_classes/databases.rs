@@ -91,6 +91,42 @@ fn databases_as_the_app_sees_them() {
     );
 }
 
+/// The servers' own words, which every client and framework passes on.
+#[test]
+fn what_migrations_make_is_missing() {
+    for (lines, subject) in [
+        (
+            &[
+                "error: relation \"products\" does not exist",
+                "    at async file:///workspace/server.js:4:9 {",
+                "  code: '42P01',",
+            ][..],
+            "`products`",
+        ),
+        (
+            &["django.db.utils.ProgrammingError: column polls_question.slug does not exist"],
+            "`polls_question.slug`",
+        ),
+        (&["Error: Table 'shop.products' doesn't exist"], "`shop.products`"),
+        (&["sqlite3.OperationalError: no such table: users"], "`users`"),
+        (
+            &[
+                "PrismaClientKnownRequestError:",
+                "The table `public.User` does not exist in the current database.",
+            ],
+            "`public.User`",
+        ),
+    ] {
+        exits(1, lines, Cause::DatabaseObjectMissing, subject);
+    }
+    exits(
+        1,
+        &["FATAL:  role \"shop\" does not exist"],
+        Cause::DatabaseAuth,
+        "role \"shop\"",
+    );
+}
+
 #[test]
 fn servers_that_let_nobody_in_yet_or_take_no_writes() {
     exits(
