@@ -143,6 +143,9 @@ class Life:
         run = self.await_log(lambda: self.apps.get_logs_active_deployment(self.id, "web", type="RUN"), "listening")
         assert all(line.split(" ", 2)[0] == "web" for line in run.splitlines()), run
         assert "announced" in self.logs(self.apps.get_logs_aggregate(self.id, self.first["id"], type="DEPLOY"))
+        # As godo and doctl ask.
+        of_web = self.logs(self.apps.get_logs_aggregate(self.id, self.first["id"], type="DEPLOY", params={"component_name": "web"}))
+        assert "listening" in of_web and "announced" not in of_web, of_web
         assert "listening" in self.logs(self.apps.get_logs_active_deployment_aggregate(self.id, type="RUN"))
         live = self.apps.get_logs_active_deployment(self.id, "web", type="RUN", follow=True)["live_url"]
         socket = websocket.create_connection(live.replace("http", "ws", 1), timeout=20, sslopt={"ca_certs": self.ca})

@@ -26,6 +26,9 @@ pub struct LogsQuery {
     /// How long the live end waits for an instance: `3m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_connection_timeout: Option<String>,
+    /// Of this component alone, where the path names none: doctl and godo ask so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component_name: Option<String>,
     /// -1 or missing: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tail_lines: Option<i64>,

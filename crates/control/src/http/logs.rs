@@ -92,6 +92,8 @@ async fn links(
     query: &LogsQuery,
     headers: &HeaderMap,
 ) -> Answer {
+    let named = query.component_name.as_ref().filter(|name| !name.is_empty());
+    let component = component.or_else(|| named.cloned());
     let tail = query.tail().and_then(|lines| usize::try_from(lines).ok());
     let wish = application
         .log_wish(app, deployment, component, kind(query)?, query.follow, tail)
