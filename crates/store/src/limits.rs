@@ -86,21 +86,25 @@ impl Store {
         Ok(limits)
     }
 
-    /// Whose the app is, and its account's limit of this resource; `None`: there is none.
-    pub async fn limit_of_owner(
-        &self,
-        app: AppId,
-        resource: Resource,
-    ) -> Result<(AccountId, Option<u64>), StoreError> {
+    /// What the account may take of this resource; `None`: there is no limit.
+    pub async fn limit_of(&self, account: AccountId, resource: Resource) -> Result<Option<u64>, StoreError> {
         let mut connection = self
             .readers
             .acquire()
             .await
             .map_err(StoreError::during("read a limit"))?;
-        let account = account_of(&mut connection, app).await?;
         let own = accounts::limits_of(&mut connection, account).await?;
-        let limit = own.get(&resource).or(self.limits.get(&resource)).copied();
-        Ok((account, limit))
+        Ok(own.get(&resource).or(self.limits.get(&resource)).copied())
+    }
+
+    /// Whose the app is.
+    pub async fn owner_of(&self, app: AppId) -> Result<AccountId, StoreError> {
+        let mut connection = self
+            .readers
+            .acquire()
+            .await
+            .map_err(StoreError::during("look whose an app is"))?;
+        account_of(&mut connection, app).await
     }
 }
 

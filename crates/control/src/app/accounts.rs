@@ -113,9 +113,10 @@ impl Application {
         let store = &self.platform.store;
         store.set_account_limits(account, &known).await?;
         // Builds that wait hear of it; logs give way with the next collection.
-        let builds = store.limits_on(Resource::ActiveBuilds).await?;
-        let builds = builds.get(&account).copied().map(at_once);
-        self.platform.build_queue.limit_account(account, builds);
+        let builds = store.limit_of(account, Resource::ActiveBuilds).await?;
+        self.platform
+            .build_queue
+            .limit_account(account, builds.map(at_once));
         self.platform.nudge.nudge();
         Ok(account)
     }

@@ -215,7 +215,8 @@ async fn wait_for_slot(
     let mut waited = false;
     let mut over = effects.over.clone();
     let app = deployment.app;
-    let (account, limit) = platform.store.limit_of_owner(app, Resource::ActiveBuilds).await?;
+    let account = platform.store.owner_of(app).await?;
+    let limit = platform.store.limit_of(account, Resource::ActiveBuilds).await?;
     let limit = limit.map(at_once);
     let mut place = platform.build_queue.enter(Asker { app, account }, limit, since);
     let slot = loop {
