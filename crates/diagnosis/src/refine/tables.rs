@@ -14,6 +14,7 @@ use crate::Cause;
 pub(super) const RUN: &[&[Pattern]] = &[
     environment::TABLE,
     database::TABLE,
+    runtime::MODULE_SYSTEMS,
     runtime::TABLE,
     exec::LOADER,
     network::TABLE,
@@ -23,7 +24,13 @@ pub(super) const RUN: &[&[Pattern]] = &[
 pub(super) const EXEC: &[&[Pattern]] = &[exec::LOADER, exec::SHELL];
 
 /// For build steps.
-pub(super) const BUILD: &[&[Pattern]] = &[build::TABLE, environment::TABLE, exec::SHELL, exec::LOADER];
+pub(super) const BUILD: &[&[Pattern]] = &[
+    runtime::MODULE_SYSTEMS,
+    build::TABLE,
+    environment::TABLE,
+    exec::SHELL,
+    exec::LOADER,
+];
 
 const fn strong(all: &'static [&'static str], cause: Cause, subject: Subject) -> Pattern {
     Pattern {

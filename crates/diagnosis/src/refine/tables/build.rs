@@ -157,27 +157,6 @@ pub(super) const TABLE: &[Pattern] = &[
     weak(&[".go:", ": "], Cause::CompileError, Subject::None),
     strong(&["type error:"], Cause::CompileError, Subject::None),
     strong(&["error[e0"], Cause::CompileError, Subject::None),
-    strong(
-        &["is not defined in es module scope"],
-        Cause::ModuleSystemMismatch,
-        Subject::None,
-    ),
-    strong(
-        &["cannot use import statement outside a module"],
-        Cause::ModuleSystemMismatch,
-        Subject::None,
-    ),
-    strong(&["err_require_esm"], Cause::ModuleSystemMismatch, Subject::None),
-    strong(
-        &["require() of es module"],
-        Cause::ModuleSystemMismatch,
-        Subject::None,
-    ),
-    strong(
-        &["err_require_async_module"],
-        Cause::ModuleSystemMismatch,
-        Subject::None,
-    ),
     strong(&["syntaxerror:"], Cause::SyntaxError, Subject::None),
     strong(
         &["can't resolve", "module not found"],

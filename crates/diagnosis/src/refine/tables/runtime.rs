@@ -2,25 +2,8 @@
 
 use super::{Cause, Pattern, Subject, strong, weak};
 
-pub(super) const TABLE: &[Pattern] = &[
-    // Heap limits.
-    strong(
-        &["javascript heap out of memory"],
-        Cause::OwnHeapLimit,
-        Subject::None,
-    ),
-    strong(
-        &["java.lang.outofmemoryerror"],
-        Cause::OwnHeapLimit,
-        Subject::After("java.lang.outofmemoryerror:"),
-    ),
-    strong(
-        &["allowed memory size of", "exhausted"],
-        Cause::OwnHeapLimit,
-        Subject::None,
-    ),
-    strong(&["memoryerror"], Cause::OwnHeapLimit, Subject::None),
-    // Modules. Before the syntax errors that some of them are.
+/// ES modules and CommonJS. Before the syntax errors that some of them are, at run time and in a build.
+pub(super) const MODULE_SYSTEMS: &[Pattern] = &[
     strong(
         &["is not defined in es module scope"],
         Cause::ModuleSystemMismatch,
@@ -42,6 +25,27 @@ pub(super) const TABLE: &[Pattern] = &[
         Cause::ModuleSystemMismatch,
         Subject::None,
     ),
+];
+
+pub(super) const TABLE: &[Pattern] = &[
+    // Heap limits.
+    strong(
+        &["javascript heap out of memory"],
+        Cause::OwnHeapLimit,
+        Subject::None,
+    ),
+    strong(
+        &["java.lang.outofmemoryerror"],
+        Cause::OwnHeapLimit,
+        Subject::After("java.lang.outofmemoryerror:"),
+    ),
+    strong(
+        &["allowed memory size of", "exhausted"],
+        Cause::OwnHeapLimit,
+        Subject::None,
+    ),
+    strong(&["memoryerror"], Cause::OwnHeapLimit, Subject::None),
+    // Modules.
     strong(&["cannot find module"], Cause::ModuleNotFound, Subject::Quoted),
     strong(&["cannot find package"], Cause::ModuleNotFound, Subject::Quoted),
     strong(&["no module named"], Cause::ModuleNotFound, Subject::Quoted),
