@@ -69,8 +69,8 @@ fn options() -> Options {
     };
     let number = |name: &str| value(name)?.parse::<u32>().ok();
     Options {
-        rounds: number("--rounds").unwrap_or(5) as usize,
-        seconds: number("--seconds").unwrap_or(3),
+        rounds: number("--rounds").unwrap_or(9) as usize,
+        seconds: number("--seconds").unwrap_or(2),
         check: arguments.iter().any(|argument| argument == "--check"),
         results: value("--results").map(PathBuf::from),
     }

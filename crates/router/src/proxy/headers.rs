@@ -49,18 +49,16 @@ pub struct Headers {
 impl Headers {
     pub fn of(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
-        for name in headers.keys() {
+        // A name comes once with each of its values.
+        for (name, _) in headers {
             seen.note(name);
-        }
-        if seen.hosts > 0 {
-            seen.hosts = headers.get_all(header::HOST).iter().count();
         }
         seen
     }
 
     fn note(&mut self, name: &HeaderName) {
         match name.as_str() {
-            "host" => self.hosts = 1,
+            "host" => self.hosts += 1,
             "transfer-encoding" => self.transfer_encoding = true,
             "connection" => self.connection = true,
             "upgrade" => self.upgrade = true,
@@ -195,8 +193,12 @@ fn remove_nominated(headers: &mut HeaderMap) {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
+        .map(str::trim)
     {
-        let Ok(name) = HeaderName::from_bytes(token.trim().as_bytes()) else {
+        if is_option(token) {
+            continue;
+        }
+        let Ok(name) = HeaderName::from_bytes(token.as_bytes()) else {
             continue;
         };
         // Nobody may take away what routing and framing rest on.
@@ -204,6 +206,13 @@ fn remove_nominated(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
+}
+
+/// About the connection itself: nearly every client and server says one of these, and there is no such header or it is removed anyway.
+fn is_option(token: &str) -> bool {
+    ["keep-alive", "close"]
+        .iter()
+        .any(|option| token.eq_ignore_ascii_case(option))
 }
 
 fn contains_token(value: &HeaderValue, token: &str) -> bool {
