@@ -16,7 +16,7 @@ struct Measured {
     unit: String,
     router: f64,
     nginx: f64,
-    target_ratio: Option<f64>,
+    target: Target,
 }
 
 pub(super) fn run_section(world: &mut World) -> Vec<Line> {
@@ -54,6 +54,6 @@ fn line(measured: Measured) -> Line {
         ours: measured.router,
         theirs: Some(measured.nginx),
         other: "nginx".to_owned(),
-        target: measured.target_ratio.map_or(Target::None, Target::Ratio),
+        target: measured.target,
     }
 }

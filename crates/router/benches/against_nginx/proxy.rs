@@ -1,14 +1,38 @@
 //! The two proxies, each on the first core.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     net::{SocketAddr, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use mainstay_router::snapshot::{Endpoint, Host, Protocol, Route, Snapshot, Target, Unavailable};
+
+use super::app;
+
+/// What both proxies give to visitors.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    app: SocketAddr,
+    /// `files/1k` and `files/1m` are below.
+    site: PathBuf,
+}
+
+impl Behind {
+    pub(crate) fn prepare(directory: &Path) -> io::Result<Self> {
+        let site = directory.join("site");
+        fs::create_dir_all(site.join("files"))?;
+        fs::write(site.join("files/1k"), vec![b'x'; 1 << 10])?;
+        fs::write(site.join("files/1m"), vec![b'x'; 1 << 20])?;
+        Ok(Self {
+            app: app::start()?,
+            site,
+        })
+    }
+}
 
 /// Ended with its value.
 #[derive(Debug)]
@@ -19,11 +43,11 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn nginx(directory: &Path, address: SocketAddr, app: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn nginx(directory: &Path, address: SocketAddr, behind: &Behind) -> io::Result<Self> {
         let directory = directory.join("nginx");
         fs::create_dir_all(&directory)?;
         let configuration = directory.join("nginx.conf");
-        fs::write(&configuration, nginx_configuration(&directory, address, app))?;
+        fs::write(&configuration, nginx_configuration(&directory, address, behind))?;
         let mut command = on_first_core("nginx");
         command
             .args(["-e", "stderr", "-c"])
@@ -33,11 +57,11 @@ impl Proxy {
         Self::start("nginx", address, &mut command)
     }
 
-    pub(crate) fn router(directory: &Path, address: SocketAddr, app: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn router(directory: &Path, address: SocketAddr, behind: &Behind) -> io::Result<Self> {
         let directory = directory.join("router");
         fs::create_dir_all(&directory)?;
         let snapshot = directory.join("routes.json");
-        thousand_hosts(app).write(&snapshot)?;
+        thousand_hosts(behind).write(&snapshot)?;
         let mut command = on_first_core(env!("CARGO_BIN_EXE_mainstay-router"));
         command
             .args([
@@ -91,13 +115,14 @@ impl Proxy {
         Duration::from_nanos(nanoseconds)
     }
 
-    pub(crate) fn memory_mb(&self) -> f64 {
+    /// Its share of memory: what processes have in common is counted once.
+    pub(crate) fn memory_kb(&self) -> f64 {
         let kilobytes = self.processes().into_iter().filter_map(|pid| {
             let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
             let line = text.lines().find(|line| line.starts_with("Pss:"))?;
             line.split_whitespace().nth(1)?.parse::<u32>().ok()
         });
-        f64::from(kilobytes.sum::<u32>()) / 1024.0
+        f64::from(kilobytes.sum::<u32>())
     }
 
     fn processes(&self) -> Vec<u32> {
@@ -122,34 +147,30 @@ fn on_first_core(program: &str) -> Command {
     command
 }
 
-fn thousand_hosts(app: SocketAddr) -> Snapshot {
-    let target = Target::Service {
-        endpoints: vec![Endpoint {
-            id: "app".into(),
-            address: app,
-        }],
-        protocol: Protocol::Http1,
-        unavailable: Unavailable {
-            status: 503,
-            code: None,
-            sentence: String::new(),
-        },
-    };
-    let route = Route {
-        path_prefix: "/".into(),
+/// A route each, and one of them the files beside it.
+fn thousand_hosts(behind: &Behind) -> Snapshot {
+    let route = |path_prefix: &str, target| Route {
+        path_prefix: path_prefix.into(),
         exact: false,
         component: "app".into(),
         preserve_path_prefix: true,
         rewrite: None,
         target,
     };
-    let host = Host {
+    let host = |routes| Host {
         app: "app".into(),
-        routes: vec![route],
+        routes,
     };
-    let hosts = (0..1000)
-        .map(|number| (format!("app-{number}.localhost"), host.clone()))
+    let mut hosts: BTreeMap<String, Host> = (0..1000)
+        .map(|number| {
+            (
+                format!("app-{number}.localhost"),
+                host(vec![route("/", service(behind))]),
+            )
+        })
         .collect();
+    let both = host(vec![route("/", service(behind)), route("/files", site(behind))]);
+    hosts.insert("app-500.localhost".into(), both);
     Snapshot {
         version: 1,
         hosts,
@@ -157,23 +178,49 @@ fn thousand_hosts(app: SocketAddr) -> Snapshot {
     }
 }
 
-fn nginx_configuration(place: &Path, listen: SocketAddr, app: SocketAddr) -> String {
-    let place = place.display();
+fn service(behind: &Behind) -> Target {
+    Target::Service {
+        endpoints: vec![Endpoint {
+            id: "app".into(),
+            address: behind.app,
+        }],
+        protocol: Protocol::Http1,
+        unavailable: Unavailable {
+            status: 503,
+            code: None,
+            sentence: String::new(),
+        },
+    }
+}
+
+fn site(behind: &Behind) -> Target {
+    Target::Static {
+        root: behind.site.clone(),
+        index_document: String::new(),
+        error_document: None,
+        catchall_document: None,
+    }
+}
+
+fn nginx_configuration(place: &Path, listen: SocketAddr, behind: &Behind) -> String {
+    let (place, app, site) = (place.display(), behind.app, behind.site.display());
     format!(
         "worker_processes 1; daemon off; pid {place}/nginx.pid; error_log stderr crit;
 events {{ worker_connections 8192; }}
 http {{
-  access_log off; keepalive_requests 1000000000;
+  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
   client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi;
   uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;
   upstream app {{ server {app}; keepalive 1024; keepalive_requests 1000000000; }}
   server {{
     listen {listen} reuseport;
+    add_header X-Request-Id $request_id;
     location / {{
       proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;
-      proxy_set_header X-Request-Id $request_id; add_header X-Request-Id $request_id;
+      proxy_set_header X-Request-Id $request_id;
     }}
+    location /files/ {{ root {site}; }}
   }}
 }}
 "

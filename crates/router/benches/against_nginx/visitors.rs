@@ -2,7 +2,7 @@
 
 use std::{io, process::Command};
 
-use super::proxy::Proxy;
+use super::{Cell, proxy::Proxy};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
@@ -18,23 +18,21 @@ pub(crate) fn pin_to_second_core() -> io::Result<()> {
     rustix::thread::sched_setaffinity(None, &cores).map_err(Into::into)
 }
 
-pub(crate) fn load(proxy: &Proxy, path: &str, connections: u32, seconds: u32) -> io::Result<Sample> {
+pub(crate) fn load(proxy: &Proxy, cell: &Cell, seconds: u32) -> io::Result<Sample> {
     let before = proxy.cpu();
     let output = Command::new("wrk")
         .args([
             "-t",
             "1",
             "-c",
-            &connections.to_string(),
+            &cell.connections.to_string(),
             "-d",
             &format!("{seconds}s"),
             "--latency",
         ])
-        .args([
-            "-H",
-            "Host: app-500.localhost",
-            &format!("http://{}{path}", proxy.address),
-        ])
+        .args(["-H", "Host: app-500.localhost"])
+        .args(cell.header.into_iter().flat_map(|header| ["-H", header]))
+        .arg(format!("http://{}{}", proxy.address, cell.path))
         .output()?;
     let cpu = proxy.cpu().saturating_sub(before);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
