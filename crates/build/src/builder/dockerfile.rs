@@ -40,6 +40,9 @@ impl Run<'_> {
             .into_iter()
             .map(|image| ("base image".to_owned(), image))
             .collect();
+        if let Some(builder) = &mut self.record.facts.builder {
+            builder.left_out = report.left_out;
+        }
         let image = report.result.map_err(end_of)?;
         let artifact = self.keep_dockerfile(image, key).await?;
         Ok(Made {

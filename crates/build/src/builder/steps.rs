@@ -15,12 +15,16 @@ use super::{
     run::{Run, inputs, store_fault},
 };
 use crate::{
+    buildpacks::PRUNING,
     execute::{BuildEnd, DiskWatch, Ending, Snapshot, StepCommand},
     findings::{Before, Findings, why_left_out},
     plan::{PlanStep, StepCondition},
     source::platform_fault,
     transcript::seconds,
 };
+
+/// What makes package managers leave development dependencies out.
+const PRODUCTION: &str = "NODE_ENV=production in the build's variables";
 
 impl Run<'_> {
     pub(super) async fn run_steps(&mut self, site: &mut Site) -> Result<(), BuildEnd> {
@@ -48,6 +52,7 @@ impl Run<'_> {
             };
             self.run_step(site, step, "Running the build command").await?;
         }
+        self.note_left_out(site);
         Ok(())
     }
 
@@ -110,8 +115,31 @@ impl Run<'_> {
         why_left_out(Before {
             steps: &steps,
             step: &command.text,
-            production: is_production.then_some("NODE_ENV=production in the build's variables"),
+            production: is_production.then_some(PRODUCTION),
         })
+    }
+
+    /// What the image has not, and why. The plan's steps count also where an earlier build's dependencies were taken.
+    fn note_left_out(&mut self, site: &Site) {
+        let is_production = inputs(&self.request, "", "").is_production();
+        let mut steps: Vec<String> = site.plan.steps.iter().map(PlanStep::text).collect();
+        let why = |steps: &[String]| {
+            why_left_out(Before {
+                steps,
+                step: "",
+                production: is_production.then_some(PRODUCTION),
+            })
+        };
+        let is_pruned = site.plan.steps.iter().any(|step| step.heading == PRUNING);
+        let by_plan = why(&steps).filter(|_| is_pruned);
+        steps.extend(self.request.build_command.clone());
+        let reason = why(&steps).map(|reason| match by_plan {
+            Some(by_plan) if by_plan == reason => format!("{reason}, because of {PRODUCTION}"),
+            _ => reason,
+        });
+        if let Some(builder) = &mut self.record.facts.builder {
+            builder.left_out = site.findings.all_left_out(reason);
+        }
     }
 }
 

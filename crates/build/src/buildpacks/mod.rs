@@ -9,6 +9,8 @@ mod python;
 
 use std::fmt;
 
+pub(crate) use node::PRUNING;
+
 use mainstay_diagnosis::facts::BuildFault;
 
 use crate::{

@@ -150,19 +150,24 @@ impl<'a> Progress<'a> {
     pub(crate) fn why_left_out(&self) -> Option<String> {
         let step = self.current()?;
         let before = self.plan.instructions_before(step.instruction.line);
-        let production = before
-            .iter()
-            .find_map(|instruction| instruction.sets_production());
-        let runs: Vec<String> = before
-            .iter()
-            .filter(|instruction| instruction.keyword == Keyword::Run)
-            .map(|instruction| instruction.text.clone())
-            .collect();
-        why_left_out(Before {
-            steps: &runs,
-            step: &step.instruction.text,
-            production: production.as_deref(),
-        })
+        left_out_by(&before, &step.instruction.text)
+    }
+
+    /// The same of the image: what the stage that becomes it did and those below, else a stage that it copies from.
+    pub(crate) fn why_left_out_of_image(&self) -> Option<String> {
+        let left_out = |stage| left_out_by(&self.plan.instructions_of(stage), "");
+        let target = self.plan.stages.get(self.plan.target)?;
+        let copied_from = || {
+            let sources = target
+                .instructions
+                .iter()
+                .rev()
+                .filter_map(Instruction::copies_from);
+            sources
+                .filter_map(|name| self.plan.stage_named(name))
+                .find_map(left_out)
+        };
+        left_out(target).or_else(copied_from)
     }
 
     /// The image that the stage of the last step begins with: "node:22, Dockerfile line 1".
@@ -297,6 +302,23 @@ fn marker(line: &str) -> Option<Marker> {
     })
 }
 
+/// Why development dependencies are missed after these instructions.
+fn left_out_by(before: &[&Instruction], step: &str) -> Option<String> {
+    let production = before
+        .iter()
+        .find_map(|instruction| instruction.sets_production());
+    let runs: Vec<String> = before
+        .iter()
+        .filter(|instruction| instruction.keyword == Keyword::Run)
+        .map(|instruction| instruction.text.clone())
+        .collect();
+    why_left_out(Before {
+        steps: &runs,
+        step,
+        production: production.as_deref(),
+    })
+}
+
 fn is_hex(text: &str) -> bool {
     text.len() >= 11 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -388,6 +410,40 @@ mod tests {
                 (5, false, false)
             ]
         );
+    }
+
+    #[test]
+    fn what_an_image_lacks_is_read_from_the_stages_that_it_is_made_of() {
+        for (dockerfile, expected) in [
+            (
+                "FROM a\nRUN npm ci --omit=dev\nCMD node x",
+                Some("`npm ci --omit=dev` left them out in the build"),
+            ),
+            (
+                "FROM a AS deps\nRUN npm ci --production\nFROM a\nCOPY --from=deps /n /n\n",
+                Some("`npm ci --production` left them out in the build"),
+            ),
+            (
+                "FROM a AS deps\nRUN npm ci --production\nFROM a\nRUN npm ci\n",
+                None,
+            ),
+        ] {
+            let plan = preflight(&PreflightInput {
+                path: "Dockerfile",
+                text: dockerfile,
+                architecture: "amd64",
+                variables: &std::collections::BTreeMap::new(),
+                target: None,
+            })
+            .unwrap();
+            let rewritten = rewrite(&plan, dockerfile, &[]);
+            let progress = Progress::new(&plan, &rewritten);
+            assert_eq!(
+                progress.why_left_out_of_image().as_deref(),
+                expected,
+                "{dockerfile}"
+            );
+        }
     }
 
     #[test]

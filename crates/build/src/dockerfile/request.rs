@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{BuildFault, BuildOutcome, MemoryRecord, StepFacts, ToolFinding};
+use mainstay_diagnosis::facts::{BuildFault, BuildOutcome, LeftOut, MemoryRecord, StepFacts, ToolFinding};
 use mainstay_images::record::ImageConfig;
 use mainstay_spec::ids::{AppId, BuildId};
 
@@ -46,6 +46,8 @@ pub struct DockerfileReport {
     pub findings: Vec<ToolFinding>,
     /// Of the stage that failed, or else of the result: "node:22, Dockerfile line 1".
     pub base_images: Vec<String>,
+    /// Development dependencies that are not in the image.
+    pub left_out: Option<LeftOut>,
     pub started_at: Timestamp,
     pub ended_at: Timestamp,
     pub result: Result<DockerfileImage, DockerfileEnd>,

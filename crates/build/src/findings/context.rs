@@ -5,10 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use mainstay_diagnosis::{Cause, facts::Clue};
+use mainstay_diagnosis::{
+    Cause,
+    facts::{Clue, LeftOut, package_of_program},
+};
 
 use super::source_files::SourceFiles;
 use crate::source::SourceTree;
+
+/// Nobody declares more for development; a manifest that does is kept in bounds.
+const LEFT_OUT_MAX: usize = 500;
 
 /// Facts about the source and about the steps before, which turn a tool's word into a cause.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +55,17 @@ impl FindingContext {
             left_out: reason,
             ..self.clone()
         }
+    }
+
+    /// All that was left out, for a run that misses something of it.
+    pub(crate) fn all_left_out(&self, reason: Option<String>) -> Option<LeftOut> {
+        let declared = self.development.iter().take(LEFT_OUT_MAX);
+        let packages: Vec<(String, String)> = declared
+            .map(|(package, manifest)| (package.clone(), manifest.clone()))
+            .collect();
+        reason
+            .filter(|_| !packages.is_empty())
+            .map(|reason| LeftOut { packages, reason })
     }
 
     /// Whether the package (or the program of a package of the same name) is a development dependency that was left out.
@@ -108,32 +125,6 @@ impl FindingContext {
             (!files.is_empty()).then_some(Clue::OtherLockFiles { files })
         })
     }
-}
-
-/// Programs whose package is called otherwise.
-fn package_of_program(name: &str) -> &str {
-    const PROGRAMS: &[(&str, &str)] = &[
-        ("tsc", "typescript"),
-        ("ng", "@angular/cli"),
-        ("nest", "@nestjs/cli"),
-        ("vue-cli-service", "@vue/cli-service"),
-        ("svelte-kit", "@sveltejs/kit"),
-        ("webpack", "webpack-cli"),
-        ("tailwindcss", "@tailwindcss/cli"),
-        ("remix", "@remix-run/dev"),
-        ("run-s", "npm-run-all"),
-        ("run-p", "npm-run-all"),
-        ("babel", "@babel/cli"),
-    ];
-    let known = PROGRAMS.iter().find(|(program, _)| *program == name);
-    // "vite/client" and "@scope/name/sub" are parts of packages.
-    known.map_or_else(|| whole_package(name), |(_, package)| package)
-}
-
-fn whole_package(module: &str) -> &str {
-    let parts = if module.starts_with('@') { 2 } else { 1 };
-    let end = module.match_indices('/').nth(parts - 1);
-    end.map_or(module, |(end, _)| &module[..end])
 }
 
 /// Of package.json, composer.json and pyproject.toml.

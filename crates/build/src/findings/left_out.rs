@@ -5,7 +5,7 @@
 pub(crate) struct Before<'a> {
     /// Texts of the steps before it, in order.
     pub(crate) steps: &'a [String],
-    /// Its own text.
+    /// Its own text; empty after all steps.
     pub(crate) step: &'a str,
     /// Where `NODE_ENV` is set to production: "NODE_ENV=production in the spec".
     pub(crate) production: Option<&'a str>,
@@ -54,9 +54,14 @@ fn why(before: Before<'_>) -> Option<String> {
         .iter()
         .rev()
         .find(|step| installs(step) || prunes(step))?;
+    let when = if before.step.is_empty() {
+        "in the build"
+    } else {
+        "before this step"
+    };
     match by_flag(last) {
-        Some(command) if prunes(last) => Some(format!("`{command}` removed them before this step")),
-        Some(command) => Some(format!("`{command}` left them out before this step")),
+        Some(command) if prunes(last) => Some(format!("`{command}` removed them {when}")),
+        Some(command) => Some(format!("`{command}` left them out {when}")),
         None if last.contains("--include=dev") || last.contains("=false") => None,
         None => before
             .production
@@ -164,6 +169,12 @@ mod tests {
                 Some("`uv sync --locked --no-default-groups` left them out before this step"),
             ),
             ("", "RUN npm run build", None, None),
+            (
+                "npm run build\nnpm prune --omit=dev",
+                "",
+                None,
+                Some("`npm prune --omit=dev` removed them in the build"),
+            ),
         ] {
             assert_eq!(
                 left_out(steps, step, production).as_deref(),

@@ -132,6 +132,7 @@ fn with_dockerfile(
             reason: verdict.reason,
             doubts: Vec::new(),
             start_looked_for: Vec::new(),
+            left_out: None,
         },
         dockerfile: path,
         verdicts,
@@ -157,6 +158,7 @@ fn preferred(
             reason,
             doubts: Vec::new(),
             start_looked_for: Vec::new(),
+            left_out: None,
         };
         (buildpack, choice)
     };

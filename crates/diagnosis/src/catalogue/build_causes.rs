@@ -168,10 +168,10 @@ fn step_failed(cause: Cause) -> Option<CausePage> {
             "Commit the lock file, and check that .gitignore does not exclude it.",
         ),
         Cause::DevDependencyMissing => app(
-            "A dev dependency is missing in the build",
-            "A tool that the build calls stands in devDependencies, and those were skipped or pruned.",
-            "The missing tool, and the list in which the manifest declares it.",
-            "Move the tool to dependencies, or do not set NODE_ENV=production for the install step.",
+            "A development dependency is missing",
+            "What the build or the running app calls stands in devDependencies (or a group for development), and those were skipped or pruned.",
+            "The missing tool or module, the list in which the manifest declares it, and the step that left it out.",
+            "Move it to the dependencies of the manifest, or set NODE_ENV=production for the run alone.",
         ),
         Cause::DependencyConflict => app(
             "Dependencies contradict each other",

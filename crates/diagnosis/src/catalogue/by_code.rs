@@ -14,6 +14,7 @@ const ENDED: &[Cause] = &[
     Cause::UnresolvedReference,
     Cause::ScriptMissing,
     Cause::ModuleNotFound,
+    Cause::DevDependencyMissing,
     Cause::ModuleSystemMismatch,
     Cause::CompileError,
     Cause::FileMissing,
@@ -56,7 +57,6 @@ const STEP_FAILED: &[Cause] = &[
     Cause::StepFailed,
     Cause::LockfileOutOfStep,
     Cause::LockfileMissing,
-    Cause::DevDependencyMissing,
     Cause::DependencyConflict,
     Cause::DependencyNotFound,
     Cause::DependencyRegistryUnreachable,
@@ -74,6 +74,7 @@ const STEP_FAILED: &[Cause] = &[
 const NOT_EXECUTABLE: &[Cause] = &[
     Cause::NoRunCommand,
     Cause::CommandNotFound,
+    Cause::DevDependencyMissing,
     Cause::NotExecutable,
     Cause::IsDirectory,
     Cause::InterpreterMissing,

@@ -3,8 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::process::{MemoryRecord, Termination};
-use crate::Cause;
+use super::{
+    left_out::LeftOut,
+    process::{MemoryRecord, Termination},
+};
+use crate::{Cause, Evidence};
 
 /// Everything observed about one build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +70,18 @@ pub struct BuilderChoice {
     /// Where it looked for a command that starts the app, when it found none: "server.js".
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub start_looked_for: Vec<String>,
+    /// Development dependencies that are not in the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
+}
+
+impl BuilderChoice {
+    pub(crate) fn into_evidence(self) -> Evidence {
+        Evidence::Builder(Self {
+            left_out: self.left_out.map(LeftOut::without_packages),
+            ..self
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

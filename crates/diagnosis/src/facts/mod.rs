@@ -4,12 +4,14 @@
 mod build;
 mod database;
 mod instance;
+mod left_out;
 mod process;
 mod quota;
 
 pub use build::*;
 pub use database::*;
 pub use instance::*;
+pub use left_out::*;
 pub use process::*;
 pub use quota::*;
 

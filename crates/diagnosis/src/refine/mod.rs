@@ -5,11 +5,13 @@ mod build_words;
 mod configuration;
 mod connections;
 mod exec_line;
+mod left_out;
 mod names;
 mod pattern;
 mod tables;
 mod wording;
 
+pub(crate) use left_out::of_command;
 pub(crate) use names::last_asked_for;
 
 use crate::{
@@ -137,7 +139,10 @@ fn process_limit(exit: &ExitRecord) -> Option<Refinement> {
 
 /// Why a shell, loader or interpreter said 126 or 127.
 pub(crate) fn not_executable(facts: &Facts, instance: &InstanceFacts) -> Option<Refinement> {
-    let hit = pattern::find(&facts.log_tail, tables::EXEC)?;
+    let mut hit = pattern::find(&facts.log_tail, tables::EXEC)?;
+    if hit.cause == Cause::CommandNotFound && left_out::is_of(instance, hit.subject.as_deref()) {
+        hit.cause = Cause::DevDependencyMissing;
+    }
     Some(from_hit(facts, instance, &hit))
 }
 
@@ -258,6 +263,9 @@ fn settle(facts: &Facts, instance: &InstanceFacts, mut hit: Hit) -> Hit {
             Cause::EntryFileMissing
         }
         Cause::ModuleNotFound if is_path_of_nobody(&hit) => Cause::EntryFileMissing,
+        Cause::ModuleNotFound if left_out::is_of(instance, hit.subject.as_deref()) => {
+            Cause::DevDependencyMissing
+        }
         Cause::ConnectionRefused
         | Cause::ConnectionTimedOut
         | Cause::HostUnreachable

@@ -1,6 +1,6 @@
 //! How a refined cause of a process is said: the wording for the message, and the next steps.
 
-use super::{connections, pattern::Hit};
+use super::{connections, left_out, pattern::Hit};
 use crate::{
     Cause, NextStep,
     facts::{Facts, InstanceFacts},
@@ -33,6 +33,7 @@ pub(super) fn run(instance: &InstanceFacts, hit: &Hit) -> String {
         }
         Cause::EntryFileMissing => format!(": `{subject}`, which its command starts, is not in the image"),
         Cause::ModuleNotFound => format!(": its log says that `{subject}` cannot be loaded"),
+        Cause::DevDependencyMissing => left_out::wording(instance, subject),
         Cause::SharedLibraryMissing => format!(": the image lacks the shared library `{subject}`"),
         Cause::SharedLibraryVersion => {
             format!(": it needs `{subject}`, and the image's system library is older")
@@ -83,6 +84,7 @@ pub(super) fn run_steps(facts: &Facts, instance: &InstanceFacts, hit: &Hit) -> V
                     .with_spec(words::spec_lines(facts, &["http_port: 8080"])),
             ]
         }
+        (Cause::DevDependencyMissing, Some(name)) => left_out::next_steps(facts, instance, name),
         (Cause::DatabaseObjectMissing, _) => vec![migrate(instance)],
         (cause, _) => connections::next_steps(facts, cause),
     }

@@ -6,8 +6,8 @@ use super::{Finding, build_fault, internal, variables};
 use crate::{
     Cause, Code, Evidence, MemoryEvidence, NextStep, StepTime, TimeLimitEvidence, Verdict, exit_codes,
     facts::{
-        BuildFacts, BuildOutcome, Facts, MemoryKill, MemoryRecord, QueuePosition, ReusedBuild, StepFacts,
-        StepOrigin, Termination,
+        BuildFacts, BuildOutcome, BuilderChoice, Facts, MemoryKill, MemoryRecord, QueuePosition, ReusedBuild,
+        StepFacts, StepOrigin, Termination,
     },
     refine,
     rules::memory,
@@ -46,7 +46,7 @@ fn with_context(finding: Finding, build: &BuildFacts) -> Finding {
         .flat_map(|builder| builder.doubts.iter().cloned());
     finding
         .warn_all(doubts.collect::<Vec<_>>())
-        .evidence_if(build.builder.clone().map(Evidence::Builder))
+        .evidence_if(build.builder.clone().map(BuilderChoice::into_evidence))
         .evidence_if(build.source.clone().map(Evidence::Source))
         .evidence_if(
             (!build.tools.is_empty() || !build.version_reasons.is_empty()).then(|| Evidence::ToolVersions {

@@ -3,7 +3,9 @@
 use super::{Finding, command, decisive_exit, memory, variables};
 use crate::{
     Blame, Cause, Code, Evidence, NextStep, Retry,
-    facts::{CommandSource, ExecFault, ExecFaultKind, ExitRecord, Facts, InstanceFacts, Termination},
+    facts::{
+        BuilderChoice, CommandSource, ExecFault, ExecFaultKind, ExitRecord, Facts, InstanceFacts, Termination,
+    },
     refine,
     rules::exit,
     words,
@@ -33,12 +35,12 @@ fn exit_is_its_own(exit: &ExitRecord) -> bool {
 }
 
 fn refused(facts: &Facts, instance: &InstanceFacts, fault: &ExecFault) -> Finding {
-    let cause = cause(&fault.kind);
-    let message = format!(
-        "{} cannot start: {}.",
-        words::component_at_start(facts),
-        wording(instance, fault)
-    );
+    let left_out = refine::of_command(facts, instance, fault);
+    let (cause, wording, steps) = left_out.unwrap_or_else(|| {
+        let steps = next_steps(facts, instance, fault);
+        (cause(&fault.kind), wording(instance, fault), steps)
+    });
+    let message = format!("{} cannot start: {wording}.", words::component_at_start(facts));
     let blame = if matches!(fault.kind, ExecFaultKind::Other { .. }) {
         Blame::Platform
     } else {
@@ -47,10 +49,10 @@ fn refused(facts: &Facts, instance: &InstanceFacts, fault: &ExecFault) -> Findin
     Finding::new(Code::ContainerCommandNotExecutable, cause, message)
         .evidence(Evidence::ExecFault(fault.clone()))
         .evidence_if(command(instance))
-        .evidence_if(instance.builder.clone().map(Evidence::Builder))
+        .evidence_if(instance.builder.clone().map(BuilderChoice::into_evidence))
         .blame(blame)
         .retry(Retry::No)
-        .next_all(next_steps(facts, instance, fault))
+        .next_all(steps)
 }
 
 /// A shell, loader or interpreter ended with 126 or 127 in its place.
@@ -93,7 +95,7 @@ fn said_by_shell(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord, cod
     }
     finding
         .evidence_if(command(instance))
-        .evidence_if(instance.builder.clone().map(Evidence::Builder))
+        .evidence_if(instance.builder.clone().map(BuilderChoice::into_evidence))
         .evidence_if(variables(&instance.variables))
 }
 

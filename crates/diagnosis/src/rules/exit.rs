@@ -6,7 +6,7 @@ use super::{
 use crate::{
     Cause, Code, Evidence, ExitEvidence, NextStep, Retry,
     exit_codes::{self, EndedBy, signal_name},
-    facts::{ExitRecord, Facts, InstanceFacts, StopReason, Termination},
+    facts::{BuilderChoice, ExitRecord, Facts, InstanceFacts, StopReason, Termination},
     refine, words,
 };
 
@@ -188,7 +188,7 @@ fn ended(facts: &Facts, instance: &InstanceFacts, exit: &ExitRecord) -> Finding 
         .evidence_if(outbound_failures(instance))
         .evidence_if(unknown_names(instance))
         .evidence_if(command(instance))
-        .evidence_if(instance.builder.clone().map(Evidence::Builder))
+        .evidence_if(instance.builder.clone().map(BuilderChoice::into_evidence))
         .evidence_if(variables(&instance.variables))
         .next_all(plain_next_steps(facts, instance, cause))
 }

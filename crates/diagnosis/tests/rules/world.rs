@@ -205,6 +205,7 @@ pub(crate) fn build() -> BuildFacts {
             reason: "package.json was found in /".into(),
             doubts: Vec::new(),
             start_looked_for: Vec::new(),
+            left_out: None,
         }),
         detection: Vec::new(),
         tools: vec![("node".into(), "22.11.0".into()), ("npm".into(), "10.9.0".into())],

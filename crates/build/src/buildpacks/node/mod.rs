@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use mainstay_diagnosis::facts::BuildFault;
 
+pub(crate) use self::package_manager::PRUNING;
 use self::{
     manifest::Manifest,
     package_manager::{Kind, PackageManager},

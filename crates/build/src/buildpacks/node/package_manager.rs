@@ -164,12 +164,12 @@ impl PackageManager {
             // away that is installed.
             Kind::YarnBerry | Kind::Bun => return None,
         };
-        Some(PlanStep::new(
-            "Pruning development dependencies",
-            words.iter().copied(),
-        ))
+        Some(PlanStep::new(PRUNING, words.iter().copied()))
     }
 }
+
+/// Heading of the step that is there because `NODE_ENV` is production.
+pub(crate) const PRUNING: &str = "Pruning development dependencies";
 
 /// `packageManager` of package.json: "pnpm@9.1.0+sha512.…".
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use mainstay_diagnosis::facts::{BuildFault, MemoryKill, MemoryRecord, StepFacts, ToolFinding};
+use mainstay_diagnosis::facts::{BuildFault, LeftOut, MemoryKill, MemoryRecord, StepFacts, ToolFinding};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -58,6 +58,7 @@ struct Observed {
     peak_bytes: Option<u64>,
     findings: Vec<ToolFinding>,
     base_images: Vec<String>,
+    left_out: Option<LeftOut>,
 }
 
 /// The files of one running build.
@@ -110,6 +111,7 @@ pub(super) async fn run(
         tools: engine.tools.clone(),
         findings: build.observed.findings,
         base_images: build.observed.base_images,
+        left_out: build.observed.left_out,
         started_at,
         ended_at: Timestamp::now(),
         result,
@@ -325,6 +327,8 @@ impl<'a> Build<'a> {
             self.observed.findings = observer.take_findings();
         }
         result?;
+        let reason = observer.progress.why_left_out_of_image();
+        self.observed.left_out = sources.findings.all_left_out(reason);
         let image = self.image(store, files)?;
         note_last_build(
             store,

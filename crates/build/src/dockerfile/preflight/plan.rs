@@ -21,9 +21,16 @@ pub(crate) struct Plan {
 impl Plan {
     /// The instructions whose work the one at `line` finds: of its stage, and of the stages that this one is built on.
     pub(crate) fn instructions_before(&self, line: u32) -> Vec<&Instruction> {
-        let Some(mut stage) = self.stage_at(line) else {
-            return Vec::new();
-        };
+        self.stage_at(line)
+            .map_or_else(Vec::new, |stage| self.instructions_until(stage, line))
+    }
+
+    /// The same of a whole stage.
+    pub(crate) fn instructions_of<'a>(&'a self, stage: &'a Stage) -> Vec<&'a Instruction> {
+        self.instructions_until(stage, u32::MAX)
+    }
+
+    fn instructions_until<'a>(&'a self, mut stage: &'a Stage, line: u32) -> Vec<&'a Instruction> {
         let mut found: Vec<&Instruction> = Vec::new();
         loop {
             let own = stage
@@ -45,6 +52,15 @@ impl Plan {
             stage = below;
         }
         stage.instructions.first()
+    }
+
+    /// The stage of this name.
+    pub(crate) fn stage_named(&self, name: &str) -> Option<&Stage> {
+        let is_it = |stage: &&Stage| {
+            let own = stage.name.as_deref();
+            own.is_some_and(|own| own.eq_ignore_ascii_case(name))
+        };
+        self.stages.iter().rev().find(is_it)
     }
 
     fn stage_at(&self, line: u32) -> Option<&Stage> {
@@ -76,6 +92,14 @@ impl Plan {
 }
 
 impl Instruction {
+    /// "deps" of `COPY --from=deps …`.
+    pub(crate) fn copies_from(&self) -> Option<&str> {
+        let words = self.text.split_whitespace();
+        words
+            .take_while(|word| *word == "COPY" || word.starts_with("--"))
+            .find_map(|word| word.strip_prefix("--from="))
+    }
+
     /// "`ENV NODE_ENV=production` (line 4)", if it is that.
     pub(crate) fn sets_production(&self) -> Option<String> {
         let sets = [

@@ -2,6 +2,7 @@
 
 mod builds;
 mod databases;
+mod left_out;
 mod starts;
 
 use mainstay_diagnosis::{Cause, Code, facts::*};
