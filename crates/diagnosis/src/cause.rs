@@ -96,6 +96,7 @@ closed_enum! {
         EntryFileMissing = "entry_file_missing",
         ModuleNotFound = "module_not_found",
         ModuleSystemMismatch = "module_system_mismatch",
+        GeneratedCodeMissing = "generated_code_missing",
         FileMissing = "file_missing",
         SyntaxError = "syntax_error",
         SharedLibraryMissing = "shared_library_missing",

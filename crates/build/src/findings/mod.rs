@@ -21,6 +21,7 @@ mod node;
 mod npm;
 mod pip;
 mod pnpm;
+mod prisma;
 mod python;
 mod shell;
 mod source_files;
@@ -69,6 +70,7 @@ impl Findings {
         let scanners: Vec<Box<dyn Scanner>> = vec![
             Box::new(native::Native),
             Box::new(git::Git),
+            Box::new(prisma::Prisma),
             Box::new(npm::Npm::default()),
             Box::new(yarn::Yarn),
             Box::new(pnpm::Pnpm::default()),

@@ -16,6 +16,7 @@ const ENDED: &[Cause] = &[
     Cause::ModuleNotFound,
     Cause::DevDependencyMissing,
     Cause::ModuleSystemMismatch,
+    Cause::GeneratedCodeMissing,
     Cause::CompileError,
     Cause::FileMissing,
     Cause::SyntaxError,

@@ -138,6 +138,12 @@ fn files(cause: Cause) -> Option<CausePage> {
             "The exit, and the error of Node.js.",
             "Let \"type\" in package.json agree with the code, or name the file .cjs or .mjs.",
         ),
+        Cause::GeneratedCodeMissing => app(
+            "Generated code is not there",
+            "The app loads code that a generator makes of a schema, the Prisma client, and no step of the build made it.",
+            "The exit, and the error of the client or of what loads it.",
+            "Run the generator in the build: a postinstall script or the build command with `prisma generate`.",
+        ),
         Cause::SyntaxError => app(
             "The code has a syntax error",
             "The interpreter cannot parse the code, or the code is written for another version of the language.",

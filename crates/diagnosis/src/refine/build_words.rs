@@ -1,5 +1,6 @@
 //! How a refined cause of a build step is said: what was missed, and what the source, the spec or the steps before say about it.
 
+use super::generated;
 use crate::{
     Cause, NextStep,
     facts::{BuildFacts, Clue, Facts, RunTimeVariable, StepFacts, StepOrigin},
@@ -45,6 +46,7 @@ pub(super) fn clause(build: &BuildFacts, step: &StepFacts, said: Said<'_>) -> St
             };
             format!(" on a warning, because CI=true makes the tool count warnings as errors: {place}")
         }
+        Cause::GeneratedCodeMissing => format!(": {}: {line}", generated::CLAUSE),
         _ if subject.is_empty() => plain(&line),
         Cause::DevDependencyMissing => dev_dependency(said, subject),
         Cause::MissingBuildEnv => format!(": it needs the variable `{subject}`, {}", not_set(build, subject)),
@@ -233,6 +235,7 @@ pub(super) fn next_steps(
     match said.cause {
         Cause::MissingBuildEnv if !subject.is_empty() => vec![give_to_build(facts, build, subject)],
         Cause::OwnHeapLimit if matches!(said.tool, "" | "node") => vec![raise_heap(facts, build)],
+        Cause::GeneratedCodeMissing => generated::next_steps(facts, step.origin == StepOrigin::DockerfileRun),
         Cause::LockfileOutOfStep => vec![update_lock_file(said.tool)],
         Cause::LockfileMissing => vec![commit_lock_file(said, subject)],
         Cause::DevDependencyMissing => dev_dependency_steps(facts, said, subject),

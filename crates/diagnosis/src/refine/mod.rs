@@ -5,6 +5,7 @@ mod build_words;
 mod configuration;
 mod connections;
 mod exec_line;
+mod generated;
 mod left_out;
 mod names;
 mod pattern;

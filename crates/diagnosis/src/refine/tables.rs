@@ -15,6 +15,7 @@ pub(super) const RUN: &[&[Pattern]] = &[
     environment::TABLE,
     database::TABLE,
     runtime::MODULE_SYSTEMS,
+    runtime::GENERATED,
     runtime::TABLE,
     exec::LOADER,
     network::TABLE,
@@ -26,6 +27,7 @@ pub(super) const EXEC: &[&[Pattern]] = &[exec::LOADER, exec::SHELL];
 /// For build steps.
 pub(super) const BUILD: &[&[Pattern]] = &[
     runtime::MODULE_SYSTEMS,
+    runtime::GENERATED,
     build::TABLE,
     environment::TABLE,
     exec::SHELL,

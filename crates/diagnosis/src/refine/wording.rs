@@ -1,6 +1,6 @@
 //! How a refined cause of a process is said: the wording for the message, and the next steps.
 
-use super::{connections, left_out, pattern::Hit};
+use super::{connections, generated, left_out, pattern::Hit};
 use crate::{
     Cause, NextStep,
     facts::{Facts, InstanceFacts},
@@ -14,6 +14,9 @@ const LINE_MAX: usize = 160;
 pub(super) fn run(instance: &InstanceFacts, hit: &Hit) -> String {
     let line = words::excerpt_at(&hit.line, hit.mark, LINE_MAX);
     let line = line.trim_end_matches('.');
+    if hit.cause == Cause::GeneratedCodeMissing {
+        return format!(": {}; its log says: {line}", generated::CLAUSE);
+    }
     let Some(subject) = &hit.subject else {
         return format!("; its log says: {line}");
     };
@@ -85,6 +88,13 @@ pub(super) fn run_steps(facts: &Facts, instance: &InstanceFacts, hit: &Hit) -> V
             ]
         }
         (Cause::DevDependencyMissing, Some(name)) => left_out::next_steps(facts, instance, name),
+        (Cause::GeneratedCodeMissing, _) => {
+            let builder = instance.builder.as_ref();
+            generated::next_steps(
+                facts,
+                builder.is_some_and(|builder| builder.builder == "dockerfile"),
+            )
+        }
         (Cause::DatabaseObjectMissing, _) => vec![migrate(instance)],
         (cause, _) => connections::next_steps(facts, cause),
     }

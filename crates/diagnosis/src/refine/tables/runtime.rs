@@ -27,6 +27,20 @@ pub(super) const MODULE_SYSTEMS: &[Pattern] = &[
     ),
 ];
 
+/// Code that a generator makes. Before the missing modules that it is too, at run time and in a build.
+pub(super) const GENERATED: &[Pattern] = &[
+    strong(
+        &["@prisma/client did not initialize yet"],
+        Cause::GeneratedCodeMissing,
+        Subject::None,
+    ),
+    strong(
+        &["cannot find module '.prisma/client"],
+        Cause::GeneratedCodeMissing,
+        Subject::None,
+    ),
+];
+
 pub(super) const TABLE: &[Pattern] = &[
     // Heap limits.
     strong(

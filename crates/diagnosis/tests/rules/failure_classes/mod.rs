@@ -56,6 +56,25 @@ fn mixed_module_systems_are_no_missing_variable() {
 }
 
 #[test]
+fn code_that_a_generator_makes_is_no_missing_module() {
+    for line in [
+        "Error: @prisma/client did not initialize yet. Please run \"prisma generate\" and try to import it again.",
+        "Error: Cannot find module '.prisma/client/default'",
+    ] {
+        let said = "the Prisma client was not generated in the build";
+        exits(1, &[line], Cause::GeneratedCodeMissing, said);
+        fails(1, &[line], Cause::GeneratedCodeMissing, said);
+        let next = reason(&exit_with(1, &[line])).next_steps;
+        assert!(
+            next[0]
+                .command
+                .as_deref()
+                .is_some_and(|command| command.contains("prisma generate"))
+        );
+    }
+}
+
+#[test]
 fn what_compiles_or_loads_at_the_start_says_what_it_missed() {
     exits(
         1,
