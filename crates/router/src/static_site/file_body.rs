@@ -10,16 +10,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::body::Frame;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
-use super::files::OpenFile;
+use super::{
+    files::OpenFile,
+    piece::{PIECE_BYTES, Piece},
+};
 use crate::proxy::body::Source;
-
-/// Memory per download.
-const PIECE_BYTES: u64 = 64 << 10;
 
 #[derive(Debug)]
 pub struct FileBody {
@@ -38,7 +38,7 @@ impl FileBody {
             end,
             reading: None,
         };
-        if end - start > PIECE_BYTES {
+        if end - start > PIECE_BYTES as u64 {
             return Ok(Source::File(body));
         }
         let whole = std::future::poll_fn(|context| body.poll_piece(context)).await;
@@ -84,38 +84,35 @@ impl FileBody {
         Ok(piece)
     }
 
-    fn buffer(&self) -> BytesMut {
-        BytesMut::zeroed(usize::try_from(self.left().min(PIECE_BYTES)).expect("a piece fits the memory"))
+    /// How much of the next piece belongs to the answer.
+    fn wanted(&self) -> usize {
+        usize::try_from(self.left()).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES))
     }
 
     /// `None` where the kernel would have to wait for the disk, or cannot tell.
     fn read_cached(&self) -> Option<io::Result<Bytes>> {
-        let mut buffer = self.buffer();
+        let mut piece = Piece::take();
         let read = preadv2(
             &*self.file,
-            &mut [IoSliceMut::new(&mut buffer)],
+            &mut [IoSliceMut::new(&mut piece.memory()[..self.wanted()])],
             self.offset,
             ReadWriteFlags::NOWAIT,
         );
         match read {
-            Ok(length) => Some(Ok(cut(buffer, length))),
+            Ok(length) => Some(Ok(piece.filled(length))),
             Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => None,
             Err(error) => Some(Err(error.into())),
         }
     }
 
     fn read_elsewhere(&self) -> JoinHandle<io::Result<Bytes>> {
-        let (file, mut buffer, offset) = (Arc::clone(&self.file), self.buffer(), self.offset);
+        let (file, mut piece) = (Arc::clone(&self.file), Piece::take());
+        let (offset, wanted) = (self.offset, self.wanted());
         tokio::task::spawn_blocking(move || {
-            let length = file.read_at(&mut buffer, offset)?;
-            Ok(cut(buffer, length))
+            let length = file.read_at(&mut piece.memory()[..wanted], offset)?;
+            Ok(piece.filled(length))
         })
     }
-}
-
-fn cut(mut buffer: BytesMut, length: usize) -> Bytes {
-    buffer.truncate(length);
-    buffer.freeze()
 }
 
 #[cfg(test)]

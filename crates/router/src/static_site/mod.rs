@@ -9,6 +9,7 @@ pub mod conditional;
 pub mod content;
 pub mod file_body;
 pub mod files;
+pub mod piece;
 
 use conditional::{Preconditions, Validators};
 use content::Encoding;
