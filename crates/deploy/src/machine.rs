@@ -121,7 +121,7 @@ pub enum Event {
     NewerAccepted {
         deployment: DeploymentId,
     },
-    /// A newer deployment of the app serves.
+    /// A newer deployment of the app serves; told to a restart that waits, one of another spec or other images than it was to restart.
     NewerActive {
         deployment: DeploymentId,
     },
@@ -429,7 +429,9 @@ pub fn step(state: &State, event: &Event) -> Result<(State, Vec<Effect>), Illega
             state.with_ended(component)
         }
         (P::Failing { .. }, E::JobCanceled { component }) => state.with_ended(component),
-        (P::Active, E::NewerActive { deployment }) => state.to(P::Superseded { by: *deployment }),
+        (P::PendingBuild | P::Active, E::NewerActive { deployment }) => {
+            state.to(P::Superseded { by: *deployment })
+        }
 
         (phase, E::ComponentFailed { failure }) if phase.can_cancel() => state.with_failure(failure),
         (P::Failing { failures } | P::Failed { failures }, E::ComponentFailed { failure }) => {

@@ -67,6 +67,14 @@ impl DeploymentRow {
         let restarts = self.restarts.as_ref();
         restarts.is_none_or(|named| named.iter().any(|name| name == component))
     }
+
+    /// Whether an older one that has not begun to change what runs is over with it. A restart has the spec of what served when it was asked
+    /// for: with it, only restarts that it includes are over.
+    pub fn overtakes(&self, older: &Self) -> bool {
+        let restarts = older.restarts.as_ref();
+        self.restarts.is_none()
+            || restarts.is_some_and(|named| named.iter().all(|component| self.renews(component)))
+    }
 }
 
 impl Store {

@@ -196,6 +196,8 @@ pub(crate) enum Apps {
         delete_databases: bool,
     },
     /// Replace the instances by new ones of the same build.
+    ///
+    /// A restart waits for a deployment that is under way. Where that one becomes active, its instances are new, and the restart is superseded by it.
     #[command(visible_alias = "r")]
     Restart {
         app: String,

@@ -84,7 +84,7 @@ fn of_apps() -> Vec<Route> {
         )
         .named(
             "apps_restart",
-            "Replace the instances by new ones of the same build.",
+            "Replace the instances by new ones of the same build. A restart waits for a deployment that is under way, and is superseded by it where it becomes active.",
         )
         .may_take::<RestartRequest>()
         .gives::<DeploymentResponse>(),

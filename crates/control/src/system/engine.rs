@@ -114,8 +114,17 @@ impl Machine {
 
     /// The instance ends by itself.
     pub(super) fn crash(&self, id: InstanceId) {
+        self.exit(id, CRASH_CODE);
+    }
+
+    /// The same, and well.
+    pub(super) fn finish(&self, id: InstanceId) {
+        self.exit(id, 0);
+    }
+
+    fn exit(&self, id: InstanceId, code: i32) {
         if let Some(instance) = self.lock().instances.get_mut(&id) {
-            instance.end(Termination::Exited { code: CRASH_CODE }, None);
+            instance.end(Termination::Exited { code }, None);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mainstay_deploy::PhaseKind;
+use mainstay_deploy::{Event, PhaseKind};
 use mainstay_engine::{InstanceOwner, InstanceStatus};
 use mainstay_router::snapshot::Target;
 use mainstay_spec::{
@@ -12,6 +12,7 @@ use mainstay_spec::{
 use mainstay_store::{AppRow, DeploymentRow, StoreError};
 
 use super::world::Server;
+use crate::rollout::history;
 
 const ALL: u64 = 1000;
 
@@ -30,6 +31,7 @@ async fn look(server: &Server<'_>) -> Result<Vec<String>, StoreError> {
     for app in &apps {
         let (deployments, _) = store.deployments(app.id, 0, ALL).await?;
         wrong.extend(of_deployments(server, app, &deployments).await?);
+        wrong.extend(of_restarts(server, app, &deployments).await?);
         wrong.extend(of_instances(server, app).await?);
         for deployment in &deployments {
             known.extend(
@@ -80,6 +82,36 @@ async fn of_deployments(
             }
             PhaseKind::Superseded | PhaseKind::Canceled => {}
             phase => wrong.push(format!("deployment {} is {phase:?}", row.number)),
+        }
+    }
+    Ok(wrong)
+}
+
+/// No restart ends what is none before it had its turn, nor brings back what another has replaced.
+async fn of_restarts(
+    server: &Server<'_>,
+    app: &AppRow,
+    deployments: &[DeploymentRow],
+) -> Result<Vec<String>, StoreError> {
+    let store = &server.application.platform.store;
+    let mut wrong = Vec::new();
+    let (restarts, others): (Vec<_>, Vec<_>) = deployments.iter().partition(|row| row.restarts.is_some());
+    for row in &others {
+        let events = store.events(row.id).await?;
+        let is_restart = |by| restarts.iter().any(|restart| restart.id == by);
+        let lost = events.iter().any(
+            |recorded| matches!(recorded.event, Event::NewerAccepted { deployment } if is_restart(deployment)),
+        );
+        if lost && row.phase == PhaseKind::Superseded && row.activated_at.is_none() {
+            wrong.push(format!("deployment {} was lost to a restart", row.number));
+        }
+    }
+    let served = others.iter().filter(|row| row.activated_at.is_some());
+    let newest = served.max_by_key(|row| row.number).map(|row| row.id);
+    if let (Some(active), Some(newest)) = (app.active_deployment, newest) {
+        let restarted = history::restarted(store, active).await;
+        if restarted.as_ref().ok() != Some(&newest) {
+            wrong.push(format!("{restarted:?} serves, and {newest} did so after it"));
         }
     }
     Ok(wrong)

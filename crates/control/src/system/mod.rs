@@ -28,6 +28,7 @@ mod rollbacks;
 mod router;
 mod schedules;
 mod sources;
+mod waiting_restarts;
 mod world;
 
 pub(crate) use world::{Server, World};

@@ -62,24 +62,33 @@ impl Actor {
     }
 
     /// A newer deployment overtakes those that wait, and the one at work as long as it has not begun to change what runs. An older one comes
-    /// too late.
+    /// too late. A restart waits for its turn: what it would overtake could be an update, and that must not be lost.
     async fn take_up_one(&mut self, row: Arc<DeploymentRow>) {
-        let newest = self.worked_on().max_by_key(|known| known.number).cloned();
-        if let Some(newer) = newest.filter(|newest| newest.number > row.number) {
+        let newer = self
+            .worked_on()
+            .filter(|known| known.number > row.number && known.overtakes(&row));
+        if let Some(newer) = newer.max_by_key(|known| known.number).cloned() {
             return self.overtake(row, newer.id).await;
         }
         for waiting in std::mem::take(&mut self.waiting) {
-            self.overtake(waiting, row.id).await;
+            if row.overtakes(&waiting) {
+                self.overtake(waiting, row.id).await;
+            } else {
+                self.waiting.push_back(waiting);
+            }
         }
         let overtaken = Event::NewerAccepted { deployment: row.id };
         if self
             .current
             .as_ref()
-            .is_some_and(|current| current.state.phase.can_be_overtaken())
+            .is_some_and(|current| current.state.phase.can_be_overtaken() && row.overtakes(&current.row))
         {
             self.advance(overtaken).await;
         }
-        self.waiting.push_back(row);
+        let turn = self
+            .waiting
+            .partition_point(|waiting| waiting.number < row.number);
+        self.waiting.insert(turn, row);
     }
 
     /// Ends a deployment that waits, unless an earlier server let it begin to change what runs. While its end cannot be stored it waits no

@@ -50,7 +50,7 @@ impl Actor {
                     continue;
                 }
             };
-            if state.phase.is_settled() {
+            if state.phase.is_settled() || self.is_outlived(&row, &state).await {
                 continue;
             }
             let (over, _) = watch::channel(false);
@@ -72,6 +72,41 @@ impl Actor {
                 self.perform(effects).await;
             }
         }
+    }
+
+    /// Ends a restart whose turn comes when what it was to restart serves no longer: all instances are new since, and its spec is old. While its
+    /// end cannot be stored it waits no longer, but is found again.
+    async fn is_outlived(&self, row: &DeploymentRow, state: &State) -> bool {
+        let ended = match self.successor_of_restarted(row, state).await {
+            Ok(None) => return false,
+            Ok(Some(deployment)) => {
+                let event = Event::NewerActive { deployment };
+                history::append(&self.platform.store, row.id, &event).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::error!(deployment = %row.id, error = &error as &dyn std::error::Error, "could not note a successor");
+        }
+        true
+    }
+
+    /// What serves, unless it is what a restart that has not begun was asked for, or itself a restart of that.
+    async fn successor_of_restarted(
+        &self,
+        row: &DeploymentRow,
+        state: &State,
+    ) -> Result<Option<DeploymentId>, PlatformError> {
+        let store = &self.platform.store;
+        if row.restarts.is_none() || state.phase != Phase::PendingBuild {
+            return Ok(None);
+        }
+        let serving = store.app(self.app).await?.and_then(|app| app.active_deployment);
+        let Some(serving) = serving.filter(|serving| Some(*serving) != row.cloned_from) else {
+            return Ok(None);
+        };
+        let is_same = history::restarted(store, serving).await? == history::restarted(store, row.id).await?;
+        Ok((!is_same).then_some(serving))
     }
 
     /// What an earlier server let in counts, whether it would fit now or not.
