@@ -36,6 +36,8 @@ mod routes;
 #[cfg(test)]
 mod test_client;
 mod tokens;
+#[cfg(test)]
+mod tokens_tests;
 mod websocket;
 mod wire;
 
