@@ -21,6 +21,7 @@ pub mod client;
 pub mod control;
 pub mod control_lock;
 pub mod control_server;
+pub mod end_signals;
 pub mod proxy;
 pub mod report;
 pub mod serve;

@@ -5,7 +5,6 @@ use std::{cell::RefCell, io, net::TcpListener, rc::Rc, sync::Arc, time::Duration
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
-    signal::unix::{SignalKind, signal},
     sync::{Notify, mpsc, oneshot},
     task::spawn_local,
 };
@@ -21,6 +20,7 @@ use crate::{
     control::{Answer, Request, Status},
     control_lock::ControlLock,
     control_server::{self, Verdict},
+    end_signals::EndSignals,
     report,
     wire::{self, Ask, FAREWELL, Question, Reply},
 };
@@ -178,19 +178,11 @@ impl Worker {
 
     /// A signal to the whole group reaches the supervisor too; both ways lead to the same end.
     async fn retire_on_signal(self: Rc<Self>) {
-        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::hangup()),
-        ) else {
+        let Ok(mut signals) = EndSignals::listen() else {
             return;
         };
         loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                _ = hangup.recv() => continue,
-            }
+            signals.next().await;
             self.retire(
                 LINGER_MS_WITHOUT_SUCCESSOR,
                 self.shared.settings.shutdown_deadline_ms,

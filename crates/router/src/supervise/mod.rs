@@ -10,7 +10,6 @@ use std::{
 
 use tokio::{
     runtime::{Builder, LocalOptions},
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     task::spawn_local,
 };
@@ -31,6 +30,7 @@ use worker_process::WorkerProcess;
 use crate::{
     control::{Answer, Request},
     control_server::{self, Verdict},
+    end_signals::EndSignals,
     settings::Settings,
 };
 
@@ -134,19 +134,11 @@ async fn decide(request: Request, events: mpsc::Sender<Event>, fleets: watch::Re
 }
 
 async fn signals(deadline: Duration, events: mpsc::Sender<Event>) {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    ) else {
+    let Ok(mut signals) = EndSignals::listen() else {
         return;
     };
     loop {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = hangup.recv() => continue,
-        }
+        signals.next().await;
         let shutdown = Event::Shutdown {
             deadline,
             reply: None,
