@@ -31,7 +31,7 @@ mod wait;
 pub use deployment::{Deployment, Leaf};
 pub use flask::flask_hello;
 pub use folder::{Folder, python_hello};
-pub use outside::{Make, Nature, OutsideServer, PASSWORD, USER};
+pub use outside::{Make, Nature, OutsideServer, PASSWORD, USER, serve as serve_outside};
 pub use platform::{Ballast, Platform, Programs, User};
 pub use python_clients::PythonClients;
 pub use registry::Registry;

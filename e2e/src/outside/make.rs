@@ -1,6 +1,6 @@
 //! The servers that there are: what each has on its volume, and the commands that it is made and run by.
 
-use super::{PASSWORD, USER};
+use super::{PASSWORD, USER, inside::Step};
 
 /// Which server it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,34 +92,61 @@ impl Make {
     }
 
     /// One after the other; the last one serves. `version` is PostgreSQL's.
-    pub(super) fn commands(self, version: &str) -> Vec<String> {
+    pub(super) fn steps(self, version: &str) -> Vec<Step> {
         let volume = self.volume();
-        let data = format!("{volume}/data");
         match self {
-            Self::Postgres(nature) => {
-                let programs = format!("/usr/lib/postgresql/{version}/bin");
-                let mut commands = vec![
-                    format!(
-                        "{programs}/initdb --pgdata {data} --username postgres --encoding UTF8 --locale C.UTF-8 --no-instructions"
-                    ),
-                    format!("sh -c '{programs}/postgres --single -D {data} postgres < {volume}/statements'"),
-                    format!("{programs}/postgres -D {data} -c config_file={volume}/settings"),
-                ];
-                if nature == Nature::Starting {
-                    commands.insert(2, format!("touch {data}/recovery.signal"));
-                }
-                commands
-            }
+            Self::Postgres(nature) => postgres_steps(volume, version, nature),
             Self::Mysql => vec![
-                format!(
-                    "/usr/bin/mariadb-install-db --no-defaults --basedir=/usr --datadir={data} --auth-root-authentication-method=normal \
-                     --cross-bootstrap --skip-test-db --innodb-use-native-aio=OFF"
-                ),
-                format!("/usr/sbin/mariadbd --defaults-file={volume}/settings"),
+                Step::new(&[
+                    "/usr/bin/mariadb-install-db",
+                    "--no-defaults",
+                    "--basedir=/usr",
+                    &format!("--datadir={volume}/data"),
+                    "--auth-root-authentication-method=normal",
+                    "--cross-bootstrap",
+                    "--skip-test-db",
+                    "--innodb-use-native-aio=OFF",
+                ]),
+                Step::new(&[
+                    "/usr/sbin/mariadbd",
+                    &format!("--defaults-file={volume}/settings"),
+                ]),
             ],
-            Self::Redis | Self::Valkey => vec![format!("/usr/bin/redis-server {volume}/settings")],
+            Self::Redis | Self::Valkey => {
+                vec![Step::new(&[
+                    "/usr/bin/redis-server",
+                    &format!("{volume}/settings"),
+                ])]
+            }
         }
     }
+}
+
+fn postgres_steps(volume: &str, version: &str, nature: Nature) -> Vec<Step> {
+    let program = |name: &str| format!("/usr/lib/postgresql/{version}/bin/{name}");
+    let data = &format!("{volume}/data");
+    let initialize = Step::new(&[
+        &program("initdb"),
+        "--pgdata",
+        data,
+        "--username",
+        "postgres",
+        "--encoding",
+        "UTF8",
+        "--locale",
+        "C.UTF-8",
+        "--no-instructions",
+    ]);
+    let single = Step::new(&[&program("postgres"), "--single", "-D", data, "postgres"]);
+    let start_as_from_archive = Step::new(&["/usr/bin/touch", &format!("{data}/recovery.signal")]);
+    let settings = format!("config_file={volume}/settings");
+    let serve = Step::new(&[&program("postgres"), "-D", data, "-c", &settings]);
+    let mut steps = vec![initialize, single.reading(format!("{volume}/statements"))];
+    if nature == Nature::Starting {
+        steps.push(start_as_from_archive);
+    }
+    steps.push(serve);
+    steps
 }
 
 fn postgres_settings(volume: &str, nature: Nature) -> String {

@@ -6,6 +6,7 @@
 //!
 //! 198.18.0.0/15 is for tests of networks (RFC 2544): neither hosts nor platforms have addresses there.
 
+mod inside;
 mod make;
 
 use std::{
@@ -20,7 +21,11 @@ use std::{
 use mainstay_images::stack::USER_ID;
 use tempfile::TempDir;
 
-pub use self::make::{Make, Nature};
+use self::inside::Plan;
+pub use self::{
+    inside::serve,
+    make::{Make, Nature},
+};
 use crate::{
     platform::ServerImage,
     run::{Answer, run},
@@ -45,8 +50,10 @@ pub const USER: &str = "shop";
 pub const PASSWORD: &str = "correct-horse-battery";
 
 impl OutsideServer {
-    /// Starts one on the link of this number, and waits until it answers (or, where it is not meant to, until it runs).
+    /// Starts one by `mainstay-outside-server` on the link of this number, and waits until it answers (or, where it is not meant to, until it
+    /// runs).
     pub(crate) fn start(
+        program: &Path,
         image: &ServerImage,
         tag: &str,
         (host, address): (Ipv4Addr, Ipv4Addr),
@@ -64,16 +71,9 @@ impl OutsideServer {
         let mut command = Command::new("ip");
         command
             .args(["netns", "exec", &namespace.name])
-            .args([
-                "unshare",
-                "--mount",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "sh",
-                "-c",
-            ])
-            .arg(script(image, directory.path(), make))
+            .args(["unshare", "--mount", "--pid", "--fork", "--kill-child"])
+            .arg(program)
+            .arg(write_plan(image, directory.path(), make))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("our own file"))
             .stderr(log);
@@ -231,38 +231,16 @@ fn prepare(directory: &Path, address: Ipv4Addr, make: Make) {
     }
 }
 
-/// The shell stays: it is what dies with whoever started it, and the first process of a namespace takes all others along. A program that changes its
-/// user would forget that.
-fn script(image: &ServerImage, directory: &Path, make: Make) -> String {
-    let place = directory.display();
-    let volume = make.volume();
-    let lower: Vec<String> = image
-        .layers
-        .iter()
-        .rev()
-        .map(|layer| layer.display().to_string())
-        .collect();
-    let lower = lower.join(":");
-    let inside = format!("chroot --userspec={USER_ID}:{USER_ID} {place}/root");
-    let commands: Vec<String> = make
-        .commands(&image.version)
-        .into_iter()
-        .map(|command| format!("{inside} {command}"))
-        .collect();
-    let commands = commands.join("\n");
-    format!(
-        "set -e
-mount --make-rprivate /
-mount -t tmpfs tmpfs {place}/writes
-mkdir {place}/writes/upper {place}/writes/work
-mount -t overlay overlay -o lowerdir={lower},upperdir={place}/writes/upper,workdir={place}/writes/work {place}/root
-mkdir -p {place}/root{volume}
-mount --bind {place}/data {place}/root{volume}
-mount -t proc proc {place}/root/proc
-mount --rbind /dev {place}/root/dev
-export LANG=C.UTF-8
-{commands}
-exit $?
-"
-    )
+/// Of what the first process inside reads.
+fn write_plan(image: &ServerImage, directory: &Path, make: Make) -> PathBuf {
+    let plan = Plan {
+        layers: image.layers.iter().rev().cloned().collect(),
+        directory: directory.to_owned(),
+        volume: make.volume().into(),
+        steps: make.steps(&image.version),
+    };
+    let file = directory.join("plan");
+    let written = serde_json::to_vec(&plan).expect("paths of ours are UTF-8");
+    fs::write(&file, written).expect("our own directory");
+    file
 }

@@ -22,6 +22,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use programs::OUTSIDE_SERVER;
 pub use programs::Programs;
 pub use small_disk::Ballast;
 pub(crate) use stack::ServerImage;
@@ -368,7 +369,9 @@ impl Platform {
     /// Starts a server that is not the platform's, at the other end of the link of this number.
     pub fn start_outside_server(&self, link: u8, make: Make) -> OutsideServer {
         let image = stack::server_image(make);
-        OutsideServer::start(&image, &self.setup.tag(), self.setup.link(link), link, make)
+        let program = self.programs.path(OUTSIDE_SERVER);
+        let addresses = self.setup.link(link);
+        OutsideServer::start(&program, &image, &self.setup.tag(), addresses, link, make)
     }
 
     /// `mainstay databases register`, with more arguments.

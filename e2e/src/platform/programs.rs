@@ -8,13 +8,16 @@ use std::{
 
 use tempfile::TempDir;
 
-/// What a platform consists of. The init is built on its own and may lie elsewhere.
-const NAMES: [&str; 5] = [
+/// What runs servers that are not the platform's.
+pub(super) const OUTSIDE_SERVER: &str = "mainstay-outside-server";
+/// What a platform consists of, and what tests need beside it. The init is built on its own and may lie elsewhere.
+const NAMES: [&str; 6] = [
     "mainstay",
     "mainstay-server",
     "mainstay-router",
     "mainstay-shim",
     "mainstay-init",
+    OUTSIDE_SERVER,
 ];
 
 /// Debian packages' programs that a platform calls.
