@@ -41,14 +41,20 @@ fn expect_told(text: &str, why: &str) {
 /// Nobody looks for backups: whoever deploys is told.
 fn a_deploy_warns(platform: &Platform, app: &str, why: &str) {
     let folder = teller(app).on_disk();
-    let deployed = platform.cli(&["deploy", &folder.path().display().to_string()], DEPLOYS_WITHIN);
-    assert!(deployed.is_success(), "{}", deployed.stderr);
-    assert!(
-        deployed.stderr.contains("warning: last backup of database db"),
-        "{}",
-        deployed.stderr
-    );
-    expect_told(&deployed.stderr, why);
+    let folder = folder.path().display().to_string();
+    for arguments in [
+        &["deploy", &folder][..],
+        &["apps", "create-deployment", app, "--wait"],
+    ] {
+        let deployed = platform.cli(arguments, DEPLOYS_WITHIN);
+        assert!(deployed.is_success(), "{}", deployed.stderr);
+        assert!(
+            deployed.stderr.contains("warning: last backup of database db"),
+            "{arguments:?}: {}",
+            deployed.stderr
+        );
+        expect_told(&deployed.stderr, why);
+    }
 }
 
 /// What the engine knows of instances, ended ones too.

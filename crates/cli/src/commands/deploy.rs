@@ -9,7 +9,7 @@ use mainstay_api::{App, AppResponse, ErrorId};
 use mainstay_spec::{AppSpec, GitSource, Problem, Service, Sources, SpecError};
 
 use super::{
-    backups, follow,
+    follow,
     spec::{load, warn},
 };
 use crate::{args::Deploy, client::Client, error::CliError, output::Output, pack::pack};
@@ -46,9 +46,6 @@ pub(super) async fn deploy(client: &Client, output: &Output, wish: Deploy) -> Re
     let code = follow(client, output, &app, &deployment).await?;
     if code == ExitCode::SUCCESS && !output.is_json() {
         println!("{} serves at {}", spec.name, client.app(&app).await?.live_url);
-    }
-    if spec.databases.iter().any(|database| !database.production) {
-        backups::warn_of_red(client, &app).await;
     }
     Ok(code)
 }

@@ -76,10 +76,14 @@ fn server(arguments: &[String]) -> CliError {
     }
 }
 
-/// Waits for the deployment and says how it ended; a failure is the reason's card and an exit status of 1.
+/// Waits for the deployment and says how it ended; a failure is the reason's card and an exit status of 1. Red backups of the app's own databases
+/// are warned of along with it.
 async fn follow(client: &Client, output: &Output, app: &str, deployment: &str) -> Result<ExitCode, CliError> {
     let ended = progress::wait(client, app, deployment, output.is_json()).await?;
     output.data(&ended, || outcome(&ended));
+    if ended.spec.databases.iter().any(|database| !database.production) {
+        backups::warn_of_red(client, app).await;
+    }
     Ok(exit_code(&ended))
 }
 
