@@ -134,8 +134,9 @@ impl Run<'_> {
         )
         .map_err(fault)?;
         let (repository, tree) = self.trees(&workspace)?;
-        let names = self.request.variables.keys().cloned();
-        let findings = FindingContext::read(&repository, &tree, names);
+        let env = self.environment(&plan, stack, tools, &app_directory);
+        let command = self.request.build_command.as_deref().unwrap_or_default();
+        let findings = FindingContext::read(&repository, &tree, env.keys().cloned()).setting(command);
         let mut layers = store.layer_paths(&stack.build).map_err(fault)?;
         for layer in &tools.build_layers {
             layers.push(store.layer_path(layer).map_err(fault)?);
@@ -149,7 +150,7 @@ impl Run<'_> {
                 app: self.request.app,
                 build: self.request.build,
                 layers,
-                env: self.environment(&plan, stack, tools, &app_directory),
+                env,
                 working_dir: app_directory,
                 limits: self.request.limits,
             },

@@ -56,7 +56,9 @@ pub(crate) fn load(request: &DockerfileRequest, architecture: &str) -> Result<So
         target: request.target.as_deref(),
     })?;
     let (ignore_name, ignore_text) = ignore_file(root, &context, &path)?;
-    let findings = finding_context(request, &context)?.with_context_rules(&ignore_name, &ignore_text);
+    let findings = finding_context(request, &context)?
+        .with_context_rules(&ignore_name, &ignore_text)
+        .setting(&text);
     check_context(
         &plan,
         &ContextView {

@@ -10,7 +10,10 @@ use mainstay_diagnosis::{
     facts::{Clue, LeftOut, package_of_program},
 };
 
-use super::source_files::SourceFiles;
+use super::{
+    registry_access::{self, Reading},
+    source_files::SourceFiles,
+};
 use crate::source::SourceTree;
 
 /// Nobody declares more for development; a manifest that does is kept in bounds.
@@ -24,6 +27,8 @@ pub struct FindingContext {
     development: Arc<BTreeMap<String, String>>,
     /// Variables present in the build.
     pub(super) variables: Arc<BTreeSet<String>>,
+    /// Variables that lead to registries.
+    readings: Arc<Vec<Reading>>,
     /// Why development dependencies are not installed; `None`: nothing left them out.
     left_out: Option<String>,
 }
@@ -39,8 +44,22 @@ impl FindingContext {
             files: Arc::new(SourceFiles::read(repository, tree)),
             development: Arc::new(development_dependencies(tree)),
             variables: Arc::new(variables.into_iter().collect()),
+            readings: Arc::new(registry_access::read(tree)),
             left_out: None,
         }
+    }
+
+    /// Without the variables that this text names: a command or a Dockerfile may set them itself.
+    pub(crate) fn setting(mut self, text: &str) -> Self {
+        Arc::make_mut(&mut self.readings).retain(|reading| !text.contains(&reading.variable));
+        self
+    }
+
+    /// Variables that lead to registries and are not set.
+    pub(super) fn unset_readings(&self) -> impl Iterator<Item = &Reading> {
+        self.readings
+            .iter()
+            .filter(|reading| !self.variables.contains(&reading.variable))
     }
 
     /// With the rules that keep files out of a Dockerfile's context: (".dockerignore", its text).

@@ -23,6 +23,7 @@ mod pip;
 mod pnpm;
 mod prisma;
 mod python;
+mod registry_access;
 mod shell;
 mod source_files;
 mod text;
@@ -48,6 +49,7 @@ const LINE_CHARACTERS_MAX: usize = 500;
 #[derive(Debug)]
 pub struct Findings {
     context: FindingContext,
+    registries: registry_access::Registries,
     scanners: Vec<Box<dyn Scanner>>,
     found: Found,
 }
@@ -70,6 +72,7 @@ impl Findings {
         let scanners: Vec<Box<dyn Scanner>> = vec![
             Box::new(native::Native),
             Box::new(git::Git),
+            Box::new(registry_access::OwnWords),
             Box::new(prisma::Prisma),
             Box::new(npm::Npm::default()),
             Box::new(yarn::Yarn),
@@ -93,6 +96,7 @@ impl Findings {
         ];
         Self {
             context,
+            registries: registry_access::Registries::default(),
             scanners,
             found: Found::default(),
         }
@@ -105,6 +109,7 @@ impl Findings {
         if plain.is_empty() {
             return;
         }
+        self.registries.line(plain);
         for scanner in &mut self.scanners {
             scanner.line(plain, &self.context, &mut self.found);
         }
@@ -112,6 +117,7 @@ impl Findings {
 
     pub fn into_vec(self) -> Vec<ToolFinding> {
         let Found { mut findings, weak } = self.found;
+        self.registries.explain(&mut findings, &self.context);
         findings.extend(weak);
         findings
     }
@@ -258,6 +264,7 @@ mod tests {
             Clue::OtherLockFiles { files } => format!("others {}", files.join(" ")),
             Clue::LeftOut { manifest, reason } => format!("{manifest}, {reason}"),
             Clue::Needs { what } => format!("needs {what}"),
+            Clue::ReadBy { file, line } => format!("read by {file} line {line}"),
         }
     }
 

@@ -10,6 +10,12 @@ use super::{
 const TOOL: &str = "npm";
 const LOCK_FILES: &[&str] = &["package-lock.json", "npm-shrinkwrap.json"];
 
+/// How npm says it of a package; the second, of later ones.
+const NOT_FOUND: &[&str] = &[
+    "not in this registry",
+    "could not be found or you do not have permission",
+];
+
 #[derive(Debug, Default)]
 pub(super) struct Npm {
     /// The code of the error that is being printed.
@@ -69,9 +75,10 @@ impl Npm {
             "EUSAGE" if message.starts_with("Missing:") || message.starts_with("Invalid:") => {
                 (Some(Cause::LockfileOutOfStep), Some(LOCK_FILES[0]))
             }
+            "E401" | "E403" if message.starts_with("40") => (finding.cause, None),
             "E404" => (
                 finding.cause,
-                quoted(message).filter(|_| message.contains("not in this registry")),
+                quoted(message).filter(|_| NOT_FOUND.iter().any(|words| message.contains(words))),
             ),
             "ETARGET" => (finding.cause, after(message, "No matching version found for ")),
             "ERESOLVE"

@@ -241,6 +241,7 @@ fn clue_words(clue: &Clue) -> String {
         Clue::OtherLockFiles { files } => format!("the source has {}", files.join(", ")),
         Clue::LeftOut { manifest, reason } => format!("{manifest} declares it for development; {reason}"),
         Clue::Needs { what } => format!("{what} is missing"),
+        Clue::ReadBy { file, line } => format!("{file} line {line} reads it"),
     }
 }
 

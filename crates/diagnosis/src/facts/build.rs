@@ -160,6 +160,8 @@ pub enum Clue {
     LeftOut { manifest: String, reason: String },
     /// A program or header that compiling it needs.
     Needs { what: String },
+    /// A file of the source reads it.
+    ReadBy { file: String, line: usize },
 }
 
 /// How the build ended.

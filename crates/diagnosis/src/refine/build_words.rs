@@ -49,7 +49,14 @@ pub(super) fn clause(build: &BuildFacts, step: &StepFacts, said: Said<'_>) -> St
         Cause::GeneratedCodeMissing => format!(": {}: {line}", generated::CLAUSE),
         _ if subject.is_empty() => plain(&line),
         Cause::DevDependencyMissing => dev_dependency(said, subject),
-        Cause::MissingBuildEnv => format!(": it needs the variable `{subject}`, {}", not_set(build, subject)),
+        Cause::MissingBuildEnv => match said.clue {
+            Some(Clue::ReadBy { file, line: at }) => format!(
+                ": {file} line {at} reads the variable `{subject}`, {}; {} says: {line}",
+                not_set(build, subject),
+                said.tool
+            ),
+            _ => format!(": it needs the variable `{subject}`, {}", not_set(build, subject)),
+        },
         Cause::FileNameCase
         | Cause::FileNotInBuildContext
         | Cause::FileExcludedByIgnoreRule
@@ -233,6 +240,9 @@ pub(super) fn next_steps(
 ) -> Vec<NextStep> {
     let subject = said.subject.unwrap_or_default();
     match said.cause {
+        Cause::MissingBuildEnv if matches!(said.clue, Some(Clue::ReadBy { .. })) => {
+            vec![give_secret(facts, step, subject)]
+        }
         Cause::MissingBuildEnv if !subject.is_empty() => vec![give_to_build(facts, build, subject)],
         Cause::OwnHeapLimit if matches!(said.tool, "" | "node") => vec![raise_heap(facts, build)],
         Cause::GeneratedCodeMissing => generated::next_steps(facts, step.origin == StepOrigin::DockerfileRun),
@@ -268,6 +278,23 @@ fn give_to_build(facts: &Facts, build: &BuildFacts, name: &str) -> NextStep {
         facts,
         &[&format!(
             "envs:\n- key: {name}\n  scope: RUN_AND_BUILD_TIME\n  value: <value>"
+        )],
+    ))
+}
+
+/// What enters a registry is nothing for the running app, and nothing for eyes.
+fn give_secret(facts: &Facts, step: &StepFacts, name: &str) -> NextStep {
+    let text = if step.origin == StepOrigin::DockerfileRun {
+        format!(
+            "Give `{name}` to the build, as a secret, and to the step: `RUN --mount=type=secret,id={name},env={name} …`."
+        )
+    } else {
+        format!("Give `{name}` to the build, as a secret (RUN_AND_BUILD_TIME if the app reads it, too).")
+    };
+    NextStep::new(text).with_spec(words::spec_lines(
+        facts,
+        &[&format!(
+            "envs:\n- key: {name}\n  scope: BUILD_TIME\n  type: SECRET\n  value: <value>"
         )],
     ))
 }

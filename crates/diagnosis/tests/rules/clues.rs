@@ -274,3 +274,28 @@ fn a_spec_file_that_was_never_applied_is_a_warning() {
         .push(doubt.clone());
     assert_eq!(reason(&build_facts(build)).warnings, [doubt]);
 }
+
+#[test]
+fn a_variable_that_leads_to_a_registry_is_asked_for_as_a_secret() {
+    let mut build = failed_build(1);
+    build.findings = vec![ToolFinding {
+        tool: "npm".into(),
+        identifier: "E401".into(),
+        cause: Some(Cause::MissingBuildEnv),
+        line: "401 Unauthorized - GET https://npm.acme.example/@acme%2fui".into(),
+        subject: Some("NPM_TOKEN".into()),
+        clue: Some(Clue::ReadBy {
+            file: ".npmrc".into(),
+            line: 3,
+        }),
+    }];
+    let reason = reason(&build_facts(build));
+    assert_eq!(reason.cause, Cause::MissingBuildEnv);
+    let said = ".npmrc line 3 reads the variable `NPM_TOKEN`, which is not set during the build; npm says: 401 Unauthorized";
+    assert!(reason.message.contains(said), "{}", reason.message);
+    let spec = reason.next_steps[0].spec.as_deref().unwrap_or_default();
+    assert!(
+        spec.contains("scope: BUILD_TIME") && spec.contains("type: SECRET"),
+        "{spec}"
+    );
+}

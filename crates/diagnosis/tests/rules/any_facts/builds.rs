@@ -78,6 +78,7 @@ fn clue() -> impl Strategy<Value = Clue> {
         texts().prop_map(|files| Clue::OtherLockFiles { files }),
         (text(), text()).prop_map(|(manifest, reason)| Clue::LeftOut { manifest, reason }),
         text().prop_map(|what| Clue::Needs { what }),
+        (text(), 1..9_usize).prop_map(|(file, line)| Clue::ReadBy { file, line }),
     ]
 }
 
