@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::SystemTime}
 
 use mainstay_engine::{Mount, MountKind};
 use mainstay_images::stack::StackImage;
+use mainstay_shim::log::LogSource;
 
 use super::run::{Made, Run, inputs, own_values, store_fault};
 use crate::{
@@ -64,6 +65,10 @@ impl Run<'_> {
         let plan = buildpack.plan(&tree, &inputs(&self.request, &source_dir, &app_directory))?;
         for note in &plan.notes {
             self.transcript.detail(note);
+        }
+        for warning in &plan.warnings {
+            self.transcript
+                .tool(LogSource::Platform, &format!("warning: {warning}"));
         }
         Ok(plan)
     }

@@ -28,6 +28,9 @@ pub use procfile::{ProcessLine, Procfile};
 pub struct BuildPlan {
     /// Findings for the log, one sentence each: "yarn.lock was found: dependencies are installed with yarn".
     pub notes: Vec<String>,
+    /// What will go on, and hardly as it is meant; for the log, one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     pub toolchains: Vec<ToolchainNeed>,
     /// Environment of every step, below the component's own variables.
     pub build_environment: BTreeMap<String, String>,

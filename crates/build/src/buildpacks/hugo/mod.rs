@@ -1,5 +1,7 @@
 //! Hugo: static sites from templates and texts.
 
+mod themes;
+
 use std::collections::BTreeMap;
 
 use mainstay_diagnosis::facts::BuildFault;
@@ -62,12 +64,13 @@ impl Buildpack for Hugo {
         }
     }
 
-    fn plan(&self, _tree: &SourceTree, inputs: &PlanInputs<'_>) -> Result<BuildPlan, BuildFault> {
+    fn plan(&self, tree: &SourceTree, inputs: &PlanInputs<'_>) -> Result<BuildPlan, BuildFault> {
         let wanted = inputs
             .variable("HUGO_VERSION")
             .map(|version| version.trim_start_matches('v').to_owned());
         Ok(BuildPlan {
             notes: vec!["the site is made by hugo, into public".to_owned()],
+            warnings: themes::missing(tree),
             toolchains: vec![ToolchainNeed {
                 tool: Tool::Hugo,
                 declared_in: wanted.as_ref().map(|_| "the variable HUGO_VERSION".to_owned()),
