@@ -119,6 +119,7 @@ mod tests {
                 reason: "go.mod was found in /".to_owned(),
                 doubts: Vec::new(),
                 start_looked_for: Vec::new(),
+                programs: Vec::new(),
                 left_out: None,
             },
             tools: Vec::new(),

@@ -84,18 +84,37 @@ pub(crate) fn processes(plan: &BuildPlan, app: &Path) -> BTreeMap<String, String
     processes
 }
 
-fn only_program(only: &OnlyProgram, app: &Path) -> Option<String> {
-    let entries = fs::read_dir(app.join(&only.directory)).ok()?;
+/// The programs of which none could be chosen.
+pub(crate) fn several_programs(plan: &BuildPlan, app: &Path) -> Vec<String> {
+    let only = plan.processes.only_program_in.as_ref();
+    let paths = only.map(|only| {
+        let names = programs(only, app).into_iter();
+        names.map(|name| format!("{}/{name}", only.directory)).collect()
+    });
+    paths
+        .filter(|paths: &Vec<String>| paths.len() > 1)
+        .unwrap_or_default()
+}
+
+fn programs(only: &OnlyProgram, app: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(app.join(&only.directory)) else {
+        return Vec::new();
+    };
     let is_program = |entry: &fs::DirEntry| {
         let metadata = entry.metadata().ok();
         metadata.is_some_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
     };
-    let programs: Vec<String> = entries
+    let mut programs: Vec<String> = entries
         .flatten()
         .filter(is_program)
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
-    match programs.as_slice() {
+    programs.sort();
+    programs
+}
+
+fn only_program(only: &OnlyProgram, app: &Path) -> Option<String> {
+    match programs(only, app).as_slice() {
         [program] => Some(program.clone()),
         several => only
             .preferred

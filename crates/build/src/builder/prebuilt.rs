@@ -41,6 +41,7 @@ impl Run<'_> {
             reason: "the source is an image".to_owned(),
             doubts: Vec::new(),
             start_looked_for: Vec::new(),
+            programs: Vec::new(),
             left_out: None,
         });
         self.transcript.section("image");

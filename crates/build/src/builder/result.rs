@@ -17,10 +17,10 @@ use super::{
 use crate::{
     Artifact,
     assemble::{self, ImageParts, KnownDirectories, OutputChoice},
-    execute::BuildEnd,
+    execute::{BuildEnd, Workspace},
     keys::BuildKey,
     plan::{BuildPlan, StaticOutput},
-    source::platform_fault,
+    source::{EntryKind, SourceTree, platform_fault},
     toolchain::ResolvedTools,
 };
 
@@ -50,7 +50,8 @@ impl Run<'_> {
         let (plan, workspace, dependencies) = (site.plan, site.workspace, site.dependencies);
         let processes = assemble::processes(&plan, &workspace.app());
         let app_directory = workspace.app_directory();
-        self.show_processes(&plan, &processes);
+        let programs = self.programs(&plan, &workspace);
+        self.show_processes(&plan, &processes, programs);
         let kept = tokio::task::spawn_blocking(move || {
             let mut layers = dependencies.into_layers()?;
             layers.push(workspace.into_layer()?);
@@ -89,7 +90,26 @@ impl Run<'_> {
         Ok(Artifact::Image { image })
     }
 
-    fn show_processes(&mut self, plan: &BuildPlan, processes: &BTreeMap<String, String>) {
+    /// Those of which none could be chosen, and the directories of their sources.
+    fn programs(&self, plan: &BuildPlan, workspace: &Workspace) -> Vec<(String, String)> {
+        let made = assemble::several_programs(plan, &workspace.app());
+        let Ok((_, tree)) = self.trees(workspace) else {
+            return Vec::new();
+        };
+        let directory = |path: &str| main_package(&tree, path.rsplit('/').next().unwrap_or(path));
+        let named = made.into_iter().map(|path| {
+            let directory = directory(&path).unwrap_or_else(|| ".".to_owned());
+            (path, directory)
+        });
+        named.collect()
+    }
+
+    fn show_processes(
+        &mut self,
+        plan: &BuildPlan,
+        processes: &BTreeMap<String, String>,
+        programs: Vec<(String, String)>,
+    ) {
         for (name, command) in processes {
             self.transcript.detail(&format!("process {name}: {command}"));
         }
@@ -99,8 +119,13 @@ impl Run<'_> {
                 "no start command was found ({}): set run_command",
                 looked_for.join(", ")
             ));
+            for (program, directory) in &programs {
+                self.transcript
+                    .detail(&format!("{program}, made of {directory}, may be it"));
+            }
             if let Some(builder) = &mut self.record.facts.builder {
                 builder.start_looked_for.clone_from(looked_for);
+                builder.programs = programs;
             }
         }
     }
@@ -170,5 +195,46 @@ impl Run<'_> {
             "build of {} at {}, key {short}",
             self.request.component, self.request.source.revision
         )
+    }
+}
+
+/// The directory of the Go package that a program is called after.
+fn main_package(tree: &SourceTree, program: &str) -> Option<String> {
+    let is_main = |directory: &String| {
+        tree.entries(directory).iter().any(|entry| {
+            let is_source = entry.kind == EntryKind::File
+                && entry.name.rsplit_once('.').is_some_and(|(_, end)| end == "go");
+            is_source
+                && tree
+                    .text(&format!("{directory}/{}", entry.name))
+                    .is_some_and(|text| text.lines().any(|line| line.trim_end() == "package main"))
+        })
+    };
+    tree.directories()
+        .into_iter()
+        .filter(|directory| directory.rsplit('/').next() == Some(program))
+        .find(is_main)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_by_the_directory_of_its_package() {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            ("internal/api/a.go", "package api\n"),
+            ("services/cmd/api/main.go", "// Serves.\npackage main\n"),
+        ] {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let tree = SourceTree::open(root.path()).unwrap();
+        assert_eq!(main_package(&tree, "api").as_deref(), Some("services/cmd/api"));
+        assert_eq!(main_package(&tree, "worker"), None);
     }
 }

@@ -287,6 +287,7 @@ impl Run<'_> {
             reason: String::new(),
             doubts: Vec::new(),
             start_looked_for: Vec::new(),
+            programs: Vec::new(),
             left_out: None,
         });
         let entry = IndexEntry {

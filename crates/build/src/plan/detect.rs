@@ -132,6 +132,7 @@ fn with_dockerfile(
             reason: verdict.reason,
             doubts: Vec::new(),
             start_looked_for: Vec::new(),
+            programs: Vec::new(),
             left_out: None,
         },
         dockerfile: path,
@@ -158,6 +159,7 @@ fn preferred(
             reason,
             doubts: Vec::new(),
             start_looked_for: Vec::new(),
+            programs: Vec::new(),
             left_out: None,
         };
         (buildpack, choice)

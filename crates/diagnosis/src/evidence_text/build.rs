@@ -248,6 +248,8 @@ fn clue_words(clue: &Clue) -> String {
 pub(super) fn builder_lines(choice: &BuilderChoice) -> Vec<String> {
     let mut lines = vec![format!("{}, because {}", choice.builder, choice.reason)];
     lines.extend(choice.doubts.iter().cloned());
+    let programs = choice.programs.iter();
+    lines.extend(programs.map(|(program, directory)| format!("made {program} of {directory}")));
     let left_out = choice.left_out.as_ref();
     lines.extend(left_out.map(|left_out| format!("without development dependencies: {}", left_out.reason)));
     lines

@@ -70,6 +70,9 @@ pub struct BuilderChoice {
     /// Where it looked for a command that starts the app, when it found none: "server.js".
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub start_looked_for: Vec<String>,
+    /// Programs that it made, when none of them is the one to start, and the directories of their sources: ("bin/api", "cmd/api").
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<(String, String)>,
     /// Development dependencies that are not in the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,

@@ -120,6 +120,16 @@ fn wording(instance: &InstanceFacts, fault: &ExecFault) -> String {
     let program = program(fault);
     let whole = words::excerpt(&words::command(&fault.argv), 60);
     match &fault.kind {
+        ExecFaultKind::NoRunCommand { .. } if !programs(instance).is_empty() => {
+            let programs = programs(instance).iter();
+            let named: Vec<String> = programs
+                .map(|(program, directory)| format!("`{program}` ({directory})"))
+                .collect();
+            format!(
+                "there is no run command, and its build made several programs: {} (exit code 190)",
+                words::list(&named, PROGRAMS_SHOWN_MAX)
+            )
+        }
         ExecFaultKind::NoRunCommand { looked_for } => {
             let looked = if looked_for.is_empty() {
                 String::new()
@@ -165,6 +175,30 @@ fn wording(instance: &InstanceFacts, fault: &ExecFault) -> String {
     }
 }
 
+const PROGRAMS_SHOWN_MAX: usize = 6;
+
+/// Programs of which none is the one to start.
+fn programs(instance: &InstanceFacts) -> &[(String, String)] {
+    instance
+        .builder
+        .as_ref()
+        .map_or(&[], |builder| builder.programs.as_slice())
+}
+
+fn choose_program(facts: &Facts, programs: &[(String, String)]) -> Vec<NextStep> {
+    let Some((program, directory)) = programs.first() else {
+        return Vec::new();
+    };
+    vec![
+        NextStep::new("Say which of them is the app.")
+            .with_spec(words::spec_lines(facts, &[&format!("run_command: {program}")])),
+        NextStep::new(format!(
+            "Or build that one alone: by a line `// +heroku install ./{directory}` in go.mod, or the build variable \
+             GO_INSTALL_PACKAGE_SPEC with `./{directory}`."
+        )),
+    ]
+}
+
 fn not_found(program: &str, fault: &ExecFault) -> String {
     let place = match &fault.search_path {
         Some(path) if !program.contains('/') => format!("not found in the PATH ({path})"),
@@ -189,6 +223,9 @@ fn program(fault: &ExecFault) -> String {
 fn next_steps(facts: &Facts, instance: &InstanceFacts, fault: &ExecFault) -> Vec<NextStep> {
     let program = program(fault);
     match &fault.kind {
+        ExecFaultKind::NoRunCommand { .. } if !programs(instance).is_empty() => {
+            choose_program(facts, programs(instance))
+        }
         ExecFaultKind::NoRunCommand { .. } => vec![
             NextStep::new("Say how the app is started.").with_spec(words::spec_lines(
                 facts,

@@ -203,6 +203,7 @@ fn container_command_not_executable() -> Facts {
         reason: "requirements.txt was found in /".into(),
         doubts: Vec::new(),
         start_looked_for: Vec::new(),
+        programs: Vec::new(),
         left_out: None,
     });
     instance_facts(instance)

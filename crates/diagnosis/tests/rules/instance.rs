@@ -453,3 +453,40 @@ fn shell_syntax_without_a_shell_is_seen_in_the_command_alone() {
     );
     assert!(message.contains("`&&`"), "{message}");
 }
+
+#[test]
+fn several_programs_without_a_run_command_are_named() {
+    let fault = exec_fault(ExecFaultKind::NoRunCommand {
+        looked_for: Vec::new(),
+    });
+    let program = |name: &str| (format!("bin/{name}"), format!("cmd/{name}"));
+    let instance = InstanceFacts {
+        refused: Some(fault),
+        builder: Some(BuilderChoice {
+            programs: vec![program("api"), program("worker")],
+            ..build().builder.expect("one")
+        }),
+        ..instance()
+    };
+    let message = check(
+        instance.clone(),
+        Code::ContainerCommandNotExecutable,
+        Cause::NoRunCommand,
+    );
+    assert!(
+        message.contains("`bin/api` (cmd/api) and `bin/worker` (cmd/worker)"),
+        "{message}"
+    );
+    let next = reason(&instance_facts(instance)).next_steps;
+    assert!(
+        next[0]
+            .spec
+            .as_deref()
+            .is_some_and(|spec| spec.contains("run_command: bin/api"))
+    );
+    assert!(
+        next[1].text.contains("GO_INSTALL_PACKAGE_SPEC"),
+        "{}",
+        next[1].text
+    );
+}

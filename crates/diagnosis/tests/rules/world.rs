@@ -205,6 +205,7 @@ pub(crate) fn build() -> BuildFacts {
             reason: "package.json was found in /".into(),
             doubts: Vec::new(),
             start_looked_for: Vec::new(),
+            programs: Vec::new(),
             left_out: None,
         }),
         detection: Vec::new(),

@@ -30,7 +30,7 @@ impl Buildpack for Go {
     }
 
     fn version(&self) -> &'static str {
-        "1"
+        "2"
     }
 
     fn slugs(&self) -> &'static [&'static str] {
@@ -42,7 +42,7 @@ impl Buildpack for Go {
     }
 
     fn plan(&self, tree: &SourceTree, inputs: &PlanInputs<'_>) -> Result<BuildPlan, BuildFault> {
-        let module = Module::read(tree);
+        let module = Module::read(tree).installing(inputs.variable("GO_INSTALL_PACKAGE_SPEC"));
         let mut plan = BuildPlan {
             notes: notes(tree, &module),
             toolchains: vec![toolchain(&module, inputs)],

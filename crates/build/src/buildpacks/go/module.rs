@@ -11,13 +11,26 @@ pub(super) struct Module {
     pub(super) toolchain: Option<String>,
     /// `// +heroku goVersion go1.22`.
     pub(super) heroku_version: Option<String>,
-    /// `// +heroku install ./cmd/...`.
+    /// `// +heroku install ./cmd/...`, or the variable that says it.
     heroku_install: Vec<String>,
 }
 
 impl Module {
     pub(super) fn read(tree: &SourceTree) -> Self {
         Self::parse(&tree.text("go.mod").unwrap_or_default())
+    }
+
+    /// Packages of the variable `GO_INSTALL_PACKAGE_SPEC` come before those of go.mod.
+    pub(super) fn installing(mut self, packages: Option<&str>) -> Self {
+        let named: Vec<String> = packages
+            .unwrap_or_default()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        if !named.is_empty() {
+            self.heroku_install = named;
+        }
+        self
     }
 
     fn parse(text: &str) -> Self {
@@ -74,5 +87,8 @@ mod tests {
         assert_eq!(module.toolchain.as_deref(), Some("go1.22.3"));
         assert_eq!(module.heroku_version.as_deref(), Some("go1.22"));
         assert_eq!(module.packages(), ["./cmd/...", "./tool"]);
+        let other = module.installing(Some("./cmd/api ./cmd/job"));
+        assert_eq!(other.packages(), ["./cmd/api", "./cmd/job"]);
+        assert_eq!(other.installing(None).packages(), ["./cmd/api", "./cmd/job"]);
     }
 }
