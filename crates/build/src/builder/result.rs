@@ -1,6 +1,6 @@
 //! What is kept of a build: an image, or a static site's files.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use jiff::Timestamp;
 use mainstay_diagnosis::facts::BuildFault;
@@ -174,6 +174,10 @@ impl Run<'_> {
         let store = &self.inner.store;
         let fault = |error| BuildEnd::Failed(store_fault("keeping the files", &error));
         let path = store.layer_path(&layer).map_err(fault)?;
+        if let Some(warning) = without_index(&path) {
+            self.transcript
+                .tool(LogSource::Platform, &format!("warning: {warning}"));
+        }
         let record = ImageRecord {
             id: store.new_image_id(),
             layers: vec![layer],
@@ -196,6 +200,14 @@ impl Run<'_> {
             self.request.component, self.request.source.revision
         )
     }
+}
+
+/// A site without its first page looks like one that does not work.
+fn without_index(files: &Path) -> Option<String> {
+    (!files.join("index.html").exists()).then(|| {
+        "the site has no index.html at its top: `/` is 404, unless index_document or catchall_document names another page"
+            .to_owned()
+    })
 }
 
 /// The directory of the Go package that a program is called after.
@@ -221,6 +233,14 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn a_site_without_its_first_page_is_told() {
+        let files = tempfile::tempdir().unwrap();
+        assert!(without_index(files.path()).is_some_and(|text| text.contains("`/` is 404")));
+        fs::write(files.path().join("index.html"), "").unwrap();
+        assert_eq!(without_index(files.path()), None);
+    }
 
     #[test]
     fn a_program_is_found_by_the_directory_of_its_package() {
