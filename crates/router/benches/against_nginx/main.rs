@@ -1,9 +1,10 @@
 //! The router beside nginx in one run, one core each: CPU per request and latency of 1 KB and 1 MB answers, both of an app behind the
 //! proxy and of files that the proxy sends itself, and of connections for one request; memory with nothing to do and per idle connection.
 //!
-//! `cargo bench --profile router -p mainstay-router --bench against_nginx [-- --rounds N --seconds N --check --results FILE]`; needs `nginx`, `wrk` and `taskset`, and
-//! two cores: the proxy has the first one, visitors and the app share the second one. Both proxies take turns, and medians are
-//! compared, because other work on the machine moves both. The router runs in full: access log, request ids, counters, a thousand hosts.
+//! `cargo bench --profile router -p mainstay-router --bench against_nginx [-- --rounds N --seconds N --check --results FILE]`; needs
+//! `nginx`, `wrk` and `taskset`, and two cores: the proxy has the first one, visitors and the app share the second one. Both proxies
+//! take turns, and medians are compared, because other work on the machine moves both. The router runs in full: access log, request
+//! ids, counters, a thousand hosts.
 //! With `--check` it fails where a ratio is more than a tenth above its target; with `--results` the numbers are also written down as JSON.
 
 #![expect(clippy::print_stdout, reason = "the numbers are the product")]
