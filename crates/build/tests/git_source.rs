@@ -255,5 +255,5 @@ async fn a_local_path_is_refused_where_the_operator_says_so() {
     let world = World::with(|settings| settings.local_paths = LocalPaths::Refused);
     let url = world.repository("app", &[("a", "")]);
     let fault = world.sources.resolve(&url, None).await.unwrap_err();
-    assert!(matches!(fault, BuildFault::SourceRefused { .. }), "{fault:?}");
+    assert!(matches!(fault, BuildFault::CloneUrlRefused { .. }), "{fault:?}");
 }

@@ -17,6 +17,7 @@ closed_enum! {
         BranchMissing = "branch_missing",
         SourceDirMissing = "source_dir_missing",
         SourceRefused = "source_refused",
+        CloneUrlRefused = "clone_url_refused",
         NothingDetected = "nothing_detected",
         DockerfileMissing = "dockerfile_missing",
         DockerfileInvalid = "dockerfile_invalid",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mainstay_diagnosis::Code;
+use mainstay_diagnosis::{Cause, Code};
 use mainstay_e2e::{Folder, Platform, python_hello};
 use serde_json::json;
 
@@ -75,8 +75,18 @@ http
 pub(crate) fn a_git_repository_is_cloned_by_its_path(platform: &mut Platform) {
     let folder = python_hello("cloned", "Hello from a clone");
     let repository = folder.in_git();
-    let url = format!("file://{}", repository.path().display());
-    platform.create_or_update(&folder.setting("git", json!({ "repo_clone_url": url, "branch": "main" })));
+    let git = |url: &str| {
+        folder
+            .clone()
+            .setting("git", json!({ "repo_clone_url": url, "branch": "main" }))
+    };
+    platform.create_or_update(&git(&format!("file://{}", repository.path().display())));
+    platform.expect_page("cloned", "/", "Hello from a clone");
+
+    let refused = platform.try_create_or_update(&git("/usr/share/shop"));
+    assert_eq!(refused.code(), Some(Code::BuildJobFailed), "{refused}");
+    assert_eq!(refused.cause(), Some(Cause::CloneUrlRefused), "{refused}");
+    assert!(refused.message().contains("local_paths"), "{refused}");
     platform.expect_page("cloned", "/", "Hello from a clone");
     platform.delete("cloned");
 }

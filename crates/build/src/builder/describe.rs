@@ -27,6 +27,7 @@ pub(super) fn fault(fault: &BuildFault) -> String {
             )
         }
         BuildFault::SourceRefused { path, rule } => format!("{path}: {rule}"),
+        BuildFault::CloneUrlRefused { url, rule } => format!("{url}: {rule}"),
         BuildFault::NothingDetected {
             source_dir,
             files,

@@ -202,9 +202,9 @@ fn join_relative(base: &str, relative: &str) -> String {
     }
 }
 
-fn refused(path: &str, rule: &str) -> BuildFault {
-    BuildFault::SourceRefused {
-        path: path.to_owned(),
+fn refused(url: &str, rule: &str) -> BuildFault {
+    BuildFault::CloneUrlRefused {
+        url: url.to_owned(),
         rule: rule.to_owned(),
     }
 }

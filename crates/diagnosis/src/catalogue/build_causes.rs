@@ -34,6 +34,12 @@ fn not_carried_out(cause: Cause) -> Option<CausePage> {
             "The check of each entry while the source was unpacked.",
             "Take the named path out of the source, or add it to .gitignore or .dockerignore.",
         ),
+        Cause::CloneUrlRefused => app(
+            "The clone URL is refused",
+            "repo_clone_url is not a URL that this installation clones from: another scheme, or a directory of its own machine that its operator did not allow.",
+            "The rule that the URL breaks, before anything was fetched.",
+            "Give an https:// or ssh:// URL, or deploy the folder itself with `mainstay deploy`.",
+        ),
         Cause::NothingDetected => app(
             "Nothing to build was recognised",
             "No builder found what it looks for in source_dir: no manifest of a known language, no static page, no Procfile, no Dockerfile.",

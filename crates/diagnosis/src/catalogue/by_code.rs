@@ -34,6 +34,7 @@ const BUILD_FAILED: &[Cause] = &[
     Cause::BranchMissing,
     Cause::SourceDirMissing,
     Cause::SourceRefused,
+    Cause::CloneUrlRefused,
     Cause::NothingDetected,
     Cause::DockerfileMissing,
     Cause::DockerfileInvalid,

@@ -100,6 +100,7 @@ pub(super) fn build_fault_lines(fault: &BuildFault) -> Vec<String> {
             ]
         }
         BuildFault::SourceRefused { path, rule } => vec![format!("{path}: {rule}")],
+        BuildFault::CloneUrlRefused { url, rule } => vec![format!("{url}: {rule}")],
         BuildFault::NothingDetected {
             source_dir,
             files,

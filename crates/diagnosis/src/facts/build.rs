@@ -254,6 +254,11 @@ pub enum BuildFault {
         path: String,
         rule: String,
     },
+    /// `url` holds no credentials; it is empty where it may be nothing but those.
+    CloneUrlRefused {
+        url: String,
+        rule: String,
+    },
     NothingDetected {
         source_dir: String,
         files: Vec<String>,

@@ -55,6 +55,7 @@ fn cause(fault: &BuildFault) -> Cause {
         BuildFault::BranchMissing { .. } => Cause::BranchMissing,
         BuildFault::SourceDirMissing { .. } => Cause::SourceDirMissing,
         BuildFault::SourceRefused { .. } => Cause::SourceRefused,
+        BuildFault::CloneUrlRefused { .. } => Cause::CloneUrlRefused,
         BuildFault::NothingDetected { .. } => Cause::NothingDetected,
         BuildFault::DockerfileMissing { .. } => Cause::DockerfileMissing,
         BuildFault::DockerfileInvalid { .. } => Cause::DockerfileInvalid,
@@ -109,6 +110,7 @@ fn wording(fault: &BuildFault) -> String {
         BuildFault::SourceRefused { path, rule } => {
             format!("the source holds `{path}`, which is refused: {rule}")
         }
+        BuildFault::CloneUrlRefused { url, rule } => clone_url_refused(url, rule),
         BuildFault::NothingDetected {
             source_dir,
             files,
@@ -239,6 +241,14 @@ fn output_dir_missing(output_dir: &str, written: &[(String, u64)]) -> String {
         }
     };
     format!("the build succeeded, but output_dir `{output_dir}` does not exist; {wrote}")
+}
+
+fn clone_url_refused(url: &str, rule: &str) -> String {
+    if url.is_empty() {
+        format!("the clone URL is refused: {rule}")
+    } else {
+        format!("the clone URL `{url}` is refused: {rule}")
+    }
 }
 
 fn next_steps(facts: &Facts, fault: &BuildFault) -> Vec<NextStep> {

@@ -107,6 +107,24 @@ fn a_kill_that_an_earlier_step_survived_is_a_warning() {
 }
 
 #[test]
+fn a_refused_clone_url_is_not_put_to_the_source() {
+    let fault = BuildFault::CloneUrlRefused {
+        url: "/srv/shop".into(),
+        rule: "not from there".into(),
+    };
+    let reason = reason(&build_facts(refused_build(fault)));
+    assert_eq!(
+        (reason.code, reason.cause),
+        (Code::BuildJobFailed, Cause::CloneUrlRefused)
+    );
+    assert!(
+        reason
+            .message
+            .contains("the clone URL `/srv/shop` is refused: not from there")
+    );
+}
+
+#[test]
 fn a_missing_source_dir_proposes_the_closest_one() {
     let fault = BuildFault::SourceDirMissing {
         source_dir: "/site".into(),

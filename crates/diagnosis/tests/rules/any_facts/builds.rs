@@ -146,6 +146,7 @@ fn build_fault() -> impl Strategy<Value = BuildFault> {
         (text(), texts())
             .prop_map(|(source_dir, existing)| BuildFault::SourceDirMissing { source_dir, existing }),
         (text(), text()).prop_map(|(path, rule)| BuildFault::SourceRefused { path, rule }),
+        (text(), text()).prop_map(|(url, rule)| BuildFault::CloneUrlRefused { url, rule }),
         (text(), texts(), texts()).prop_map(|(source_dir, files, manifests_elsewhere)| {
             BuildFault::NothingDetected {
                 source_dir,
