@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 use tokio::sync::Notify;
 
 use super::shared::{CoreCounters, Shared};
-use crate::{access_log::LogBuffer, proxy::pool::Pool, table::Table};
+use crate::{access_log::LogBuffer, proxy::pool::Pool, static_site::piece, table::Table};
 
 /// A thread's own count of who uses a table: cheaper than a count that all threads share.
 pub type ThreadTable = Rc<SharedTable>;
@@ -150,6 +150,7 @@ impl Core {
         self.pool
             .borrow_mut()
             .drop_idle(self.late_ms(), self.shared.settings.pool_idle_ms);
+        piece::trim();
         self.flush_log();
     }
 
