@@ -13,7 +13,7 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     BuildRow, Store, StoreError, builds,
-    columns::{from_json, from_json_if_set, parsed, parsed_if_set, word},
+    columns::{self, from_json, from_json_if_set, parsed, parsed_if_set, word},
 };
 
 #[derive(Debug, Clone)]
@@ -183,6 +183,28 @@ impl Store {
             .await
             .map_err(StoreError::during(format!("read deployment {id}")))?;
         row.as_ref().map(read).transpose()
+    }
+
+    /// What was restarted, however often: a deployment that is no restart itself, unless that one is no longer known. Of one that is no
+    /// restart, itself.
+    pub async fn restarted(&self, deployment: DeploymentId) -> Result<DeploymentId, StoreError> {
+        let row = sqlx::query(
+            "WITH RECURSIVE restarted (id, step) AS (
+               SELECT ?1, 0
+               UNION ALL
+               SELECT deployments.cloned_from, step + 1
+               FROM restarted JOIN deployments ON deployments.id = restarted.id
+               WHERE deployments.restarts IS NOT NULL AND deployments.cloned_from IS NOT NULL
+             )
+             SELECT id FROM restarted ORDER BY step DESC LIMIT 1",
+        )
+        .bind(deployment.to_string())
+        .fetch_one(&self.readers)
+        .await
+        .map_err(StoreError::during(format!(
+            "look what deployment {deployment} restarts"
+        )))?;
+        columns::id(&row, "id")
     }
 
     /// A page of an app's deployments, newest first, and how many there are.

@@ -84,21 +84,6 @@ pub(crate) async fn overtake(
     Ok(in_time || state.phase.is_settled())
 }
 
-/// What was restarted, however often: a deployment that is no restart itself, unless that one is no longer known.
-pub(crate) async fn restarted(
-    store: &Store,
-    deployment: DeploymentId,
-) -> Result<DeploymentId, PlatformError> {
-    let mut id = deployment;
-    while let Some(row) = store.deployment(id).await?
-        && row.restarts.is_some()
-        && let Some(from) = row.cloned_from
-    {
-        id = from;
-    }
-    Ok(id)
-}
-
 /// Of all deployments that look active only one is; a crash between two commits may have left another.
 pub(crate) async fn close_superseded(
     store: &Store,

@@ -12,7 +12,6 @@ use mainstay_spec::{
 use mainstay_store::{AppRow, DeploymentRow, StoreError};
 
 use super::world::Server;
-use crate::rollout::history;
 
 const ALL: u64 = 1000;
 
@@ -109,7 +108,7 @@ async fn of_restarts(
     let served = others.iter().filter(|row| row.activated_at.is_some());
     let newest = served.max_by_key(|row| row.number).map(|row| row.id);
     if let (Some(active), Some(newest)) = (app.active_deployment, newest) {
-        let restarted = history::restarted(store, active).await;
+        let restarted = store.restarted(active).await;
         if restarted.as_ref().ok() != Some(&newest) {
             wrong.push(format!("{restarted:?} serves, and {newest} did so after it"));
         }

@@ -1,7 +1,7 @@
 //! An app and its deployment are stored together or not at all.
 
 use mainstay_spec::ids::{AccountId, AppId};
-use mainstay_store::{AppChange, StoreError};
+use mainstay_store::{AppChange, NewDeployment, StoreError};
 use uuid::Uuid;
 
 use crate::world::{World, new};
@@ -77,4 +77,32 @@ async fn names_are_unique_and_apps_that_go_are_not_updated() {
             .unwrap()
             .is_none()
     );
+}
+
+#[tokio::test]
+async fn restarts_of_restarts_lead_to_what_was_restarted() {
+    let world = World::new().await;
+    let (app, first) = world.app("shop").await;
+    let clone = async |from, restarts: Option<&str>| {
+        let clone = NewDeployment {
+            cloned_from: Some(from),
+            restarts: restarts.map(|name| vec![name.to_owned()]),
+            ..new(app, "shop")
+        };
+        world.store.accept(&clone, AppChange::Nothing).await.unwrap();
+        clone.id
+    };
+    let restart = clone(first, Some("web")).await;
+    let again = clone(restart, Some("web")).await;
+    let rollback = clone(again, None).await;
+    let of_rollback = clone(rollback, Some("web")).await;
+    for (deployment, restarted) in [
+        (first, first),
+        (restart, first),
+        (again, first),
+        (rollback, rollback),
+        (of_rollback, rollback),
+    ] {
+        assert_eq!(world.store.restarted(deployment).await.unwrap(), restarted);
+    }
 }

@@ -105,7 +105,7 @@ impl Actor {
         let Some(serving) = serving.filter(|serving| Some(*serving) != row.cloned_from) else {
             return Ok(None);
         };
-        let is_same = history::restarted(store, serving).await? == history::restarted(store, row.id).await?;
+        let is_same = store.restarted(serving).await? == store.restarted(row.id).await?;
         Ok((!is_same).then_some(serving))
     }
 
