@@ -88,6 +88,22 @@ async fn settle(server: &Server<'_>) {
     server.settle().await.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
+/// In the end, of the second version.
+async fn update_serves_instead_of(
+    server: &Server<'_>,
+    app: AppId,
+    update: DeploymentId,
+    restart: DeploymentId,
+) {
+    settle(server).await;
+    assert_eq!(ended(server, app, update).await, (PhaseKind::Active, None));
+    assert_eq!(version_that_serves(server, app).await, "2");
+    assert_eq!(
+        ended(server, app, restart).await,
+        (PhaseKind::Superseded, Some(update))
+    );
+}
+
 /// Lives one life.
 fn live(scenario: impl AsyncFnOnce(&Server<'_>)) {
     let place = Place::claim();
@@ -106,13 +122,7 @@ fn an_update_that_is_built_outlives_a_restart() {
         })
         .await;
         let restart = restart(server, app, &[]).await;
-        settle(server).await;
-        assert_eq!(ended(server, app, update).await, (PhaseKind::Active, None));
-        assert_eq!(version_that_serves(server, app).await, "2");
-        assert_eq!(
-            ended(server, app, restart).await,
-            (PhaseKind::Superseded, Some(update))
-        );
+        update_serves_instead_of(server, app, update, restart).await;
     });
 }
 
@@ -126,13 +136,7 @@ fn a_restart_does_not_bring_back_what_an_update_under_way_replaces() {
         until("the update's job runs", async || job().is_some()).await;
         let restart = restart(server, app, &["web"]).await;
         server.world.machine.finish(job().expect("it goes on"));
-        settle(server).await;
-        assert_eq!(ended(server, app, update).await, (PhaseKind::Active, None));
-        assert_eq!(version_that_serves(server, app).await, "2");
-        assert_eq!(
-            ended(server, app, restart).await,
-            (PhaseKind::Superseded, Some(update))
-        );
+        update_serves_instead_of(server, app, update, restart).await;
     });
 }
 
