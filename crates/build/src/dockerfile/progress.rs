@@ -333,19 +333,23 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    fn follow(
-        dockerfile: &str,
-        inserted: &[&str],
-        lines: &[&str],
-    ) -> (Vec<LineKind>, Vec<(u32, bool, bool)>) {
-        let plan = preflight(&PreflightInput {
+    fn plan_of(dockerfile: &str) -> Plan {
+        preflight(&PreflightInput {
             path: "Dockerfile",
             text: dockerfile,
             architecture: "amd64",
             variables: &std::collections::BTreeMap::new(),
             target: None,
         })
-        .unwrap();
+        .unwrap()
+    }
+
+    fn follow(
+        dockerfile: &str,
+        inserted: &[&str],
+        lines: &[&str],
+    ) -> (Vec<LineKind>, Vec<(u32, bool, bool)>) {
+        let plan = plan_of(dockerfile);
         let rewritten = rewrite(&plan, dockerfile, inserted);
         let mut progress = Progress::new(&plan, &rewritten);
         let kinds = lines.iter().map(|line| progress.stdout(line, NOW)).collect();
@@ -428,14 +432,7 @@ mod tests {
                 None,
             ),
         ] {
-            let plan = preflight(&PreflightInput {
-                path: "Dockerfile",
-                text: dockerfile,
-                architecture: "amd64",
-                variables: &std::collections::BTreeMap::new(),
-                target: None,
-            })
-            .unwrap();
+            let plan = plan_of(dockerfile);
             let rewritten = rewrite(&plan, dockerfile, &[]);
             let progress = Progress::new(&plan, &rewritten);
             assert_eq!(
