@@ -93,6 +93,9 @@ impl Run<'_> {
     /// Those of which none could be chosen, and the directories of their sources.
     fn programs(&self, plan: &BuildPlan, workspace: &Workspace) -> Vec<(String, String)> {
         let made = assemble::several_programs(plan, &workspace.app());
+        if made.is_empty() {
+            return Vec::new();
+        }
         let Ok((_, tree)) = self.trees(workspace) else {
             return Vec::new();
         };
