@@ -36,14 +36,7 @@ impl Run<'_> {
         else {
             unreachable!("only image sources come here")
         };
-        self.record.facts.builder = Some(BuilderChoice {
-            builder: "image".to_owned(),
-            reason: "the source is an image".to_owned(),
-            doubts: Vec::new(),
-            start_looked_for: Vec::new(),
-            programs: Vec::new(),
-            left_out: None,
-        });
+        self.record.facts.builder = Some(BuilderChoice::new("image", "the source is an image"));
         self.transcript.section("image");
         let pinned = pinned(&reference, &self.request.source.revision);
         self.transcript.step(&format!("pulling {pinned}"));

@@ -282,14 +282,10 @@ impl Run<'_> {
     /// Records the build, so that the same one need not be done again; a record that cannot be written costs only that.
     fn keep(&self, key: &BuildKey, output: &BuildOutput, whole_source: Option<String>) {
         let facts = &self.record.facts;
-        let builder = facts.builder.clone().unwrap_or_else(|| BuilderChoice {
-            builder: String::new(),
-            reason: String::new(),
-            doubts: Vec::new(),
-            start_looked_for: Vec::new(),
-            programs: Vec::new(),
-            left_out: None,
-        });
+        let builder = facts
+            .builder
+            .clone()
+            .unwrap_or_else(|| BuilderChoice::new("", ""));
         let entry = IndexEntry {
             output: output.clone(),
             deployment: self.request.deployment.to_string(),

@@ -127,14 +127,7 @@ fn with_dockerfile(
     }
     Ok(Chosen {
         strategy: Strategy::Dockerfile,
-        choice: BuilderChoice {
-            builder: verdict.builder,
-            reason: verdict.reason,
-            doubts: Vec::new(),
-            start_looked_for: Vec::new(),
-            programs: Vec::new(),
-            left_out: None,
-        },
+        choice: BuilderChoice::new(verdict.builder, verdict.reason),
         dockerfile: path,
         verdicts,
     })
@@ -153,16 +146,7 @@ fn preferred(
     inputs: &PlanInputs<'_>,
 ) -> Option<(&'static dyn Buildpack, BuilderChoice)> {
     let choice = |buildpack: &'static dyn Buildpack, reason: String| {
-        let builder = buildpack.name().to_owned();
-        let choice = BuilderChoice {
-            builder,
-            reason,
-            doubts: Vec::new(),
-            start_looked_for: Vec::new(),
-            programs: Vec::new(),
-            left_out: None,
-        };
-        (buildpack, choice)
+        (buildpack, BuilderChoice::new(buildpack.name(), reason))
     };
     let accepted = || opinions.iter().filter(|(_, verdict)| verdict.accepted);
     let slug = inputs.environment_slug;

@@ -79,6 +79,18 @@ pub struct BuilderChoice {
 }
 
 impl BuilderChoice {
+    /// A choice of which no more is known yet.
+    pub fn new(builder: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            builder: builder.into(),
+            reason: reason.into(),
+            doubts: Vec::new(),
+            start_looked_for: Vec::new(),
+            programs: Vec::new(),
+            left_out: None,
+        }
+    }
+
     pub(crate) fn into_evidence(self) -> Evidence {
         Evidence::Builder(Self {
             left_out: self.left_out.map(LeftOut::without_packages),

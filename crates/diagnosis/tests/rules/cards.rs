@@ -198,14 +198,7 @@ fn container_command_not_executable() -> Facts {
         ..instance()
     };
     instance.command.argv = vec!["gunicorn".into(), "app:app".into()];
-    instance.builder = Some(BuilderChoice {
-        builder: "python".into(),
-        reason: "requirements.txt was found in /".into(),
-        doubts: Vec::new(),
-        start_looked_for: Vec::new(),
-        programs: Vec::new(),
-        left_out: None,
-    });
+    instance.builder = Some(BuilderChoice::new("python", "requirements.txt was found in /"));
     instance_facts(instance)
 }
 
