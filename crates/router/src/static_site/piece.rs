@@ -1,4 +1,4 @@
-//! Memory for pieces of files, used again by the thread that filled it: fresh memory would have to be cleared, and the allocator gives
+//! Memory for pieces of files, used again by the thread that sent it: fresh memory would have to be cleared, and the allocator gives
 //! it back to the kernel after each file.
 
 use std::cell::RefCell;
